@@ -1,0 +1,143 @@
+"""Settings, read once from the environment; and the whole configuration of one agent.
+
+An empty variable counts as unset. Secrets are `SecretStr`: masked wherever they are printed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
+"""Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
+
+MAX_UID = 2**32 - 1
+
+ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN)]
+Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
+
+_LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ConfigError(ValueError):
+    """A setting is missing or wrong; the text names the variable and what to do."""
+
+
+def is_channel_name(name: str) -> bool:
+    """Whether `name` is within the safe alphabet and length."""
+    return re.fullmatch(CHANNEL_PATTERN, name) is not None
+
+
+class Settings(BaseModel):
+    """Everything the environment decides; each field's variable is its name in capitals."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    server_host: str = "127.0.0.1"
+    server_port: int = Field(default=8080, ge=0, le=65_535)
+    api_keys: tuple[SecretStr, ...] = ()
+    room_token_secret: SecretStr | None = Field(default=None, min_length=32)
+
+    model_provider: Literal["local", "openai"] = "local"
+    openai_api_key: SecretStr | None = None
+    openai_model: str = "gpt-realtime-2.1"
+    realtime_api_base_uri: str = Field(
+        default="wss://api.openai.com", pattern=r"^wss?://[^\s/?#]+$"
+    )
+    local_model_uri: str | None = Field(default=None, pattern=r"^wss?://[^\s/?#]+$")
+    local_model_port: int = Field(default=0, ge=0, le=65_535)
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    verbose: bool = False
+    write_agent_pcm: bool = False
+    write_rtc_pcm: bool = False
+    dump_dir: Path = Path("dumps")
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """Parse the environment.
+
+        Raises:
+            ConfigError: a value is wrong; secrets are not repeated in the text.
+        """
+        values: dict[str, Any] = {}
+        for name in cls.model_fields:
+            if (text := environ.get(name.upper(), "").strip()) != "":
+                values[name] = text
+        if "api_keys" in values:
+            keys = [key.strip() for key in str(values["api_keys"]).split(",")]
+            values["api_keys"] = tuple(key for key in keys if key)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            raise ConfigError(f"{str(first['loc'][0]).upper()}: {first['msg']}") from error
+
+    @property
+    def has_credentials(self) -> bool:
+        """Whether both control keys and room tokens are configured, so that others may connect."""
+        return bool(self.api_keys) and self.room_token_secret is not None
+
+    def require_safe_bind(self, host: str) -> None:
+        """Without credentials only this machine may connect.
+
+        Raises:
+            ConfigError: `host` is reachable from elsewhere and the server would be open to all.
+        """
+        if host not in _LOOPBACK_HOSTS and not self.has_credentials:
+            raise ConfigError(
+                f"refusing to listen on {host} without credentials: set API_KEYS and "
+                "ROOM_TOKEN_SECRET (32 characters or more), or use SERVER_HOST=127.0.0.1"
+            )
+
+
+class ProviderConfig(BaseModel):
+    """How an agent reaches its model."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["local", "openai"]
+    model: str
+    base_uri: str
+    api_key: SecretStr | None = None
+
+
+class AgentConfig(BaseModel):
+    """All that one agent needs; crosses the link to its process as JSON (`to_json`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    agent_id: str
+    channel_name: ChannelName
+    uid: Uid
+    room_url: str
+    room_token: SecretStr | None = None
+    provider: ProviderConfig
+    user_uid: Uid | None = None
+    language: str = "en"
+    voice: str | None = None
+    system_message: str | None = None
+    greeting: str | None = None
+    turn_detection: dict[str, Any] | None = None
+    tools: tuple[dict[str, Any], ...] = ()
+    toolset: str | None = None
+    user_wait_s: float = Field(default=30.0, gt=0)
+    rejoin_grace_s: float = Field(default=10.0, ge=0)
+    max_duration_s: float | None = Field(default=None, gt=0)
+    log_level: str = "INFO"
+    verbose: bool = False
+    agent_pcm_dir: Path | None = None
+    rtc_pcm_dir: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values with the secrets in clear: for the link only, never for logs."""
+        data = self.model_dump(mode="json")
+        if self.room_token is not None:
+            data["room_token"] = self.room_token.get_secret_value()
+        if self.provider.api_key is not None:
+            data["provider"]["api_key"] = self.provider.api_key.get_secret_value()
+        return data

@@ -1,0 +1,1 @@
+"""The control server: HTTP API, supervisor of agent processes, console page."""

@@ -1,0 +1,1 @@
+"""Pure decisions of a conversation: turns, playout position, history, client events. No I/O here."""

@@ -1,0 +1,325 @@
+"""What people's programs and an agent say to each other: `ServerEvent` and `ClientEvent` unions.
+
+The same JSON travels over the data channel, the WebSocket bridge and server-sent events. Every
+event names itself in `type`; audio and images are base64 text inside JSON only. A client event is
+always either carried out or answered with `agent_error`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+MAX_TEXT_CHARACTERS = 8_000
+MAX_BASE64_CHARACTERS = 1_400_000
+
+
+class AudioFormat(BaseModel):
+    """Encoding of audio inside an event: PCM16 little-endian mono at `rate` Hz."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["audio/pcm"] = "audio/pcm"
+    rate: int = Field(ge=8_000, le=48_000)
+
+
+class ToolUse(BaseModel):
+    """A tool call as the model asked for it; `input` is empty until the arguments are complete."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["tool_use"] = "tool_use"
+    id: str
+    name: str
+    input: dict[str, Any] = Field(default_factory=dict)
+
+
+class ToolResult(BaseModel):
+    """What a tool answered, as the model saw it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: Literal["tool_result"] = "tool_result"
+    id: str
+    name: str
+    output: str
+    is_error: bool = False
+
+
+class _Event(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# -- agent -> clients --------------------------------------------------------------------------
+
+
+class ServerSessionCreated(_Event):
+    type: Literal["server_session_created"] = "server_session_created"
+    session_id: str
+
+
+class ServerSessionUpdated(_Event):
+    type: Literal["server_session_updated"] = "server_session_updated"
+    session_id: str
+
+
+class ServerSessionEnded(_Event):
+    type: Literal["server_session_ended"] = "server_session_ended"
+    session_id: str
+
+
+class _AgentEvent(_Event):
+    agent_id: str
+    agent_name: str
+
+
+class AgentReady(_AgentEvent):
+    type: Literal["agent_ready"] = "agent_ready"
+
+
+class AgentEnded(_AgentEvent):
+    type: Literal["agent_ended"] = "agent_ended"
+    reason: str = ""
+
+
+class AgentResponseCreated(_AgentEvent):
+    type: Literal["agent_response_created"] = "agent_response_created"
+    response_id: str
+
+
+class AgentResponseDone(_AgentEvent):
+    """The model finished; `status` is completed, cancelled, incomplete or failed."""
+
+    type: Literal["agent_response_done"] = "agent_response_done"
+    response_id: str
+    status: str = "completed"
+    input_tokens: int = 0
+    output_tokens: int = 0
+    metadata: dict[str, str] = Field(default_factory=dict)
+
+
+class AgentResponseAudioDelta(_AgentEvent):
+    """Model audio for clients without WebRTC; base64 PCM16."""
+
+    type: Literal["agent_response_audio_delta"] = "agent_response_audio_delta"
+    response_id: str
+    item_id: str
+    delta: str
+    format: AudioFormat
+
+
+class AgentResponseAudioDone(_AgentEvent):
+    type: Literal["agent_response_audio_done"] = "agent_response_audio_done"
+    response_id: str
+    item_id: str
+
+
+class AgentResponseAudioTranscriptDelta(_AgentEvent):
+    type: Literal["agent_response_audio_transcript_delta"] = "agent_response_audio_transcript_delta"
+    response_id: str
+    item_id: str
+    delta: str
+
+
+class AgentResponseAudioTranscriptDone(_AgentEvent):
+    """`transcript` is everything the model said, heard or not."""
+
+    type: Literal["agent_response_audio_transcript_done"] = "agent_response_audio_transcript_done"
+    response_id: str
+    item_id: str
+    transcript: str = ""
+
+
+class AgentInterrupted(_AgentEvent):
+    """The user spoke over the reply; `heard` is the part of its words that was played."""
+
+    type: Literal["agent_interrupted"] = "agent_interrupted"
+    response_id: str
+    item_id: str
+    audio_end_ms: int
+    heard: str
+
+
+class AgentPlayoutDone(_AgentEvent):
+    """The last sample of this reply has left for the listeners."""
+
+    type: Literal["agent_playout_done"] = "agent_playout_done"
+    response_id: str
+    item_id: str
+
+
+class AgentResponseToolUseDelta(_AgentEvent):
+    type: Literal["agent_response_tool_use_delta"] = "agent_response_tool_use_delta"
+    response_id: str
+    item_id: str
+    tool_use: ToolUse
+
+
+class AgentResponseToolUseDone(_AgentEvent):
+    """A tool is called. `is_client_tool`: the client must answer with `client_tool_result`."""
+
+    type: Literal["agent_response_tool_use_done"] = "agent_response_tool_use_done"
+    response_id: str
+    item_id: str
+    tool_use: ToolUse
+    is_client_tool: bool = False
+
+
+class AgentResponseToolResult(_AgentEvent):
+    type: Literal["agent_response_tool_result"] = "agent_response_tool_result"
+    tool_result: ToolResult
+
+
+class AgentInputTranscriptionDelta(_AgentEvent):
+    type: Literal["agent_input_transcription_delta"] = "agent_input_transcription_delta"
+    item_id: str
+    delta: str
+
+
+class AgentInputTranscriptionDone(_AgentEvent):
+    type: Literal["agent_input_transcription_done"] = "agent_input_transcription_done"
+    transcript: str
+    item_id: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class AgentInputStarted(_AgentEvent):
+    type: Literal["agent_input_started"] = "agent_input_started"
+    item_id: str
+    audio_start_ms: int
+
+
+class AgentInputDone(_AgentEvent):
+    type: Literal["agent_input_done"] = "agent_input_done"
+    item_id: str
+    audio_end_ms: int
+
+
+class AgentError(_AgentEvent):
+    """error_type: `client` (your event was wrong), `provider` or `agent`."""
+
+    type: Literal["agent_error"] = "agent_error"
+    error_type: str
+    code: str
+    message: str
+
+
+ServerEvent = Annotated[
+    ServerSessionCreated
+    | ServerSessionUpdated
+    | ServerSessionEnded
+    | AgentReady
+    | AgentEnded
+    | AgentResponseCreated
+    | AgentResponseDone
+    | AgentResponseAudioDelta
+    | AgentResponseAudioDone
+    | AgentResponseAudioTranscriptDelta
+    | AgentResponseAudioTranscriptDone
+    | AgentInterrupted
+    | AgentPlayoutDone
+    | AgentResponseToolUseDelta
+    | AgentResponseToolUseDone
+    | AgentResponseToolResult
+    | AgentInputTranscriptionDelta
+    | AgentInputTranscriptionDone
+    | AgentInputStarted
+    | AgentInputDone
+    | AgentError,
+    Field(discriminator="type"),
+]
+
+
+# -- clients -> agent --------------------------------------------------------------------------
+
+
+class _ClientEvent(_Event):
+    session_id: str = ""
+
+
+class ClientSessionCreate(_ClientEvent):
+    type: Literal["client_session_create"] = "client_session_create"
+    config: dict[str, Any] = Field(default_factory=dict)
+
+
+class ClientSessionEnd(_ClientEvent):
+    """Ask the agent to end the call."""
+
+    type: Literal["client_session_end"] = "client_session_end"
+
+
+class ClientResponseCreate(_ClientEvent):
+    type: Literal["client_response_create"] = "client_response_create"
+
+
+class ClientResponseCancel(_ClientEvent):
+    type: Literal["client_response_cancel"] = "client_response_cancel"
+
+
+class ImageFormat(_Event):
+    type: Literal["image/jpeg", "image/png"] = "image/jpeg"
+
+
+class ClientImageAppend(_ClientEvent):
+    type: Literal["client_image_append"] = "client_image_append"
+    image: str = Field(max_length=MAX_BASE64_CHARACTERS)
+    format: ImageFormat = ImageFormat()
+
+
+class ClientTextAppend(_ClientEvent):
+    type: Literal["client_text_append"] = "client_text_append"
+    text: str = Field(min_length=1, max_length=MAX_TEXT_CHARACTERS)
+
+
+class ClientAudioAppend(_ClientEvent):
+    type: Literal["client_audio_append"] = "client_audio_append"
+    audio: str = Field(max_length=MAX_BASE64_CHARACTERS)
+    format: AudioFormat
+
+
+class ClientAudioCommit(_ClientEvent):
+    type: Literal["client_audio_commit"] = "client_audio_commit"
+
+
+class ClientToolResult(_ClientEvent):
+    type: Literal["client_tool_result"] = "client_tool_result"
+    id: str
+    name: str
+    output: str | list[dict[str, Any]]
+
+
+ClientEvent = Annotated[
+    ClientSessionCreate
+    | ClientSessionEnd
+    | ClientResponseCreate
+    | ClientResponseCancel
+    | ClientImageAppend
+    | ClientTextAppend
+    | ClientAudioAppend
+    | ClientAudioCommit
+    | ClientToolResult,
+    Field(discriminator="type"),
+]
+
+SERVER_EVENT: TypeAdapter[ServerEvent] = TypeAdapter(ServerEvent)
+_CLIENT_EVENT: TypeAdapter[ClientEvent] = TypeAdapter(ClientEvent)
+
+
+class InvalidClientEventError(ValueError):
+    """A client's message is not a client event; the text says what is wrong and where."""
+
+
+def parse_client_event(text: str | bytes) -> ClientEvent:
+    """One client event from its JSON.
+
+    Raises:
+        InvalidClientEventError: not JSON, an unknown type, or a field that is wrong.
+    """
+    try:
+        return _CLIENT_EVENT.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "message"
+        raise InvalidClientEventError(f"{place}: {first['msg']}") from error

@@ -1,0 +1,1 @@
+"""The room side: signaling, peer connections, and the media path between them and PCM16."""

@@ -1,0 +1,1 @@
+"""The local model server: speaks the OpenAI Realtime protocol, hears and talks without any account."""

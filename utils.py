@@ -1,0 +1,131 @@
+"""Small helpers that any layer may use: logging, owned tasks, files of PCM. Knows nothing of ours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import wave
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import colorlog
+
+LOG_FORMAT = "%(asctime)s.%(msecs)03d %(log_color)s%(levelname)-7s%(reset)s %(name)s: %(message)s"
+
+
+def configure_logging(level: str = "INFO", *, bound_to: str = "") -> None:
+    """Log to stderr in colour with milliseconds; `bound_to` (channel, uid, pid) marks each line.
+
+    Replaces what was configured before, so that a child process can bind its own marks.
+    """
+    text = LOG_FORMAT.replace("%(name)s", f"{bound_to} %(name)s".strip())
+    handler = colorlog.StreamHandler()
+    handler.setFormatter(colorlog.ColoredFormatter(text, datefmt="%H:%M:%S"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    for noisy in ("aioice", "aiortc", "aiohttp.access", "asyncio"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def wall_clock_ms() -> int:
+    """Unix time in milliseconds, for stamps in messages and logs; never for deadlines."""
+    return int(time.time() * 1000)
+
+
+class OwnedTasks:
+    """Tasks with an owner: each failure is logged at once, and `close` leaves none behind."""
+
+    def __init__(self, log: logging.Logger) -> None:
+        self._log = log
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> asyncio.Task[Any]:
+        """Run `coroutine` as a task of this owner."""
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._handle_done)
+        return task
+
+    def _handle_done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("task %s failed", task.get_name(), exc_info=error)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def close(self) -> None:
+        """Cancel every task and wait until it ended. Our own cancellation passes through."""
+        current = asyncio.current_task()
+        tasks = [task for task in self._tasks if task is not current]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+
+async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
+    """Cancel `task` and wait for its end; `asyncio.wait` never raises the child's cancellation."""
+    task.cancel()
+    await asyncio.wait([task])
+
+
+def shorten(value: Any, limit: int = 120) -> Any:
+    """A copy of parsed JSON with long strings cut, for wire logging."""
+    match value:
+        case str() if len(value) > limit:
+            return f"{value[:limit]}… ({len(value)} characters)"
+        case dict():
+            return {key: shorten(item, limit) for key, item in value.items()}
+        case list():
+            return [shorten(item, limit) for item in value]
+        case _:
+            return value
+
+
+class PcmDump:
+    """Appends raw PCM16 to a file for debugging; the file appears with the first audio."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def write(self, pcm: bytes) -> None:
+        """Append `pcm`."""
+        if self._file is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._path.open("wb", buffering=64 * 1024)
+        self._file.write(pcm)
+
+    def close(self) -> None:
+        """Flush and close; safe to repeat."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def read_wav(path: Path) -> tuple[bytes, int]:
+    """PCM16 mono samples and their rate in Hz.
+
+    Raises:
+        ValueError: not a readable PCM16 WAV, or more than one audio channel.
+    """
+    try:
+        with wave.open(str(path), "rb") as wav:
+            if wav.getsampwidth() != 2 or wav.getnchannels() != 1:
+                raise ValueError(f"{path}: need 16-bit mono PCM, convert the file first")
+            return wav.readframes(wav.getnframes()), wav.getframerate()
+    except (wave.Error, EOFError) as error:
+        raise ValueError(f"{path}: not a PCM WAV file ({error})") from error
+
+
+def write_wav(path: Path, pcm: bytes, sample_rate_hz: int) -> None:
+    """Write PCM16 mono samples as a WAV file."""
+    with wave.open(str(path), "wb") as wav:
+        wav.setnchannels(1)
+        wav.setsampwidth(2)
+        wav.setframerate(sample_rate_hz)
+        wav.writeframes(pcm)
