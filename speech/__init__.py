@@ -1,1 +1,1 @@
-"""The local model server: speaks the OpenAI Realtime protocol, hears and talks without any account."""
+"""The local model server: hears, answers and speaks over the OpenAI Realtime protocol."""
