@@ -1,0 +1,24 @@
+"""A token bucket: at most so many a second, with bursts. Pure."""
+
+from __future__ import annotations
+
+
+class RateLimit:
+    """Allows `per_s` events a second on average and `burst` at once."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left = float(burst)
+        self._at_s: float | None = None
+
+    def allow(self, now_s: float) -> bool:
+        """Count one event at `now_s` (monotonic); False when it is one too many."""
+        if self._at_s is not None:
+            refill = max(0.0, now_s - self._at_s) * self._per_s
+            self._left = min(self._burst, self._left + refill)
+        self._at_s = now_s
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,222 @@
+"""One room: who is in it, and what each frame of a member makes the others hear. Pure.
+
+Every method decides and returns deliveries; it never sends. A refused frame raises `SignalError`
+and changes nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from config import MAX_UID
+from rtc.signals import (
+    Candidate,
+    Chat,
+    ClientFrame,
+    Description,
+    Join,
+    Leave,
+    LeaveReason,
+    MemberInfo,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+    Mute,
+    PeerClosed,
+    RelayedCandidate,
+    RelayedChat,
+    RelayedDescription,
+    Role,
+    ServerFrame,
+    SignalError,
+)
+
+MAX_MEMBERS = 32
+
+
+@dataclass(frozen=True)
+class Member:
+    """A participant. `via` is set for a one-request caller: the agent holding its connection."""
+
+    uid: int
+    name: str
+    role: Role
+    instance: str
+    is_muted: bool = False
+    via: int | None = None
+
+    def info(self) -> MemberInfo:
+        """As the others see it."""
+        return MemberInfo(
+            uid=self.uid,
+            name=self.name,
+            role=self.role,
+            is_muted=self.is_muted,
+            instance=self.instance,
+            via=self.via,
+        )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """`frame` goes to the member `uid`."""
+
+    uid: int
+    frame: ServerFrame
+
+
+@dataclass(frozen=True)
+class JoinOutcome:
+    """is_resumed: the same participant came back; is_replaced: it took over another's uid."""
+
+    member: Member
+    is_resumed: bool
+    is_replaced: bool
+    deliveries: list[Delivery] = field(default_factory=list)
+
+
+def _random_uid() -> int:
+    return 1 + secrets.randbelow(MAX_UID)
+
+
+class Room:
+    """The members of one channel, in the order in which they joined."""
+
+    def __init__(
+        self,
+        channel: str,
+        *,
+        max_members: int = MAX_MEMBERS,
+        random_uid: Callable[[], int] = _random_uid,
+    ) -> None:
+        self.channel = channel
+        self.members: dict[int, Member] = {}
+        self._max_members = max_members
+        self._random_uid = random_uid
+
+    def join(self, wanted: Join, *, via: int | None = None) -> JoinOutcome:
+        """Take a newcomer in, resume it (same uid and instance), or let it replace its uid's holder.
+
+        Raises:
+            SignalError: room_full.
+        """
+        old = self.members.get(wanted.uid) if wanted.uid is not None else None
+        if old is not None and old.instance == wanted.instance:
+            return JoinOutcome(old, is_resumed=True, is_replaced=False)
+        if old is None and len(self.members) >= self._max_members:
+            raise SignalError("room_full", f"the room has {self._max_members} members", "join")
+        deliveries = [] if old is None else self.leave(old.uid, "replaced")
+        member = Member(
+            uid=wanted.uid or self._free_uid(),
+            name=wanted.name,
+            role=wanted.role,
+            instance=wanted.instance or secrets.token_hex(8),
+            via=via,
+        )
+        deliveries += self._to_all(MemberJoined(member=member.info()))
+        self.members[member.uid] = member
+        return JoinOutcome(member, False, old is not None, deliveries)
+
+    def leave(self, uid: int, reason: LeaveReason) -> list[Delivery]:
+        """Take `uid` out, with the one-request callers that only it could reach. Idempotent."""
+        if self.members.pop(uid, None) is None:
+            return []
+        callers = [member.uid for member in self.members.values() if member.via == uid]
+        for caller in callers:
+            del self.members[caller]
+        deliveries = self._to_all(MemberLeft(uid=uid, reason=reason))
+        for caller in callers:
+            deliveries += self._to_all(MemberLeft(uid=caller, reason="closed"))
+        return deliveries
+
+    def handle(self, sender: int, frame: ClientFrame, *, now_ms: int) -> list[Delivery]:
+        """React to a frame of the member `sender`; now_ms: Unix time for the stamp of a chat.
+
+        Raises:
+            SignalError: already_joined, unknown_member, not_allowed.
+        """
+        match frame:
+            case Join():
+                raise SignalError("already_joined", "you are in the room already", "join")
+            case Leave():
+                return self.leave(sender, "left")
+            case Mute():
+                return self._mute(sender, is_muted=frame.is_muted)
+            case Description() | Candidate():
+                return [self._relay(sender, frame)]
+            case Chat():
+                return self._chat(sender, frame, now_ms)
+            case PeerClosed():
+                return self._peer_closed(sender, frame)
+            case _:
+                assert_never(frame)
+
+    def others(self, uid: int) -> list[MemberInfo]:
+        """Everybody but `uid`, in the order in which they joined."""
+        return [member.info() for member in self.members.values() if member.uid != uid]
+
+    def first_agent(self) -> Member | None:
+        """The agent that has been here longest."""
+        return next((m for m in self.members.values() if m.role == "agent"), None)
+
+    def _free_uid(self) -> int:
+        while (uid := self._random_uid()) in self.members:
+            pass
+        return uid
+
+    def _to_all(self, frame: ServerFrame, *, but: int | None = None) -> list[Delivery]:
+        return [Delivery(uid, frame) for uid in self.members if uid != but]
+
+    def _mute(self, sender: int, *, is_muted: bool) -> list[Delivery]:
+        member = replace(self.members[sender], is_muted=is_muted)
+        self.members[sender] = member
+        return self._to_all(MemberUpdated(member=member.info()), but=sender)
+
+    def _relay(self, sender: int, frame: Description | Candidate) -> Delivery:
+        to = self.members.get(frame.to)
+        if to is None or to.uid == sender:
+            raise SignalError("unknown_member", f"no other member has uid {frame.to}", frame.type)
+        if to.via not in (None, sender):
+            raise SignalError(
+                "not_allowed", "that member is reached by its agent alone", frame.type
+            )
+        if isinstance(frame, Description):
+            return Delivery(
+                to.uid,
+                RelayedDescription(
+                    sender=sender,
+                    connection_id=frame.connection_id,
+                    sdp_type=frame.sdp_type,
+                    sdp=frame.sdp,
+                ),
+            )
+        return Delivery(
+            to.uid,
+            RelayedCandidate(
+                sender=sender,
+                connection_id=frame.connection_id,
+                candidate=frame.candidate,
+                sdp_mid=frame.sdp_mid,
+                sdp_m_line_index=frame.sdp_m_line_index,
+            ),
+        )
+
+    def _chat(self, sender: int, frame: Chat, now_ms: int) -> list[Delivery]:
+        relayed = RelayedChat(
+            sender=sender,
+            text=frame.text,
+            message_id=frame.message_id or secrets.token_hex(8),
+            sent_at_ms=now_ms,
+        )
+        return self._to_all(relayed, but=sender)
+
+    def _peer_closed(self, sender: int, frame: PeerClosed) -> list[Delivery]:
+        caller = self.members.get(frame.uid)
+        if caller is None:
+            raise SignalError("unknown_member", f"no member has uid {frame.uid}", frame.type)
+        if caller.via != sender:
+            raise SignalError("not_allowed", f"{frame.uid} is no caller of yours", frame.type)
+        return self.leave(frame.uid, "closed")

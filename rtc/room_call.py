@@ -1,0 +1,128 @@
+"""One-request calls: `POST /rooms/{channel}/call` takes an offer, the channel's agent answers.
+
+The caller has no signaling socket. It becomes a virtual member with `via` set to its agent, which
+sees an ordinary newcomer and says `peer_closed` when the caller's peer connection ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from config import is_channel_name
+from rtc.signals import (
+    MAX_FRAME_BYTES,
+    Join,
+    RelayedDescription,
+    SdpText,
+    ServerFrame,
+    SignalError,
+    describe_validation,
+)
+
+if TYPE_CHECKING:
+    from rtc.room_server import RoomServer
+
+ANSWER_TIMEOUT_S: Final = 10.0
+_STATUS: Final = {"unauthorized": 401, "forbidden": 403, "room_full": 429, "server_full": 429}
+
+
+class CallOffer(BaseModel):
+    """The body of a call."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["offer"]
+    sdp: SdpText
+
+
+class CallRefusedError(Exception):
+    """A call that got no answer, with its HTTP status and code."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+class CallOutlet:
+    """Where a virtual member's frames go: the first answer ends the wait, the rest is ignored."""
+
+    def __init__(self) -> None:
+        self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def deliver(self, frame: ServerFrame) -> None:
+        """Take the agent's answer."""
+        is_answer = isinstance(frame, RelayedDescription) and frame.sdp_type == "answer"
+        if is_answer and not self.answer.done():
+            assert isinstance(frame, RelayedDescription)
+            self.answer.set_result(frame.sdp)
+
+    def close(self, code: int) -> None:
+        """The member is gone before it had an answer: the agent left or refused."""
+        if not self.answer.done():
+            message = f"the agent left or refused the offer ({code})"
+            self.answer.set_exception(CallRefusedError(502, "agent_failed", message))
+
+
+def error_response(status: int, code: str, message: str) -> web.Response:
+    """The error shape of all routes."""
+    return web.json_response({"error": message, "code": code}, status=status)
+
+
+def bearer_token(request: web.Request) -> str | None:
+    """The token of `Authorization: Bearer`, if any."""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
+    """Let the channel's agent answer the offer in `request`.
+
+    Raises:
+        CallRefusedError: with the status of section 6 of the protocol.
+    """
+    channel = request.match_info["channel"]
+    offer = await _read_offer(channel, request)
+    wanted = Join(role="user", name="caller", instance=secrets.token_hex(8))
+    try:
+        wanted = server.authorize(channel, wanted, bearer_token(request))
+        agent = server.first_agent(channel)
+        if agent is None:
+            raise CallRefusedError(404, "no_agent", f"no agent is in the channel {channel}")
+        outlet = CallOutlet()
+        member = server.join(channel, wanted, outlet, via=agent.uid)
+    except SignalError as error:
+        raise CallRefusedError(_STATUS[error.code], error.code, error.message) from error
+    server.offer_to_agent(channel, member, offer.sdp)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            sdp = await outlet.answer
+    except TimeoutError as error:
+        server.leave(channel, member.uid, "closed")
+        raise CallRefusedError(504, "no_answer", "the agent did not answer in 10 s") from error
+    except (CallRefusedError, asyncio.CancelledError):
+        server.leave(channel, member.uid, "closed")
+        raise
+    return web.json_response({"type": "answer", "sdp": sdp, "uid": member.uid})
+
+
+async def _read_offer(channel: str, request: web.Request) -> CallOffer:
+    if not is_channel_name(channel):
+        raise CallRefusedError(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
+    body = await request.content.read(MAX_FRAME_BYTES + 1)
+    while len(body) <= MAX_FRAME_BYTES and (more := await request.content.read(MAX_FRAME_BYTES)):
+        body += more
+    if len(body) > MAX_FRAME_BYTES:
+        raise CallRefusedError(413, "too_large", f"an offer is at most {MAX_FRAME_BYTES} bytes")
+    try:
+        offer = CallOffer.model_validate_json(body)
+    except ValidationError as error:
+        raise CallRefusedError(400, "invalid", describe_validation(error)) from error
+    if not offer.sdp.startswith("v=0") or "m=audio" not in offer.sdp:
+        raise CallRefusedError(400, "invalid", "sdp: not a session description with audio")
+    return offer

@@ -1,0 +1,258 @@
+"""The frames of the room protocol (`docs/signaling.md`): one model per frame, both directions.
+
+What a client sends is checked strictly (unknown fields are refused); what a server sends is read
+leniently, so that an older client survives a newer server.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from config import Uid
+
+MAX_FRAME_BYTES: Final = 64 * 1024
+MAX_SDP_CHARACTERS: Final = 60_000
+MAX_CHAT_CHARACTERS: Final = 8_000
+MAX_NAME_CHARACTERS: Final = 64
+
+_WORD = r"^[A-Za-z0-9_-]{1,64}$"
+
+Role = Literal["user", "agent"]
+LeaveReason = Literal["left", "vanished", "replaced", "closed"]
+SdpType = Literal["offer", "answer"]
+Word = Annotated[str, Field(pattern=_WORD)]
+SdpText = Annotated[str, Field(min_length=1, max_length=MAX_SDP_CHARACTERS)]
+
+
+class SignalError(ValueError):
+    """A frame that is refused. `code` is one of the documented words; `request` its type if known."""
+
+    def __init__(self, code: str, message: str, request: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.request = request
+
+
+class _ClientFrame(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class _ServerFrame(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+
+
+# -- client -> server --------------------------------------------------------------------------
+
+
+class Join(_ClientFrame):
+    """`instance` names one page load or process; it tells a rejoin from a replacement."""
+
+    type: Literal["join"] = "join"
+    role: Role
+    uid: Uid | None = None
+    name: str = Field(default="", max_length=MAX_NAME_CHARACTERS)
+    instance: Word | None = None
+    token: str | None = Field(default=None, max_length=4096)
+
+
+class Leave(_ClientFrame):
+    type: Literal["leave"] = "leave"
+
+
+class Mute(_ClientFrame):
+    type: Literal["mute"] = "mute"
+    is_muted: bool
+
+
+class _Description(BaseModel):
+    connection_id: Word
+    sdp_type: SdpType
+    sdp: SdpText
+
+
+class Description(_Description, _ClientFrame):
+    type: Literal["description"] = "description"
+    to: Uid
+
+
+class _Candidate(BaseModel):
+    """`candidate` empty: no more will come."""
+
+    connection_id: Word
+    candidate: str = Field(max_length=1024)
+    sdp_mid: str | None = Field(default=None, max_length=64)
+    sdp_m_line_index: int | None = Field(default=None, ge=0, le=64)
+
+
+class Candidate(_Candidate, _ClientFrame):
+    type: Literal["candidate"] = "candidate"
+    to: Uid
+
+
+class Chat(_ClientFrame):
+    type: Literal["chat"] = "chat"
+    text: str = Field(min_length=1, max_length=MAX_CHAT_CHARACTERS)
+    message_id: Word | None = None
+
+
+class PeerClosed(_ClientFrame):
+    """From an agent: the peer connection of its one-request caller `uid` ended."""
+
+    type: Literal["peer_closed"] = "peer_closed"
+    uid: Uid
+
+
+ClientFrame = Annotated[
+    Join | Leave | Mute | Description | Candidate | Chat | PeerClosed,
+    Field(discriminator="type"),
+]
+
+
+# -- server -> client --------------------------------------------------------------------------
+
+
+class MemberInfo(_ServerFrame):
+    """A participant as others see it. `via`: the agent that alone reaches a one-request caller."""
+
+    uid: Uid
+    name: str
+    role: Role
+    is_muted: bool
+    instance: str
+    via: Uid | None = None
+
+
+class IceServer(_ServerFrame):
+    """A STUN or TURN server, as in W3C's RTCIceServer."""
+
+    urls: tuple[str, ...]
+    username: str | None = None
+    credential: str | None = Field(default=None, repr=False)
+
+
+class Joined(_ServerFrame):
+    type: Literal["joined"] = "joined"
+    channel: str
+    uid: Uid
+    instance: str
+    is_resumed: bool
+    members: tuple[MemberInfo, ...]
+    ice_servers: tuple[IceServer, ...] = ()
+
+
+class MemberJoined(_ServerFrame):
+    type: Literal["member_joined"] = "member_joined"
+    member: MemberInfo
+
+
+class MemberLeft(_ServerFrame):
+    type: Literal["member_left"] = "member_left"
+    uid: Uid
+    reason: LeaveReason
+
+
+class MemberUpdated(_ServerFrame):
+    type: Literal["member_updated"] = "member_updated"
+    member: MemberInfo
+
+
+class RelayedDescription(_Description, _ServerFrame):
+    type: Literal["description"] = "description"
+    sender: Uid = Field(validation_alias="from", serialization_alias="from")
+
+
+class RelayedCandidate(_Candidate, _ServerFrame):
+    type: Literal["candidate"] = "candidate"
+    sender: Uid = Field(validation_alias="from", serialization_alias="from")
+
+
+class RelayedChat(_ServerFrame):
+    type: Literal["chat"] = "chat"
+    sender: Uid = Field(validation_alias="from", serialization_alias="from")
+    text: str
+    message_id: str
+    sent_at_ms: int
+
+
+class ErrorFrame(_ServerFrame):
+    type: Literal["error"] = "error"
+    code: str
+    message: str
+    request: str | None = None
+
+
+ServerFrame = Annotated[
+    Joined
+    | MemberJoined
+    | MemberLeft
+    | MemberUpdated
+    | RelayedDescription
+    | RelayedCandidate
+    | RelayedChat
+    | ErrorFrame,
+    Field(discriminator="type"),
+]
+
+_CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
+_SERVER_FRAME: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)
+_CLIENT_TYPES: Final = frozenset(
+    {"join", "leave", "mute", "description", "candidate", "chat", "peer_closed"}
+)
+
+
+def describe_validation(error: ValidationError) -> str:
+    """The first fault of a validation as `place: what is wrong`; never repeats the input."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"] if part not in _CLIENT_TYPES)
+    return f"{place or 'frame'}: {first['msg']}"
+
+
+def _parse_object(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise SignalError("malformed", f"the frame is not JSON: {error}") from error
+    if not isinstance(data, dict):
+        raise SignalError("malformed", "the frame must be a JSON object with a `type`")
+    return data
+
+
+def parse_client_frame(text: str) -> ClientFrame:
+    """One frame of a client.
+
+    Raises:
+        SignalError: with code malformed, unknown_type or invalid.
+    """
+    data = _parse_object(text)
+    kind = data.get("type")
+    if not isinstance(kind, str) or kind not in _CLIENT_TYPES:
+        known = ", ".join(sorted(_CLIENT_TYPES))
+        raise SignalError("unknown_type", f"`type` must be one of: {known}")
+    try:
+        return _CLIENT_FRAME.validate_python(data)
+    except ValidationError as error:
+        raise SignalError("invalid", describe_validation(error), kind) from error
+
+
+def parse_server_frame(text: str) -> ServerFrame | None:
+    """One frame of a server; None for a type this client does not know.
+
+    Raises:
+        SignalError: with code malformed or invalid.
+    """
+    data = _parse_object(text)
+    try:
+        return _SERVER_FRAME.validate_python(data)
+    except ValidationError as error:
+        if error.errors()[0]["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+            return None
+        raise SignalError("invalid", describe_validation(error)) from error
+
+
+def serialize(frame: BaseModel) -> str:
+    """The frame as the text that travels."""
+    return frame.model_dump_json(by_alias=True)
