@@ -8,9 +8,11 @@ import time
 import wave
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 import colorlog
+
+T = TypeVar("T")
 
 LOG_FORMAT = "%(asctime)s.%(msecs)03d %(log_color)s%(levelname)-7s%(reset)s %(name)s: %(message)s"
 
@@ -129,3 +131,14 @@ def write_wav(path: Path, pcm: bytes, sample_rate_hz: int) -> None:
         wav.setsampwidth(2)
         wav.setframerate(sample_rate_hz)
         wav.writeframes(pcm)
+
+
+async def run_unless(stopped: asyncio.Future[Any], coroutine: Coroutine[Any, Any, T]) -> T | None:
+    """Run `coroutine` until it ends or `stopped` is done; then it is cancelled and None returned."""
+    task = asyncio.get_running_loop().create_task(coroutine)
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not task.done():
+            await cancel_and_wait(task)
+    return None if task.cancelled() else task.result()

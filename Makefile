@@ -1,0 +1,49 @@
+# The two commands a newcomer needs: `make run` and `make test`. Each sets up what it needs itself.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := main.py commands.py agent.py config.py utils.py tools.py toolsets control conversation realtime rtc session speech tests bench
+
+.PHONY: run setup test lint types unit bench chromium clean
+
+run: setup
+	@set -a; if [ -f .env ]; then . ./.env; fi; exec $(BIN)/python -m main server
+
+setup: $(VENV)/.runtime
+
+test: $(VENV)/.dev chromium lint types unit
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/flake8-async --enable=ASYNC103,ASYNC104 $(SOURCES)
+	$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.dev
+	$(BIN)/mypy $(SOURCES)
+
+unit: $(VENV)/.dev chromium
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+# Stamps: an install happens once, and again when a requirements file changes.
+$(VENV)/.venv:
+	$(PYTHON) -m venv $(VENV) || python3 -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; assert sys.version_info[:2] >= (3, 11), "Parley needs Python 3.11 or newer"'
+	@touch $@
+
+$(VENV)/.runtime: requirements.txt requirements-speech.txt constraints.txt | $(VENV)/.venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-speech.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+chromium:
+	@sh tests/browser/install_chromium.sh
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,306 @@
+"""`RealtimeKitAgent`: one conversation's life, from joining a room to leaving it without a trace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, Protocol
+
+from config import AgentConfig
+from conversation import client_events as out
+from conversation.client_events import ServerEvent
+from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
+from conversation.presence import Presence, PresenceRules
+from realtime.model import ModelSettings, RealtimeModelConfig, RealtimeModelError
+from realtime.providers import create_model
+from rtc.channel import Channel, RemoteUser, RtcOptions
+from rtc.engine import RtcEngine
+from rtc.errors import RoomError
+from session.context import SessionContext
+from session.publisher import Publisher
+from session.session import Session
+from tools import ToolContext
+from toolsets import build_toolset
+from utils import OwnedTasks, run_unless
+
+AGENT_NAME = "Parley"
+DEFAULT_INSTRUCTIONS = (
+    "You are a friendly voice assistant. Answer in one or two short spoken sentences."
+)
+_PHASE_TIMEOUT_S = 10.0
+_CLOSE_TIMEOUT_S = 3.0
+
+
+class StartFailedError(Exception):
+    """The agent never became ready.
+
+    phase: `joining` (the room) or `connecting` (the model)
+    code: machine word of the cause
+    """
+
+    def __init__(self, phase: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.code = code
+
+
+class AgentObserver(Protocol):
+    """Whoever watches an agent; its methods must return at once and not raise."""
+
+    def handle_state(self, old: AgentState, new: AgentState) -> None:
+        """The agent stepped from `old` to `new`."""
+        ...
+
+    def handle_event(self, event: ServerEvent) -> None:
+        """The agent told the room something."""
+        ...
+
+
+class RealtimeKitAgent:
+    """Joins a room, opens a model session, talks, and leaves. Runs once."""
+
+    def __init__(self, config: AgentConfig, observer: AgentObserver | None = None) -> None:
+        self.timings_ms: dict[str, float] = {}
+        self._config = config
+        self._observer = observer
+        self._log = logging.getLogger("agent")
+        self._lifecycle = Lifecycle(self._handle_state)
+        # Set by the first call of `stop`, which may come before the loop runs.
+        self._exit_reason: ExitReason | None = None
+        self._ended: asyncio.Future[ExitReason] | None = None
+        self._model = create_model(config.provider.name)
+        self._channel = self._create_channel()
+        self._tasks = OwnedTasks(self._log)
+        self._tools = self._create_tools()
+        self._session = self._create_session()
+        self._presence = Presence(_presence_rules(config), now_s=time.monotonic())
+        self._presence_changed = asyncio.Event()
+        self._has_greeted = False
+
+    @property
+    def state(self) -> AgentState:
+        """Where the agent is in its life."""
+        return self._lifecycle.state
+
+    def stop(self, reason: ExitReason = ExitReason.STOPPED) -> None:
+        """Ask for a graceful end; of several reasons the first counts."""
+        if self._exit_reason is None:
+            self._exit_reason = reason
+            if self._ended is not None:
+                self._ended.set_result(reason)
+
+    async def run(self) -> ExitReason:
+        """Live until done; returns why it ended.
+
+        Raises:
+            StartFailedError: the room or the model could not be reached.
+        """
+        self._ended = asyncio.get_running_loop().create_future()
+        if self._exit_reason is not None:
+            self._ended.set_result(self._exit_reason)
+        try:
+            await run_unless(self._ended, self._start())
+            if not self._ended.done():
+                await run_unless(self._ended, self._converse())
+            return await self._ended
+        finally:
+            await self._leave()
+
+    # -- building ------------------------------------------------------------------------------
+
+    def _create_channel(self) -> Channel:
+        config = self._config
+        options = RtcOptions(
+            channel_name=config.channel_name,
+            uid=config.uid,
+            role="agent",
+            name=AGENT_NAME,
+            token=config.room_token.get_secret_value() if config.room_token else None,
+            sample_rate_hz=self._model.capabilities.output_sample_rate_hz,
+            dump_dir=config.rtc_pcm_dir,
+        )
+        return RtcEngine(config.room_url).create_channel(options)
+
+    def _create_tools(self) -> ToolContext:
+        config = self._config
+        tools = build_toolset(config.toolset, self) if config.toolset else ToolContext()
+        for declaration in config.tools:
+            tools.register_client_function(declaration)
+        return tools
+
+    def _create_session(self) -> Session:
+        publisher = Publisher(
+            self._channel,
+            agent_id=self._config.agent_id,
+            agent_name=AGENT_NAME,
+            on_event=self._handle_published,
+        )
+        self._publisher = publisher
+        context = SessionContext(self._config, self._channel, self._model, publisher, self._log)
+        return Session(
+            context,
+            self._tools,
+            on_model_gone=lambda: self.stop(ExitReason.PROVIDER_FAILED),
+            on_client_end=lambda: self.stop(ExitReason.STOPPED),
+        )
+
+    def _model_config(self) -> RealtimeModelConfig:
+        config = self._config
+        key = config.provider.api_key
+        return RealtimeModelConfig(
+            model=config.provider.model,
+            base_uri=config.provider.base_uri,
+            api_key=key.get_secret_value() if key else None,
+            settings=ModelSettings(
+                instructions=config.system_message or DEFAULT_INSTRUCTIONS,
+                voice=config.voice,
+                language=config.language,
+                tools=tuple(self._tools.model_description()),
+                turn_detection=config.turn_detection,
+            ),
+            timeout_s=_PHASE_TIMEOUT_S,
+            is_verbose=config.verbose,
+        )
+
+    # -- starting ------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        """Join and connect side by side: a start takes as long as the slower of the two."""
+        self._channel.on("user_joined", self._handle_user_joined)
+        self._channel.on("user_left", self._handle_user_left)
+        self._channel.on("user_connected", self._handle_user_connected)
+        self._channel.on("connection_state_changed", self._handle_connection_state)
+        self._lifecycle.advance(AgentState.JOINING)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._join())
+                group.create_task(self._connect())
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        self._lifecycle.advance(AgentState.READY)
+        self._publisher.publish(out.AgentReady)
+
+    async def _join(self) -> None:
+        async with self._phase("joining"):
+            await self._channel.connect()
+        self._lifecycle.advance(AgentState.CONNECTING)
+
+    async def _connect(self) -> None:
+        async with self._phase("connecting"):
+            await self._model.connect(self._model_config())
+
+    @contextlib.asynccontextmanager
+    async def _phase(self, name: str) -> AsyncIterator[None]:
+        """Time a phase of the start, bound it, and name it in its failure."""
+        began_s = time.monotonic()
+        try:
+            async with asyncio.timeout(_PHASE_TIMEOUT_S):
+                yield
+        except TimeoutError as error:
+            raise StartFailedError(name, "timeout", f"{name} took too long") from error
+        except (RoomError, RealtimeModelError) as error:
+            raise StartFailedError(name, error.code, str(error)) from error
+        self.timings_ms[name] = round((time.monotonic() - began_s) * 1000, 1)
+
+    # -- conversing ----------------------------------------------------------------------------
+
+    async def _converse(self) -> None:
+        for user in list(self._channel.remote_users.values()):
+            self._handle_user_joined(user)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._session.run(), name="session")
+            group.create_task(self._watch_presence(), name="presence")
+
+    async def _watch_presence(self) -> None:
+        while True:
+            departure = self._presence.departure()
+            wait_s = None if departure is None else max(0.0, departure.at_s - time.monotonic())
+            self._presence_changed.clear()
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._presence_changed.wait()
+            except TimeoutError:
+                assert departure is not None
+                self.stop(departure.reason)
+                return
+
+    def _handle_user_joined(self, user: RemoteUser) -> None:
+        if user.role != "user" or self.state not in (AgentState.READY, AgentState.RUNNING):
+            return
+        self._presence.user_joined(user.uid)
+        self._presence_changed.set()
+        self._session.hearing.listen_to(user.uid)
+        if self._presence.has_user:
+            self._lifecycle.advance(AgentState.RUNNING)
+
+    def _handle_user_left(self, user: RemoteUser, reason: str) -> None:
+        self._log.info("user %d left: %s", user.uid, reason)
+        self._presence.user_left(user.uid, now_s=time.monotonic())
+        self._presence_changed.set()
+        if self.state is AgentState.RUNNING and not self._presence.has_user:
+            self._lifecycle.advance(AgentState.READY)
+
+    def _handle_user_connected(self, uid: int) -> None:
+        """Media flows: a greeting said now is heard from its first word."""
+        self._publisher.publish(out.AgentReady, uid=uid)
+        if self._config.greeting and not self._has_greeted and self._presence.counts(uid):
+            self._has_greeted = True
+            self.start_task(self._session.say(self._config.greeting), name="greet")
+
+    def _handle_connection_state(self, state: str) -> None:
+        self._log.info("room connection: %s", state)
+        if state == "failed":
+            self.stop(ExitReason.ROOM_LOST)
+
+    # -- what tools may use of an agent (`toolsets.ToolServices`) --------------------------------
+
+    async def say(self, text: str) -> None:
+        """Speak `text` word for word, as soon as no other reply is in the making."""
+        await self._session.say(text)
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Run something for as long as the agent lives."""
+        self._tasks.start(coroutine, name=name)
+
+    # -- ending --------------------------------------------------------------------------------
+
+    async def _leave(self) -> None:
+        """Free everything, in reverse; nothing of it may keep the process alive."""
+        if self.state is not AgentState.STARTING:
+            self._publisher.publish(out.AgentEnded, reason=self._exit_reason or "")
+        self._lifecycle.advance(AgentState.STOPPING)
+        for what, close in (
+            ("tasks", self._tasks.close()),
+            ("session", self._session.close()),
+            ("model", self._model.close()),
+            ("channel", self._channel.disconnect()),
+        ):
+            try:
+                async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                    await close
+            except TimeoutError:
+                self._log.warning("closing the %s took too long", what)
+        self._lifecycle.advance(AgentState.EXITED)
+
+    # -- telling -------------------------------------------------------------------------------
+
+    def _handle_state(self, old: AgentState, new: AgentState) -> None:
+        self._log.info("%s -> %s", old, new)
+        if self._observer is not None:
+            self._observer.handle_state(old, new)
+
+    def _handle_published(self, event: ServerEvent) -> None:
+        if self._observer is not None and self.state in LIVE_STATES:
+            self._observer.handle_event(event)
+
+
+def _presence_rules(config: AgentConfig) -> PresenceRules:
+    return PresenceRules(
+        user_wait_s=config.user_wait_s,
+        rejoin_grace_s=config.rejoin_grace_s,
+        max_duration_s=config.max_duration_s,
+        user_uid=config.user_uid,
+    )

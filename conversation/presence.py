@@ -1,0 +1,75 @@
+"""Who the agent is there for, and when it should leave. Time is an argument (monotonic seconds)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from conversation.lifecycle import ExitReason
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceRules:
+    """When an agent leaves by itself.
+
+    user_uid: the only user who counts; None: any user does.
+    """
+
+    user_wait_s: float
+    rejoin_grace_s: float
+    max_duration_s: float | None = None
+    user_uid: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Leave at `at_s` for `reason`, unless somebody comes before."""
+
+    at_s: float
+    reason: ExitReason
+
+
+class Presence:
+    """The users in the room. Agents do not count: two of them must not keep each other alive."""
+
+    def __init__(self, rules: PresenceRules, *, now_s: float) -> None:
+        self._rules = rules
+        self._started_s = now_s
+        self._empty_since_s = now_s
+        self._present: set[int] = set()
+        self._had_user = False
+
+    @property
+    def has_user(self) -> bool:
+        """Whether somebody is there to talk to."""
+        return bool(self._present)
+
+    def counts(self, uid: int) -> bool:
+        """Whether this user keeps the agent in the room."""
+        return self._rules.user_uid is None or uid == self._rules.user_uid
+
+    def user_joined(self, uid: int) -> None:
+        """A user is in the room."""
+        if self.counts(uid):
+            self._present.add(uid)
+            self._had_user = True
+
+    def user_left(self, uid: int, *, now_s: float) -> None:
+        """A user is no longer in the room."""
+        if uid in self._present:
+            self._present.discard(uid)
+            if not self._present:
+                self._empty_since_s = now_s
+
+    def departure(self) -> Departure | None:
+        """When and why to leave as things stand; None: stay."""
+        candidates = []
+        if self._rules.max_duration_s is not None:
+            end_s = self._started_s + self._rules.max_duration_s
+            candidates.append(Departure(end_s, ExitReason.MAX_DURATION))
+        if not self._had_user:
+            end_s = self._started_s + self._rules.user_wait_s
+            candidates.append(Departure(end_s, ExitReason.NO_USER))
+        elif not self._present:
+            end_s = self._empty_since_s + self._rules.rejoin_grace_s
+            candidates.append(Departure(end_s, ExitReason.USER_LEFT))
+        return min(candidates, key=lambda departure: departure.at_s, default=None)

@@ -1,0 +1,35 @@
+"""When the model may go on after tool calls: once per response, after the last of its outputs."""
+
+from __future__ import annotations
+
+
+class ToolBatches:
+    """Counts the open calls of each response.
+
+    A reply may call several tools at once; asking for a follow-up after each output would make
+    the model answer half the facts and race with itself.
+    """
+
+    def __init__(self) -> None:
+        self._open: dict[str, set[str]] = {}
+        self._is_generating: set[str] = set()
+
+    def call_started(self, response_id: str, call_id: str) -> None:
+        """The model asked for a tool within this response."""
+        self._open.setdefault(response_id, set()).add(call_id)
+        self._is_generating.add(response_id)
+
+    def call_answered(self, response_id: str, call_id: str) -> bool:
+        """An output was sent; True when the model should now be asked to go on."""
+        self._open.get(response_id, set()).discard(call_id)
+        return self._is_due(response_id)
+
+    def response_done(self, response_id: str) -> bool:
+        """The response ended; True when the model should now be asked to go on."""
+        self._is_generating.discard(response_id)
+        return self._is_due(response_id)
+
+    def _is_due(self, response_id: str) -> bool:
+        if response_id in self._is_generating or self._open.get(response_id):
+            return False
+        return self._open.pop(response_id, None) is not None

@@ -1,0 +1,214 @@
+"""A terminal caller: joins as a person, says a WAV file in real time, records what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from rtc.channel import Channel, RemoteUser, RtcOptions
+from rtc.engine import RtcEngine
+from rtc.errors import RoomError
+from utils import OwnedTasks, read_wav, run_unless, write_wav
+
+SAMPLE_RATE_HZ = 24_000
+_CONNECT_TIMEOUT_S = 10.0
+_QUIET_AFTER_REPLY_S = 1.5
+_QUESTION = "question"
+
+
+class CallError(Exception):
+    """The call could not be made or nobody answered; the text is for the caller."""
+
+
+class Transcript:
+    """Prints the events of a call as lines, and knows whether the agent still owes us something."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._open_responses: set[str] = set()
+        self._unplayed: set[str] = set()
+        self.has_reply = False
+        self.changed = asyncio.Event()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a reply is being made or played."""
+        return bool(self._open_responses or self._unplayed)
+
+    def handle_event(self, text: str, _uid: int) -> None:
+        """One server event from the data channel."""
+        event: dict[str, Any] = json.loads(text)
+        self.changed.set()
+        if (handler := getattr(self, f"_handle_{event.get('type')}", None)) is not None:
+            handler(event)
+
+    def _handle_agent_input_transcription_done(self, event: dict[str, Any]) -> None:
+        self._on_line(f"you:   {event['transcript']}")
+
+    def _handle_agent_response_created(self, event: dict[str, Any]) -> None:
+        self._open_responses.add(event["response_id"])
+
+    def _handle_agent_response_done(self, event: dict[str, Any]) -> None:
+        self._open_responses.discard(event["response_id"])
+
+    def _handle_agent_response_audio_transcript_delta(self, event: dict[str, Any]) -> None:
+        self._unplayed.add(event["item_id"])
+
+    def _handle_agent_response_audio_transcript_done(self, event: dict[str, Any]) -> None:
+        self._on_line(f"agent: {event['transcript']}")
+
+    def _handle_agent_interrupted(self, event: dict[str, Any]) -> None:
+        self._unplayed.discard(event["item_id"])
+        self.has_reply = True
+        self._on_line(f"agent, interrupted, was heard saying: {event['heard']}")
+
+    def _handle_agent_playout_done(self, event: dict[str, Any]) -> None:
+        self._unplayed.discard(event["item_id"])
+        self.has_reply = True
+
+    def _handle_agent_response_tool_use_done(self, event: dict[str, Any]) -> None:
+        use = event["tool_use"]
+        self._on_line(f"tool:  {use['name']}({json.dumps(use['input'])})")
+
+    def _handle_agent_response_tool_result(self, event: dict[str, Any]) -> None:
+        self._on_line(f"tool:  -> {event['tool_result']['output']}")
+
+    def _handle_agent_error(self, event: dict[str, Any]) -> None:
+        self._on_line(f"error: {event['code']}: {event['message']}")
+
+
+class Call:
+    """One call from start to hang-up."""
+
+    def __init__(
+        self,
+        server_url: str,
+        *,
+        channel_name: str,
+        on_line: Callable[[str], None],
+        uid: int | None = None,
+        token: str | None = None,
+        max_wait_s: float = 20.0,
+    ) -> None:
+        """max_wait_s: how long to wait for a reply after the question's end."""
+        self._channel = RtcEngine(server_url).create_channel(
+            RtcOptions(
+                channel_name=channel_name,
+                uid=uid,
+                role="user",
+                name="terminal caller",
+                token=token,
+                sample_rate_hz=SAMPLE_RATE_HZ,
+            )
+        )
+        self._max_wait_s = max_wait_s
+        self._transcript = Transcript(on_line)
+        self._heard = bytearray()
+        self._stopped: asyncio.Future[None] | None = None
+        self._connected = asyncio.Event()
+        self._asked = asyncio.Event()
+        self._tasks = OwnedTasks(logging.getLogger("call"))
+
+    def stop(self) -> None:
+        """Hang up; what was heard so far is still written."""
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def run(self, question: Path, answer: Path) -> None:
+        """Say `question`, wait for the reply, write everything heard to `answer`.
+
+        Raises:
+            CallError: unreadable file, no room, no agent, or no reply in time.
+        """
+        pcm = _load(question)
+        self._stopped = asyncio.get_running_loop().create_future()
+        try:
+            async with self._joined():
+                await run_unless(self._stopped, self._talk(pcm))
+        except RoomError as error:
+            raise CallError(str(error)) from error
+        finally:
+            if self._heard:
+                write_wav(answer, bytes(self._heard), SAMPLE_RATE_HZ)
+
+    async def _talk(self, pcm: bytes) -> None:
+        await _wait(self._connected, _CONNECT_TIMEOUT_S, "no agent in this channel")
+        self._channel.push_audio_frame(pcm, key=_QUESTION)
+        self._channel.finish_audio(_QUESTION)
+        length_s = len(pcm) / 2 / SAMPLE_RATE_HZ
+        await _wait(self._asked, length_s + 5, "the question could not be sent")
+        await self._wait_for_reply()
+
+    @contextlib.asynccontextmanager
+    async def _joined(self) -> AsyncIterator[None]:
+        channel: Channel = self._channel
+        channel.on("user_joined", self._handle_user_joined)
+        channel.on("user_connected", lambda _uid: self._connected.set())
+        channel.on("event", self._transcript.handle_event)
+        channel.on("playout_done", lambda _key: self._asked.set())
+        await channel.connect()
+        try:
+            for user in list(channel.remote_users.values()):
+                self._handle_user_joined(user)
+            yield
+        finally:
+            await self._tasks.close()
+            await channel.disconnect()
+
+    def _handle_user_joined(self, user: RemoteUser) -> None:
+        if user.role == "agent" and len(self._tasks) == 0:
+            self._tasks.start(self._record(user.uid), name="record")
+
+    async def _record(self, uid: int) -> None:
+        await self._channel.subscribe_audio(uid)
+        async for frame in self._channel.get_audio_frames(uid):
+            self._heard += frame.pcm
+
+    async def _wait_for_reply(self) -> None:
+        """Until the agent has replied and then been quiet for a moment."""
+        transcript = self._transcript
+        while not (transcript.has_reply and not transcript.is_waiting):
+            problem = f"no reply within {self._max_wait_s:.0f} s"
+            await _wait(transcript.changed, self._max_wait_s, problem)
+            transcript.changed.clear()
+        try:
+            await _wait(transcript.changed, _QUIET_AFTER_REPLY_S, "")
+        except CallError:
+            return
+        transcript.changed.clear()
+        await self._wait_for_reply()
+
+
+async def _wait(event: asyncio.Event, timeout_s: float, problem: str) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError as error:
+        raise CallError(problem) from error
+
+
+def _load(path: Path) -> bytes:
+    """The WAV as PCM16 mono at our rate."""
+    try:
+        pcm, rate_hz = read_wav(path)
+    except (OSError, ValueError) as error:
+        raise CallError(str(error)) from error
+    return pcm if rate_hz == SAMPLE_RATE_HZ else _resample(pcm, rate_hz)
+
+
+def _resample(pcm: bytes, rate_hz: int) -> bytes:
+    frame = av.AudioFrame.from_ndarray(
+        np.frombuffer(pcm, np.int16).reshape(1, -1), format="s16", layout="mono"
+    )
+    frame.sample_rate = rate_hz
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    return b"".join(piece.to_ndarray().tobytes() for piece in pieces)

@@ -1,0 +1,31 @@
+"""What the parts of one conversation share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from config import AgentConfig
+from conversation.history import History
+from conversation.turns import Turns
+from realtime.model import RealtimeModel
+from rtc.channel import Channel
+from session.publisher import Publisher
+
+Handlers = Mapping[type, Callable[[Any], Awaitable[None]]]
+"""Model event class -> reaction. Each part of a session contributes its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """A channel joined to a model, with what is known of the conversation so far."""
+
+    config: AgentConfig
+    channel: Channel
+    model: RealtimeModel
+    publisher: Publisher
+    log: logging.Logger
+    history: History = field(default_factory=History)
+    turns: Turns = field(default_factory=Turns)

@@ -1,0 +1,211 @@
+"""From the model to people: replies are played, cut when somebody speaks, and remembered as heard."""
+
+from __future__ import annotations
+
+import json
+
+from conversation import client_events as out
+from realtime import events as model
+from realtime.events import CancelResponse, TruncateItem
+from rtc.channel import ChatMessage
+from rtc.playout import PlayoutPosition
+from session.context import Handlers, SessionContext
+from utils import PcmDump
+
+PlayoutKey = tuple[str, str, int]
+"""(response_id, item_id, content_index): what the playout buffer plays."""
+
+
+class Replies:
+    """Reacts to what the model says and hears."""
+
+    def __init__(self, context: SessionContext, dump: PcmDump | None) -> None:
+        self._context = context
+        self._dump = dump
+        self._transcripts: dict[str, str] = {}
+        # Items whose late audio was already answered with a truncate, so it is sent once.
+        self._truncated: set[tuple[str, int]] = set()
+
+    def handlers(self) -> Handlers:
+        """Reactions to model events."""
+        return {
+            model.SpeechStarted: self._handle_speech_started,
+            model.SpeechStopped: self._handle_speech_stopped,
+            model.Interrupted: self._handle_interrupted,
+            model.InputTranscriptDelta: self._handle_input_delta,
+            model.InputTranscriptDone: self._handle_input_done,
+            model.ResponseCreated: self._handle_response_created,
+            model.ResponseDone: self._handle_response_done,
+            model.AudioDelta: self._handle_audio,
+            model.AudioDone: self._handle_audio_done,
+            model.TranscriptDelta: self._handle_words,
+            model.TranscriptDone: self._handle_words_done,
+            model.TextDelta: self._handle_words,
+            model.TextDone: self._handle_text_done,
+        }
+
+    # -- the user speaks ---------------------------------------------------------------------
+
+    async def _handle_speech_started(self, event: model.SpeechStarted) -> None:
+        # Silence first: everything else can wait the microseconds it takes.
+        await self.interrupt()
+        self._context.turns.speech_started()
+        self._context.history.open_user_item(event.item_id)
+        self._context.publisher.publish(
+            out.AgentInputStarted, item_id=event.item_id, audio_start_ms=event.audio_start_ms
+        )
+
+    async def _handle_speech_stopped(self, event: model.SpeechStopped) -> None:
+        self._context.turns.speech_stopped()
+        self._context.publisher.publish(
+            out.AgentInputDone, item_id=event.item_id, audio_end_ms=event.audio_end_ms
+        )
+
+    async def _handle_interrupted(self, _event: model.Interrupted) -> None:
+        await self.interrupt()
+
+    async def _handle_input_delta(self, event: model.InputTranscriptDelta) -> None:
+        self._context.publisher.publish(
+            out.AgentInputTranscriptionDelta, item_id=event.item_id, delta=event.delta
+        )
+
+    async def _handle_input_done(self, event: model.InputTranscriptDone) -> None:
+        await self.note_user_words(event.item_id, event.transcript)
+
+    async def note_user_words(self, item_id: str, text: str) -> None:
+        """Remember and publish what a user said or wrote."""
+        self._context.history.finish_user_item(item_id, text)
+        self._context.publisher.publish(
+            out.AgentInputTranscriptionDone, item_id=item_id, transcript=text
+        )
+        await self._send_transcript("user", item_id, text)
+
+    # -- the model speaks --------------------------------------------------------------------
+
+    async def _handle_response_created(self, event: model.ResponseCreated) -> None:
+        self._context.turns.response_created(event.response_id)
+        self._context.publisher.publish(out.AgentResponseCreated, response_id=event.response_id)
+
+    async def _handle_response_done(self, event: model.ResponseDone) -> None:
+        self._context.turns.response_done(event.response_id)
+        self._context.publisher.publish(
+            out.AgentResponseDone,
+            response_id=event.response_id,
+            status=event.status.value,
+            input_tokens=event.usage.input_tokens,
+            output_tokens=event.usage.output_tokens,
+        )
+
+    async def _handle_audio(self, event: model.AudioDelta) -> None:
+        if self._context.turns.is_cut(event.response_id):
+            await self._disown(event)
+            return
+        key = (event.response_id, event.item_id, event.content_index)
+        self._context.channel.push_audio_frame(event.pcm, key=key)
+        self._context.history.append_audio(
+            event.item_id,
+            event.response_id,
+            pcm_bytes=len(event.pcm),
+            sample_rate_hz=event.sample_rate_hz,
+        )
+        if self._dump is not None:
+            self._dump.write(event.pcm)
+
+    async def _disown(self, event: model.AudioDelta) -> None:
+        """Late audio of a silenced reply: nobody will hear it, so the model must not remember it."""
+        if self._context.history.get(event.item_id) is None:
+            self._context.history.cut_reply(event.item_id, event.response_id, played_ms=0)
+            await self._truncate(event.item_id, event.content_index, 0)
+
+    async def _handle_audio_done(self, event: model.AudioDone) -> None:
+        key = (event.response_id, event.item_id, event.content_index)
+        if not self._context.turns.is_cut(event.response_id):
+            self._context.channel.finish_audio(key)
+        self._context.publisher.publish(
+            out.AgentResponseAudioDone, response_id=event.response_id, item_id=event.item_id
+        )
+
+    async def _handle_words(self, event: model.TranscriptDelta | model.TextDelta) -> None:
+        if self._context.turns.is_cut(event.response_id):
+            return
+        self._context.history.append_words(event.item_id, event.response_id, event.delta)
+        self._context.publisher.publish(
+            out.AgentResponseAudioTranscriptDelta,
+            response_id=event.response_id,
+            item_id=event.item_id,
+            delta=event.delta,
+        )
+
+    async def _handle_words_done(self, event: model.TranscriptDone) -> None:
+        await self._finish_words(event.response_id, event.item_id, event.transcript)
+
+    async def _handle_text_done(self, event: model.TextDone) -> None:
+        # Written replies have no playout that could end them.
+        self._context.history.finish_reply(event.item_id)
+        await self._finish_words(event.response_id, event.item_id, event.text)
+
+    async def _finish_words(self, response_id: str, item_id: str, text: str) -> None:
+        if self._context.turns.is_cut(response_id):
+            return
+        self._context.publisher.publish(
+            out.AgentResponseAudioTranscriptDone,
+            response_id=response_id,
+            item_id=item_id,
+            transcript=text,
+        )
+        await self._send_transcript("agent", item_id, text)
+
+    # -- playout ------------------------------------------------------------------------------
+
+    def handle_playout_started(self, key: PlayoutKey) -> None:
+        """The first sample of a content part left."""
+        self._context.turns.playout_started(key[0])
+
+    def handle_playout_done(self, key: PlayoutKey) -> None:
+        """The last sample of a content part left."""
+        response_id, item_id, _ = key
+        self._context.turns.playout_ended(response_id)
+        self._context.history.finish_reply(item_id)
+        self._context.publisher.publish(
+            out.AgentPlayoutDone, response_id=response_id, item_id=item_id
+        )
+
+    async def interrupt(self, *, should_cancel: bool = False) -> None:
+        """Fall silent now, and tell the model what was heard.
+
+        should_cancel: also stop the generation; a provider with turn detection does that itself.
+        """
+        context = self._context
+        positions = context.channel.clear_sender_audio_buffer()
+        active = context.turns.active_response
+        context.turns.cut(position.key[0] for position in positions)
+        if active is not None and (should_cancel or not self._does_provider_interrupt()):
+            await context.model.send(CancelResponse(active))
+        for position in positions:
+            await self._cut(position)
+
+    def _does_provider_interrupt(self) -> bool:
+        detection = self._context.config.turn_detection
+        return detection is None or bool(detection.get("interrupt_response", True))
+
+    async def _cut(self, position: PlayoutPosition) -> None:
+        if position.is_complete:
+            return
+        response_id, item_id, content_index = position.key
+        heard = self._context.history.cut_reply(item_id, response_id, played_ms=position.played_ms)
+        await self._truncate(item_id, content_index, int(position.played_ms))
+        self._context.publisher.publish(
+            out.AgentInterrupted,
+            response_id=response_id,
+            item_id=item_id,
+            audio_end_ms=int(position.played_ms),
+            heard=heard,
+        )
+
+    async def _truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
+        if self._context.model.capabilities.has_truncation:
+            await self._context.model.send(TruncateItem(item_id, content_index, audio_end_ms))
+
+    async def _send_transcript(self, role: str, item_id: str, text: str) -> None:
+        message = json.dumps({"kind": "transcript", "role": role, "text": text})
+        await self._context.channel.chat.send_message(ChatMessage(message, item_id))

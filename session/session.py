@@ -1,0 +1,119 @@
+"""A channel joined to a model: assembles the parts of one conversation and pumps between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from conversation import client_events as out
+from realtime import events as model
+from realtime.events import CreateResponse, ModelEvent
+from session.clients import Clients
+from session.context import Handlers, SessionContext
+from session.hearing import Hearing
+from session.replies import Replies
+from session.tool_calls import ToolCalls
+from tools import ToolContext
+from utils import PcmDump
+
+IGNORED_EVENTS = frozenset(
+    {
+        model.SessionOpened,  # `connect` returned already
+        model.ConnectionChanged,  # told by SessionEnded when it matters
+        model.InputCommitted,
+        model.InputTimeoutTriggered,
+        model.InputTranscriptFailed,
+        model.ItemAdded,
+        model.ItemTruncated,
+        model.ItemDeleted,
+        model.ToolCallDelta,
+        model.ToolCallCancelled,
+        model.GenerationDone,
+        model.RateLimitsUpdated,
+        model.UnknownEventReceived,
+    }
+)
+"""Model events that change nothing here."""
+
+
+class Session:
+    """Runs one conversation. `on_end` is called when the model is gone or a client ends the call."""
+
+    def __init__(
+        self,
+        context: SessionContext,
+        tools: ToolContext,
+        *,
+        on_model_gone: Callable[[], None],
+        on_client_end: Callable[[], None],
+    ) -> None:
+        self._context = context
+        self._on_model_gone = on_model_gone
+        self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
+        self.hearing = Hearing(context, self._dumps[0])
+        self._replies = Replies(context, self._dumps[1])
+        self._tool_calls = ToolCalls(context, tools)
+        self._clients = Clients(context, self._replies, tools, on_client_end)
+        own: Handlers = {
+            model.SessionUpdated: self._handle_session_updated,
+            model.SessionEnded: self._handle_session_ended,
+            model.ProviderError: self._handle_provider_error,
+        }
+        self.handlers = _by_event(own, self._replies.handlers(), self._tool_calls.handlers())
+        context.channel.on("event", self._clients.handle_message)
+        context.channel.on("playout_started", self._replies.handle_playout_started)
+        context.channel.on("playout_done", self._replies.handle_playout_done)
+
+    async def run(self) -> None:
+        """Pump until cancelled, or until a part fails: then everything stops with its error."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._pump_model_events(), name="model events")
+            group.create_task(self._clients.run(), name="client events")
+
+    async def say(self, text: str) -> None:
+        """Speak `text` word for word, as soon as no other reply is in the making."""
+        await self._context.model.send(CreateResponse(instructions=f"Say exactly: {text}"))
+
+    async def _pump_model_events(self) -> None:
+        async for event in self._context.model.events():
+            await self._dispatch(event)
+
+    async def _dispatch(self, event: ModelEvent) -> None:
+        for handler in self.handlers.get(type(event), ()):
+            await handler(event)
+
+    async def _handle_session_updated(self, event: model.SessionUpdated) -> None:
+        self._context.publisher.publish(out.ServerSessionUpdated, session_id=event.session_id)
+
+    async def _handle_session_ended(self, event: model.SessionEnded) -> None:
+        self._context.log.warning("the model session ended: %s", event.reason)
+        self._on_model_gone()
+
+    async def _handle_provider_error(self, event: model.ProviderError) -> None:
+        self._context.log.warning("provider error %s: %s", event.code, event.message)
+        self._context.publisher.publish(
+            out.AgentError, error_type="provider", code=event.code, message=event.message
+        )
+
+    async def close(self) -> None:
+        """Stop hearing and running tools; close the dump files."""
+        await self.hearing.close()
+        await self._tool_calls.close()
+        for dump in self._dumps:
+            if dump is not None:
+                dump.close()
+
+
+def _by_event(*tables: Handlers) -> dict[type, list[Callable]]:
+    merged: dict[type, list[Callable]] = {}
+    for table in tables:
+        for event_type, handler in table.items():
+            merged.setdefault(event_type, []).append(handler)
+    return merged
+
+
+def _open_dump(context: SessionContext, what: str) -> PcmDump | None:
+    config = context.config
+    if config.agent_pcm_dir is None:
+        return None
+    return PcmDump(config.agent_pcm_dir / f"{config.channel_name}-{config.uid}-{what}.pcm")

@@ -1,0 +1,68 @@
+"""Instruments for every test: nothing may be left behind, and no coroutine may block the loop."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import multiprocessing
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+DEADLINE_S = 10.0
+
+
+def _open_descriptors() -> dict[str, str]:
+    """Descriptor number -> what it is, for those of this process."""
+    found = {}
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            target = os.readlink(entry)
+        except OSError:
+            continue
+        if target.startswith(("socket:", "pipe:")) or "/tests/" in target:
+            found[entry.name] = target
+    return found
+
+
+def _children() -> set[int]:
+    text = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
+    return {int(pid) for pid in text.split()}
+
+
+@pytest.fixture(autouse=True)
+def no_leaks() -> Iterator[None]:
+    """A test ends with the sockets, pipes and child processes that it began with."""
+    gc.collect()
+    descriptors, children = _open_descriptors(), _children()
+    yield
+    gc.collect()
+    leaked = {
+        number: what
+        for number, what in _open_descriptors().items()
+        if descriptors.get(number) != what
+    }
+    assert not leaked, f"descriptors left open: {leaked}"
+    left = _children() - children
+    for child in multiprocessing.active_children():
+        left.discard(child.pid or 0)
+    assert not left, f"child processes left: {left}"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def no_lost_tasks(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """An asyncio test ends with no task of its own running and no failure that nobody saw."""
+    loop = asyncio.get_running_loop()
+    problems: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _loop, context: problems.append(context))
+    before = asyncio.all_tasks()
+    yield
+    gc.collect()
+    await asyncio.sleep(0)
+    left = {task for task in asyncio.all_tasks() - before if task is not asyncio.current_task()}
+    assert not left, f"tasks left running: {left}"
+    assert not problems, f"failures nobody saw: {problems}"
