@@ -1,0 +1,157 @@
+"""OpenAI's Realtime messages (GA shape): the one face of the `struct_*` modules.
+
+Server messages are read tolerantly, since providers move on: unknown fields pass, an unknown type
+becomes `UnknownEvent`, an unknown kind of item `UnknownItem`. Client messages are read strictly,
+since whoever sent one wants to know what was wrong with it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from realtime.struct_base import *  # noqa: F403  a face shows every name behind it
+from realtime.struct_base import WireEvent
+from realtime.struct_client import *  # noqa: F403
+from realtime.struct_client import AnyClientEvent, ClientEvent
+from realtime.struct_items import *  # noqa: F403
+from realtime.struct_server import *  # noqa: F403
+from realtime.struct_server import KnownServerEvent, ServerEvent, UnknownEvent
+from realtime.struct_session import *  # noqa: F403
+
+_CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
+_SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)
+
+_TYPE_ERRORS = {"union_tag_invalid", "union_tag_not_found"}
+
+
+class InvalidEventError(ValueError):
+    """A message breaks the protocol; the text says what is wrong and never repeats content.
+
+    code: `invalid_json`, `missing_required_parameter` or `invalid_value`
+    param: path of the wrong field, such as `session.audio.output.speed`
+    event_id: the message's own id, when it has one
+    """
+
+    def __init__(
+        self, message: str, *, code: str, param: str | None = None, event_id: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+
+
+def parse_server_event(text: str | bytes) -> KnownServerEvent | UnknownEvent:
+    """Read what a provider sent.
+
+    Raises:
+        InvalidEventError: not JSON, no type, or a known type without what it must carry.
+    """
+    try:
+        return _SERVER.validate_json(text)
+    except ValidationError as error:
+        if (unknown := _unknown_event(text, error)) is not None:
+            return unknown
+        raise _explain(text, error) from None
+
+
+def parse_client_event(text: str | bytes) -> AnyClientEvent:
+    """Read what a client sent.
+
+    Raises:
+        InvalidEventError: naming the field that is wrong and the client's own event id.
+    """
+    try:
+        return _CLIENT.validate_json(text)
+    except ValidationError as error:
+        raise _explain(text, error) from None
+
+
+def serialize(message: WireEvent) -> str:
+    """As compact JSON with the fields that are set: absent stays absent, null stays null."""
+    return message.model_dump_json(exclude_unset=True)
+
+
+def encode_pcm(pcm: bytes) -> str:
+    """Audio as the base64 text that messages carry."""
+    return base64.b64encode(pcm).decode("ascii")
+
+
+def decode_pcm(text: str, *, param: str = "audio", event_id: str | None = None) -> bytes:
+    """Audio out of base64 text.
+
+    Raises:
+        InvalidEventError: not base64, or half a sample; `param` and `event_id` go into the error.
+    """
+    try:
+        pcm = base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        message = f"{param}: not valid base64"
+        raise InvalidEventError(
+            message, code="invalid_value", param=param, event_id=event_id
+        ) from None
+    if len(pcm) % 2:
+        message = f"{param}: {len(pcm)} bytes are not a whole number of 16-bit samples"
+        raise InvalidEventError(message, code="invalid_value", param=param, event_id=event_id)
+    return pcm
+
+
+def _unknown_event(text: str | bytes, error: ValidationError) -> UnknownEvent | None:
+    if error.errors(include_url=False, include_context=False)[0]["type"] != "union_tag_invalid":
+        return None
+    kind = (_json_object(text) or {}).get("type")
+    return UnknownEvent(type=kind) if isinstance(kind, str) else None
+
+
+def _json_object(text: str | bytes) -> dict[str, Any] | None:
+    try:
+        message = from_json(text)
+    except (ValueError, TypeError):  # a lone surrogate is a TypeError to the parser
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def _explain(text: str | bytes, error: ValidationError) -> InvalidEventError:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    message = _json_object(text)
+    if message is None:
+        return InvalidEventError("the message is not a JSON object", code="invalid_json")
+    path = _path_in(message, first["loc"], is_missing=first["type"] == "missing")
+    param = ".".join([*path, "type"] if first["type"] in _TYPE_ERRORS else path)
+    is_missing = first["type"] in {"missing", "union_tag_not_found"}
+    event_id = message.get("event_id")
+    return InvalidEventError(
+        f"{param}: {_reason(first['type'], first['msg'])}",
+        code="missing_required_parameter" if is_missing else "invalid_value",
+        param=param,
+        event_id=event_id if isinstance(event_id, str) else None,
+    )
+
+
+def _reason(kind: str, text: str) -> str:
+    """Pydantic's words, without what they repeat of the input."""
+    match kind:
+        case "union_tag_invalid":
+            return f"unknown value, expected one of {text.partition('expected tags: ')[2]}"
+        case "union_tag_not_found":
+            return "field required"
+        case _:
+            return text[:1].lower() + text[1:]
+
+
+def _path_in(message: Any, loc: tuple[int | str, ...], *, is_missing: bool) -> list[str]:
+    """The steps of pydantic's location that exist in the message; the others name union members."""
+    path: list[str] = []
+    here = message
+    for step in loc:
+        try:
+            here = here[step]
+        except (KeyError, IndexError, TypeError):
+            continue
+        path.append(str(step))
+    return [*path, str(loc[-1])] if is_missing and loc else path

@@ -1,0 +1,511 @@
+"""The forty-six messages that the provider may send, and one for those it may send one day."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from realtime.struct_base import ServerMessage, WireEvent, WireObject
+from realtime.struct_items import Item, Response
+from realtime.struct_session import ReportedSession
+
+# -- errors, session, limits -------------------------------------------------------------------
+
+
+class ErrorDetails(WireObject):
+    """What went wrong; `event_id` names the client's message that it answers."""
+
+    type: str = "invalid_request_error"
+    code: str | None = None
+    message: str = ""
+    param: str | None = None
+    event_id: str | None = None
+
+
+class ErrorEvent(ServerMessage):
+    """A complaint; the session normally goes on."""
+
+    type: Literal["error"] = "error"
+    error: ErrorDetails
+
+
+class SessionCreated(ServerMessage):
+    """The first message of every session."""
+
+    type: Literal["session.created"] = "session.created"
+    session: ReportedSession
+
+
+class SessionUpdated(ServerMessage):
+    """The whole session after an update."""
+
+    type: Literal["session.updated"] = "session.updated"
+    session: ReportedSession
+
+
+class RateLimit(WireObject):
+    """One limit: `requests` or `tokens`."""
+
+    name: str | None = None
+    limit: int | None = None
+    remaining: int | None = None
+    reset_seconds: float | None = None
+
+
+class RateLimitsUpdated(ServerMessage):
+    """What is left of the account's limits."""
+
+    type: Literal["rate_limits.updated"] = "rate_limits.updated"
+    rate_limits: list[RateLimit]
+
+
+# -- conversation ------------------------------------------------------------------------------
+
+
+class Conversation(WireObject):
+    """The conversation that a session writes to."""
+
+    id: str | None = None
+    object: Literal["realtime.conversation"] = "realtime.conversation"
+
+
+class ConversationCreated(ServerMessage):
+    """In the protocol, though current servers do not send it."""
+
+    type: Literal["conversation.created"] = "conversation.created"
+    conversation: Conversation
+
+
+class _ItemEvent(ServerMessage):
+    item: Item
+    previous_item_id: str | None = None
+
+
+class ConversationItemCreated(_ItemEvent):
+    """Old name of `conversation.item.added`."""
+
+    type: Literal["conversation.item.created"] = "conversation.item.created"
+
+
+class ConversationItemAdded(_ItemEvent):
+    """An item exists; a model's item is still empty."""
+
+    type: Literal["conversation.item.added"] = "conversation.item.added"
+
+
+class ConversationItemDone(_ItemEvent):
+    """An item is complete."""
+
+    type: Literal["conversation.item.done"] = "conversation.item.done"
+
+
+class ConversationItemRetrieved(ServerMessage):
+    """The provider's copy of an item."""
+
+    type: Literal["conversation.item.retrieved"] = "conversation.item.retrieved"
+    item: Item
+
+
+class ConversationItemDeleted(ServerMessage):
+    """An item is forgotten."""
+
+    type: Literal["conversation.item.deleted"] = "conversation.item.deleted"
+    item_id: str
+
+
+class ConversationItemTruncated(ServerMessage):
+    """What was not heard is forgotten."""
+
+    type: Literal["conversation.item.truncated"] = "conversation.item.truncated"
+    item_id: str
+    content_index: int
+    audio_end_ms: int
+
+
+# -- the user's audio --------------------------------------------------------------------------
+
+
+class InputAudioBufferCommitted(ServerMessage):
+    """Appended audio became the item `item_id`."""
+
+    type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
+    item_id: str
+    previous_item_id: str | None = None
+
+
+class InputAudioBufferCleared(ServerMessage):
+    """Appended audio is forgotten."""
+
+    type: Literal["input_audio_buffer.cleared"] = "input_audio_buffer.cleared"
+
+
+class InputAudioBufferSpeechStarted(ServerMessage):
+    """The user began; the time includes the prefix padding."""
+
+    type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
+    item_id: str
+    audio_start_ms: int
+
+
+class InputAudioBufferSpeechStopped(ServerMessage):
+    """The user ended."""
+
+    type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
+    item_id: str
+    audio_end_ms: int
+
+
+class InputAudioBufferTimeoutTriggered(ServerMessage):
+    """Nobody spoke for the idle time; empty audio is committed and a reply starts."""
+
+    type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
+    item_id: str
+    audio_start_ms: int
+    audio_end_ms: int
+
+
+class InputAudioBufferDtmfEventReceived(WireEvent):
+    """A telephone key (SIP only); the one message without an id of its own."""
+
+    type: Literal["input_audio_buffer.dtmf_event_received"] = (
+        "input_audio_buffer.dtmf_event_received"
+    )
+    event: str
+    received_at: int
+
+
+class InputTranscriptionDelta(ServerMessage):
+    """A piece of what the user said."""
+
+    type: Literal["conversation.item.input_audio_transcription.delta"] = (
+        "conversation.item.input_audio_transcription.delta"
+    )
+    item_id: str
+    content_index: int = 0
+    delta: str = ""
+    logprobs: list[Any] | None = None
+
+
+class TranscriptionUsage(WireObject):
+    """What a transcription is billed for: `tokens` or `duration`."""
+
+    type: str
+    seconds: float | None = None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    input_token_details: dict[str, Any] | None = None
+
+
+class InputTranscriptionCompleted(ServerMessage):
+    """All that the user said in this item."""
+
+    type: Literal["conversation.item.input_audio_transcription.completed"] = (
+        "conversation.item.input_audio_transcription.completed"
+    )
+    item_id: str
+    content_index: int = 0
+    transcript: str
+    usage: TranscriptionUsage | None = None
+    languages: list[Any] | None = None
+    logprobs: list[Any] | None = None
+
+
+class InputTranscriptionSegment(ServerMessage):
+    """A stretch by one speaker."""
+
+    type: Literal["conversation.item.input_audio_transcription.segment"] = (
+        "conversation.item.input_audio_transcription.segment"
+    )
+    item_id: str
+    content_index: int = 0
+    id: str
+    text: str
+    speaker: str
+    start: float
+    end: float
+
+
+class InputTranscriptionFailed(ServerMessage):
+    """The user's words could not be recognised."""
+
+    type: Literal["conversation.item.input_audio_transcription.failed"] = (
+        "conversation.item.input_audio_transcription.failed"
+    )
+    item_id: str
+    content_index: int = 0
+    error: ErrorDetails
+
+
+# -- the provider's own playout (WebRTC and SIP only) ------------------------------------------
+
+
+class OutputAudioBufferStarted(ServerMessage):
+    """The provider began to play."""
+
+    type: Literal["output_audio_buffer.started"] = "output_audio_buffer.started"
+    response_id: str
+
+
+class OutputAudioBufferStopped(ServerMessage):
+    """The provider has played everything."""
+
+    type: Literal["output_audio_buffer.stopped"] = "output_audio_buffer.stopped"
+    response_id: str
+
+
+class OutputAudioBufferCleared(ServerMessage):
+    """The provider dropped what it had not played."""
+
+    type: Literal["output_audio_buffer.cleared"] = "output_audio_buffer.cleared"
+    response_id: str
+
+
+# -- the reply ---------------------------------------------------------------------------------
+
+
+class ResponseCreated(ServerMessage):
+    """A reply began."""
+
+    type: Literal["response.created"] = "response.created"
+    response: Response
+
+
+class ResponseDone(ServerMessage):
+    """A reply is over; its `status` says how."""
+
+    type: Literal["response.done"] = "response.done"
+    response: Response
+
+
+class _OutputItem(ServerMessage):
+    response_id: str
+    output_index: int = 0
+    item: Item
+
+
+class ResponseOutputItemAdded(_OutputItem):
+    """A reply got an item, still empty."""
+
+    type: Literal["response.output_item.added"] = "response.output_item.added"
+
+
+class ResponseOutputItemDone(_OutputItem):
+    """An item of a reply is complete, or was cut."""
+
+    type: Literal["response.output_item.done"] = "response.output_item.done"
+
+
+class _InItem(ServerMessage):
+    response_id: str
+    item_id: str
+    output_index: int = 0
+
+
+class _InPart(_InItem):
+    content_index: int = 0
+
+
+class Part(WireObject):
+    """A content part of a reply: `audio` or `text`, unlike the names inside items."""
+
+    type: str | None = None
+    text: str | None = None
+    transcript: str | None = None
+    audio: str | None = Field(default=None, repr=False)
+
+
+class ResponseContentPartAdded(_InPart):
+    """A part began."""
+
+    type: Literal["response.content_part.added"] = "response.content_part.added"
+    part: Part
+
+
+class ResponseContentPartDone(_InPart):
+    """A part is complete, or was cut."""
+
+    type: Literal["response.content_part.done"] = "response.content_part.done"
+    part: Part
+
+
+class ResponseOutputTextDelta(_InPart):
+    """A piece of written text."""
+
+    type: Literal["response.output_text.delta"] = "response.output_text.delta"
+    delta: str
+
+
+class ResponseOutputTextDone(_InPart):
+    """All text of a part."""
+
+    type: Literal["response.output_text.done"] = "response.output_text.done"
+    text: str
+
+
+class ResponseOutputAudioTranscriptDelta(_InPart):
+    """A piece of the words that the voice says."""
+
+    type: Literal["response.output_audio_transcript.delta"] = (
+        "response.output_audio_transcript.delta"
+    )
+    delta: str
+
+
+class ResponseOutputAudioTranscriptDone(_InPart):
+    """All words of a part."""
+
+    type: Literal["response.output_audio_transcript.done"] = "response.output_audio_transcript.done"
+    transcript: str
+
+
+class ResponseOutputAudioDelta(_InPart):
+    """A piece of the voice, in base64."""
+
+    type: Literal["response.output_audio.delta"] = "response.output_audio.delta"
+    delta: str = Field(repr=False)
+
+
+class ResponseOutputAudioDone(_InPart):
+    """The voice of a part is complete."""
+
+    type: Literal["response.output_audio.done"] = "response.output_audio.done"
+
+
+class ResponseFunctionCallArgumentsDelta(_InItem):
+    """A piece of a function call's JSON arguments."""
+
+    type: Literal["response.function_call_arguments.delta"] = (
+        "response.function_call_arguments.delta"
+    )
+    call_id: str
+    delta: str
+
+
+class ResponseFunctionCallArgumentsDone(_InItem):
+    """A function call's arguments are complete."""
+
+    type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
+    call_id: str
+    name: str | None = None
+    arguments: str
+
+
+# -- MCP ---------------------------------------------------------------------------------------
+
+
+class ResponseMcpCallArgumentsDelta(_InItem):
+    """A piece of an MCP call's JSON arguments."""
+
+    type: Literal["response.mcp_call_arguments.delta"] = "response.mcp_call_arguments.delta"
+    delta: str
+    obfuscation: str | None = None
+
+
+class ResponseMcpCallArgumentsDone(_InItem):
+    """An MCP call's arguments are complete."""
+
+    type: Literal["response.mcp_call_arguments.done"] = "response.mcp_call_arguments.done"
+    arguments: str
+
+
+class _McpCall(ServerMessage):
+    item_id: str
+    output_index: int = 0
+
+
+class ResponseMcpCallInProgress(_McpCall):
+    """The provider calls an MCP tool."""
+
+    type: Literal["response.mcp_call.in_progress"] = "response.mcp_call.in_progress"
+
+
+class ResponseMcpCallCompleted(_McpCall):
+    """The MCP tool answered."""
+
+    type: Literal["response.mcp_call.completed"] = "response.mcp_call.completed"
+
+
+class ResponseMcpCallFailed(_McpCall):
+    """The MCP tool failed."""
+
+    type: Literal["response.mcp_call.failed"] = "response.mcp_call.failed"
+
+
+class McpListToolsInProgress(ServerMessage):
+    """The provider asks an MCP server for its tools."""
+
+    type: Literal["mcp_list_tools.in_progress"] = "mcp_list_tools.in_progress"
+    item_id: str
+
+
+class McpListToolsCompleted(ServerMessage):
+    """The MCP server's tools are known."""
+
+    type: Literal["mcp_list_tools.completed"] = "mcp_list_tools.completed"
+    item_id: str
+
+
+class McpListToolsFailed(ServerMessage):
+    """The MCP server's tools could not be had."""
+
+    type: Literal["mcp_list_tools.failed"] = "mcp_list_tools.failed"
+    item_id: str
+
+
+class UnknownEvent(WireEvent):
+    """A message of a type that this version does not know; never part of the union below."""
+
+    type: str
+
+
+KnownServerEvent = (
+    ErrorEvent
+    | SessionCreated
+    | SessionUpdated
+    | RateLimitsUpdated
+    | ConversationCreated
+    | ConversationItemCreated
+    | ConversationItemAdded
+    | ConversationItemDone
+    | ConversationItemRetrieved
+    | ConversationItemDeleted
+    | ConversationItemTruncated
+    | InputAudioBufferCommitted
+    | InputAudioBufferCleared
+    | InputAudioBufferSpeechStarted
+    | InputAudioBufferSpeechStopped
+    | InputAudioBufferTimeoutTriggered
+    | InputAudioBufferDtmfEventReceived
+    | InputTranscriptionDelta
+    | InputTranscriptionCompleted
+    | InputTranscriptionSegment
+    | InputTranscriptionFailed
+    | OutputAudioBufferStarted
+    | OutputAudioBufferStopped
+    | OutputAudioBufferCleared
+    | ResponseCreated
+    | ResponseDone
+    | ResponseOutputItemAdded
+    | ResponseOutputItemDone
+    | ResponseContentPartAdded
+    | ResponseContentPartDone
+    | ResponseOutputTextDelta
+    | ResponseOutputTextDone
+    | ResponseOutputAudioTranscriptDelta
+    | ResponseOutputAudioTranscriptDone
+    | ResponseOutputAudioDelta
+    | ResponseOutputAudioDone
+    | ResponseFunctionCallArgumentsDelta
+    | ResponseFunctionCallArgumentsDone
+    | ResponseMcpCallArgumentsDelta
+    | ResponseMcpCallArgumentsDone
+    | ResponseMcpCallInProgress
+    | ResponseMcpCallCompleted
+    | ResponseMcpCallFailed
+    | McpListToolsInProgress
+    | McpListToolsCompleted
+    | McpListToolsFailed
+)
+ServerEvent = Annotated[KnownServerEvent, Field(discriminator="type")]
