@@ -1,0 +1,322 @@
+// The page: moves between the start page and a call, and says what went wrong.
+
+import * as api from "./api.js";
+import { prepareKeyDialog, withKey } from "./api_key.js";
+import { Call } from "./call.js";
+import { CallView, describeConnection } from "./call_view.js";
+import { Conversation } from "./conversation.js";
+import { ConversationView } from "./conversation_view.js";
+import { byId } from "./dom.js";
+import { ownUid, remembered } from "./identity.js";
+import { FormError, Lobby, isLive } from "./lobby.js";
+import { MicrophoneError, openMicrophone } from "./microphone.js";
+import { hideAllNotices, hideNotice, showNotice } from "./notices.js";
+
+const LIST_EVERY_MS = 3000;
+const EXIT_WORDS = {
+  stopped: "It was stopped.",
+  user_left: "Nobody was left in the call.",
+  no_user: "Nobody came in time.",
+  max_duration: "The call reached its longest allowed time.",
+  budget_spent: "The call's budget is spent.",
+  provider_failed: "Its speech service failed.",
+  room_lost: "It lost the room.",
+  crashed: "It crashed.",
+  vanished: "It stopped answering.",
+};
+
+let call = null;
+let conversation = new Conversation();
+let exitReason = null;
+
+const lobby = new Lobby({ onJoin: () => join(), onStop: (channel) => stopFromList(channel) });
+const transcript = new ConversationView((entry, text) => answerTool(entry, text));
+const callView = new CallView({ onMute: toggleMute, onLeave: leave, onStopAgent: stopAgent, onStartAgent: startAgentInCall });
+
+// -- joining ---------------------------------------------------------------------------------
+
+async function join({ withMicrophone = true, withAgent = true } = {}) {
+  if (call !== null) return;
+  hideAllNotices();
+  // Made inside the click, so that the browser lets it sound.
+  const context = new AudioContext();
+  let microphone = null;
+  try {
+    lobby.checkChannel();
+    lobby.setBusy("Opening the microphone");
+    if (withMicrophone) microphone = await openMicrophone();
+    const timings = withAgent ? await ensureAgent() : null;
+    lobby.setBusy("Joining");
+    await enter(microphone, context);
+    callView.showStartTimings(timings);
+  } catch (error) {
+    for (const track of microphone?.getTracks() ?? []) track.stop();
+    context.close();
+    explainFailedJoin(error, { withMicrophone });
+  } finally {
+    lobby.setBusy(null);
+  }
+}
+
+/** Start the channel's agent unless it runs already; its timings, or null when it ran. */
+async function ensureAgent() {
+  lobby.setBusy("Starting the agent");
+  const options = lobby.startOptions();
+  const agents = await withKey(api.listAgents);
+  if (agents.some((agent) => agent.channel_name === options.channel_name && isLive(agent))) return null;
+  return startAgent(options);
+}
+
+async function startAgent(options) {
+  try {
+    return (await withKey(() => api.startAgent(options))).timings_ms ?? null;
+  } catch (error) {
+    if (error.code === "already_running") return null; // somebody was faster: all the better
+    throw error;
+  }
+}
+
+async function enter(microphone, context) {
+  const channel = lobby.channel;
+  const uid = ownUid();
+  remembered.set("channel", channel);
+  remembered.set("name", lobby.name);
+  const mintToken = () => withKey(() => api.mintToken(channel, uid));
+  const joining = new Call({ channel, uid, name: lobby.name, microphone, context, mintToken });
+  conversation = new Conversation();
+  transcript.clear();
+  listenTo(joining);
+  call = joining;
+  try {
+    await joining.join();
+  } catch (error) {
+    call = null;
+    joining.leave();
+    throw error;
+  }
+  showCall();
+}
+
+function explainFailedJoin(error, { withMicrophone }) {
+  const again = { label: "Try again", run: () => join({ withMicrophone }) };
+  if (error instanceof MicrophoneError) {
+    const withoutIt = { label: "Join without microphone", run: () => join({ withMicrophone: false }) };
+    showNotice("join", { title: error.title, message: error.message, tone: "warn", actions: [again, withoutIt] });
+  } else if (error instanceof FormError) {
+    showNotice("join", { title: "One field needs a change", message: error.message, tone: "warn" });
+  } else if (error instanceof api.ApiError) {
+    explainApiError(error, again, { withMicrophone });
+  } else {
+    showNotice("join", { title: "The room did not take you in", message: error.message, tone: "error", actions: [again] });
+  }
+}
+
+function explainApiError(error, again, { withMicrophone }) {
+  const { message, details } = error;
+  if (error.code === "unreachable") {
+    showNotice("join", { title: "No connection to the server", message, tone: "error", actions: [again] });
+  } else if (error.isKeyProblem) {
+    showNotice("join", { title: "An API key is needed", message: "This server only lets in who has one of its keys.", tone: "warn", actions: [{ ...again, label: "Enter a key" }] });
+  } else {
+    const without = { label: "Join without agent", run: () => join({ withMicrophone, withAgent: false }) };
+    showNotice("join", { title: "The agent did not start", message, details, tone: "error", actions: [again, without] });
+  }
+}
+
+// -- in a call -------------------------------------------------------------------------------
+
+function listenTo(joining) {
+  const listen = (name, handle) =>
+    joining.addEventListener(name, ({ detail }) => {
+      if (call === joining) handle(detail);
+    });
+  listen("state", refreshStatus);
+  listen("members", handleMembers);
+  listen("event", handleServerEvent);
+  listen("chat", ({ from, text }) => addEntry({ kind: "chat", from, text }));
+  listen("left", handleLeft);
+  listen("lost", handleLost);
+  listen("regained", () => hideNotice("server"));
+  listen("refused", handleRefused);
+  listen("sound_blocked", () =>
+    showNotice("sound", { title: "Your browser holds the sound back", tone: "warn", actions: [{ label: "Play sound", run: () => call?.playSound() }] }),
+  );
+}
+
+function handleMembers() {
+  callView.refresh();
+  if (call.agents.length > 0) hideNotice("agent");
+}
+
+function handleServerEvent(event) {
+  if (event.type === "agent_ended") exitReason = event.reason;
+  callView.handleEvent(event);
+  transcript.apply(conversation.apply(event));
+}
+
+function handleLeft({ member, reason }) {
+  if (member.role !== "agent") {
+    addEntry({ kind: "note", text: `${member.name || `Guest ${member.uid}`} left` });
+    return;
+  }
+  const why = EXIT_WORDS[exitReason] ?? EXIT_WORDS[reason] ?? "";
+  exitReason = null;
+  addEntry({ kind: "note", text: `The agent left. ${why}`.trim() });
+  callView.showStartTimings(null);
+  if (call.agents.length <= 1) showNoAgent("The agent has left", why);
+}
+
+function showNoAgent(title, message) {
+  showNotice("agent", { title, message, tone: "info", actions: [{ label: "Start an agent", run: startAgentInCall }] });
+}
+
+function handleLost() {
+  refreshStatus();
+  showNotice("server", {
+    title: "Connection to the server lost",
+    message: "You can go on talking: the sound does not pass through the server. This page keeps trying to reach it.",
+    tone: "warn",
+  });
+}
+
+function handleRefused(error) {
+  const title = error.code === "replaced" ? "This call goes on in another tab" : "The room closed your place";
+  leave();
+  showNotice("join", { title, message: error.message, tone: "warn", actions: [{ label: "Join here again", run: () => join() }] });
+}
+
+function addEntry(fields) {
+  transcript.apply({ changed: [conversation.add(fields)], removed: [] });
+}
+
+function answerTool(entry, text) {
+  if (!call?.answerTool(entry.key.slice("tool ".length), entry.name, text)) return false;
+  entry.state = "calling";
+  transcript.apply({ changed: [entry], removed: [] });
+  return true;
+}
+
+function send(event) {
+  event.preventDefault();
+  const field = byId("message");
+  const text = field.value.trim();
+  if (text === "" || call === null) return;
+  const isForRoom = byId("recipient").value === "room";
+  const isSent = isForRoom ? call.sendChat(text) : call.sendText(text);
+  if (!isSent) {
+    showNotice("send", { title: "Not sent", message: isForRoom ? "The server is lost at the moment." : "No agent can be reached at the moment.", tone: "warn" });
+    return;
+  }
+  hideNotice("send");
+  field.value = "";
+  if (isForRoom) addEntry({ kind: "chat", from: "You", isOwn: true, text });
+}
+
+function toggleMute() {
+  if (!call?.hasMicrophone) return;
+  call.setMuted(!call.isMuted);
+  callView.refresh();
+}
+
+async function stopAgent() {
+  await stopChannel(call.channel, byId("stop-agent"));
+}
+
+async function startAgentInCall() {
+  const button = byId("start-agent");
+  button.disabled = true;
+  hideNotice("agent");
+  try {
+    callView.showStartTimings(await startAgent({ ...lobby.startOptions(), channel_name: call.channel }));
+  } catch (error) {
+    const { message, details = [] } = error;
+    showNotice("agent", { title: "The agent did not start", message, details, tone: "error", actions: [{ label: "Try again", run: startAgentInCall }] });
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function stopChannel(channel, button = null) {
+  if (button !== null) button.disabled = true;
+  try {
+    await withKey(() => api.stopAgent(channel));
+  } catch (error) {
+    if (error.status !== 404) showNotice("stop", { title: "The agent did not stop", message: error.message, details: error.details, tone: "error" });
+  } finally {
+    if (button !== null) button.disabled = false;
+  }
+}
+
+function leave() {
+  if (call === null) return;
+  const left = call;
+  call = null;
+  left.leave();
+  callView.close();
+  hideAllNotices();
+  showLobby();
+}
+
+// -- moving between the two ------------------------------------------------------------------
+
+function showCall() {
+  history.replaceState(null, "", `#${encodeURIComponent(call.channel)}`);
+  byId("call-channel").textContent = call.channel;
+  showPart("call");
+  callView.open(call);
+  refreshStatus();
+  byId("empty-title").textContent = call.hasMicrophone ? "Say something" : "Type something";
+  byId("main").focus({ preventScroll: true });
+  if (call.agents.length === 0) showNoAgent("No agent in this channel", "Start one to talk to it.");
+}
+
+function showLobby() {
+  showPart("lobby");
+  refreshStatus();
+  byId("join").focus({ preventScroll: true });
+  refreshAgents();
+}
+
+function showPart(part) {
+  document.body.dataset.part = part;
+  byId("lobby").hidden = part !== "lobby";
+  byId("call").hidden = part !== "call";
+  byId("call-title").hidden = part !== "call";
+}
+
+function refreshStatus() {
+  const [tone, text] = describeConnection(call);
+  byId("status").dataset.tone = tone;
+  // Said by screen readers when it changes, so it is only set when it does.
+  if (byId("status-text").textContent !== text) byId("status-text").textContent = text;
+  callView.refresh();
+}
+
+async function stopFromList(channel) {
+  await stopChannel(channel);
+  await refreshAgents();
+}
+
+async function refreshAgents() {
+  if (call !== null || document.hidden) return;
+  try {
+    lobby.showAgents(await api.listAgents());
+    hideNotice("list");
+  } catch (error) {
+    clearInterval(error.isKeyProblem ? listTimer : undefined);
+    lobby.showAgentsProblem(error.isKeyProblem ? "Shown once you have given an API key." : "The server cannot be reached.");
+  }
+}
+
+// -- start -----------------------------------------------------------------------------------
+
+prepareKeyDialog();
+byId("composer").addEventListener("submit", send);
+addEventListener("pagehide", () => call?.leave());
+addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("input, textarea, select");
+  if (event.key === "m" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) toggleMute();
+});
+const listTimer = setInterval(refreshAgents, LIST_EVERY_MS);
+showPart("lobby");
+refreshAgents();

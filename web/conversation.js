@@ -1,0 +1,130 @@
+// The conversation as a list of entries, built from server events. Pure: no DOM, no clock.
+//
+// entry: {key, kind, text, state, ...}
+//   kind "user":  state "hearing" until the words are final, then "done"
+//   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard)
+//   kind "tool":  state "calling", "waiting" (for this page's answer), "done" or "failed"; name, input, output
+//   kind "chat":  from; kind "note": tone
+
+export class Conversation {
+  #entries = new Map();
+  #count = 0;
+
+  /** @returns {{changed: object[], removed: object[]}} what the event did. */
+  apply(event) {
+    const handle = HANDLERS[event.type];
+    const changes = { changed: [], removed: [] };
+    if (handle !== undefined) handle(this, event, changes);
+    return changes;
+  }
+
+  get entries() {
+    return [...this.#entries.values()];
+  }
+
+  get(key) {
+    return this.#entries.get(key);
+  }
+
+  add(fields) {
+    this.#count += 1;
+    const entry = { key: `own-${this.#count}`, text: "", state: "done", ...fields };
+    this.#entries.set(entry.key, entry);
+    return entry;
+  }
+
+  remove(key) {
+    const entry = this.#entries.get(key);
+    this.#entries.delete(key);
+    return entry;
+  }
+}
+
+function find(conversation, kind, id, fields = {}) {
+  const key = `${kind} ${id}`;
+  return conversation.get(key) ?? conversation.add({ key, kind, ...fields });
+}
+
+function change(entry, fields, changes) {
+  changes.changed.push(Object.assign(entry, fields));
+}
+
+function hear(conversation, event, changes) {
+  find(conversation, "user", event.item_id, { state: "hearing" });
+  changes.changed.push(conversation.get(`user ${event.item_id}`));
+}
+
+function hearDelta(conversation, event, changes) {
+  const entry = find(conversation, "user", event.item_id, { state: "hearing" });
+  change(entry, { text: entry.text + event.delta }, changes);
+}
+
+function hearDone(conversation, event, changes) {
+  const entry = find(conversation, "user", event.item_id);
+  const text = event.transcript.trim();
+  if (text === "") changes.removed.push(conversation.remove(entry.key));
+  else change(entry, { text, state: "done" }, changes);
+}
+
+function sayDelta(conversation, event, changes) {
+  const entry = find(conversation, "agent", event.item_id, { state: "speaking", responseId: event.response_id, speaker: event.agent_name });
+  if (entry.state === "speaking") change(entry, { text: entry.text + event.delta }, changes);
+}
+
+function sayDone(conversation, event, changes) {
+  const known = conversation.get(`agent ${event.item_id}`);
+  if (event.transcript === "" && known === undefined) return;
+  const entry = known ?? find(conversation, "agent", event.item_id, { state: "speaking", responseId: event.response_id, speaker: event.agent_name });
+  if (entry.state !== "interrupted" && event.transcript !== "") change(entry, { text: event.transcript }, changes);
+}
+
+function cut(conversation, event, changes) {
+  const entry = find(conversation, "agent", event.item_id, { responseId: event.response_id, speaker: event.agent_name });
+  change(entry, { text: event.heard.trim(), state: "interrupted", heardMs: event.audio_end_ms }, changes);
+}
+
+function played(conversation, event, changes) {
+  const entry = conversation.get(`agent ${event.item_id}`);
+  if (entry?.state === "speaking") change(entry, { state: "done" }, changes);
+}
+
+// A cancelled response with nothing said leaves no entry; one that failed says so.
+function responseDone(conversation, event, changes) {
+  if (event.status === "failed") {
+    changes.changed.push(conversation.add({ kind: "note", tone: "warn", text: "The agent could not answer." }));
+  }
+}
+
+function callTool(conversation, event, changes) {
+  const { id, name, input } = event.tool_use;
+  const entry = find(conversation, "tool", id, { name, state: "calling", input: {} });
+  const isWaiting = event.type === "agent_response_tool_use_done" && event.is_client_tool;
+  if (entry.state === "calling") change(entry, { name, input, state: isWaiting ? "waiting" : "calling" }, changes);
+}
+
+function toolAnswered(conversation, event, changes) {
+  const { id, name, output, is_error: isError } = event.tool_result;
+  change(find(conversation, "tool", id, { name, input: {} }), { output, state: isError ? "failed" : "done" }, changes);
+}
+
+const BY_WHOM = { client: "Your request was refused", provider: "The speech service reports", agent: "The agent reports" };
+
+function fail(conversation, event, changes) {
+  const text = `${BY_WHOM[event.error_type] ?? BY_WHOM.agent}: ${event.message}`;
+  changes.changed.push(conversation.add({ kind: "note", tone: "warn", text }));
+}
+
+const HANDLERS = {
+  agent_input_started: hear,
+  agent_input_transcription_delta: hearDelta,
+  agent_input_transcription_done: hearDone,
+  agent_response_audio_transcript_delta: sayDelta,
+  agent_response_audio_transcript_done: sayDone,
+  agent_interrupted: cut,
+  agent_playout_done: played,
+  agent_response_done: responseDone,
+  agent_response_tool_use_delta: callTool,
+  agent_response_tool_use_done: callTool,
+  agent_response_tool_result: toolAnswered,
+  agent_error: fail,
+};

@@ -1,0 +1,150 @@
+// Shows a Conversation: one list item per entry, updated in place, spoken to screen readers when final.
+
+import { byId, element } from "./dom.js";
+
+const NEAR_END_PX = 80;
+
+export class ConversationView {
+  #list = byId("entries");
+  #scroller = byId("transcript");
+  #empty = byId("transcript-empty");
+  #announcer = byId("announcer");
+  #items = new Map();
+  #announced = new Set();
+  #onToolAnswer;
+
+  /** onToolAnswer(entry, text): the person answered a waiting tool call; returns false if not sent. */
+  constructor(onToolAnswer) {
+    this.#onToolAnswer = onToolAnswer;
+  }
+
+  clear() {
+    this.#list.replaceChildren();
+    this.#items.clear();
+    this.#announced.clear();
+    this.#announcer.textContent = "";
+    this.#empty.hidden = false;
+  }
+
+  apply({ changed, removed }) {
+    const isFollowing = this.#isNearEnd();
+    for (const entry of removed) this.#remove(entry);
+    for (const entry of changed) this.#update(entry);
+    this.#empty.hidden = this.#items.size > 0;
+    if (isFollowing) this.#scroller.scrollTop = this.#scroller.scrollHeight;
+  }
+
+  #isNearEnd() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroller;
+    return scrollHeight - scrollTop - clientHeight < NEAR_END_PX;
+  }
+
+  #remove(entry) {
+    this.#items.get(entry?.key)?.remove();
+    this.#items.delete(entry?.key);
+  }
+
+  #update(entry) {
+    let item = this.#items.get(entry.key);
+    if (item === undefined) {
+      item = element("li", { class: `entry ${entry.kind}` });
+      this.#items.set(entry.key, item);
+      this.#list.append(item);
+    }
+    // A waiting tool call holds a form that somebody may be typing into.
+    if (item.dataset.state === "waiting" && entry.state === "waiting") return;
+    item.dataset.state = entry.state;
+    item.dataset.key = entry.key;
+    item.classList.toggle("own", entry.kind === "user" || entry.isOwn === true);
+    item.replaceChildren(...this.#render(entry));
+    this.#announce(entry);
+  }
+
+  #render(entry) {
+    switch (entry.kind) {
+      case "tool": return renderTool(entry, (text) => this.#onToolAnswer(entry, text));
+      case "note": return [element("p", { class: "note-text", "data-tone": entry.tone, text: entry.text })];
+      default: return renderWords(entry);
+    }
+  }
+
+  #announce(entry) {
+    if (entry.state === "hearing" || entry.state === "speaking" || this.#announced.has(entry.key)) return;
+    if (entry.kind === "tool") return;
+    this.#announced.add(entry.key);
+    this.#announcer.textContent = [speakerOf(entry), entry.text].filter(Boolean).join(": ");
+  }
+}
+
+function speakerOf(entry) {
+  if (entry.kind === "user") return "You";
+  if (entry.kind === "chat") return entry.from;
+  return entry.kind === "agent" ? entry.speaker || "Agent" : "";
+}
+
+function renderWords(entry) {
+  const words = element("p", { class: "words" });
+  if (entry.text !== "") words.append(element("span", { text: entry.text }));
+  if (entry.state === "hearing" && entry.text === "") words.append(dots());
+  const parts = [element("span", { class: "speaker", text: speakerOf(entry) }), words];
+  if (entry.state === "interrupted") words.append(renderCut(entry));
+  return parts;
+}
+
+function renderCut({ text, heardMs }) {
+  const heard = text === "" ? "Interrupted before a word was heard" : "Interrupted";
+  const seconds = (heardMs / 1000).toFixed(1);
+  return element("span", { class: "cut", text: heard, title: `${seconds} s of this reply were heard` });
+}
+
+function dots() {
+  return element("span", { class: "dots", role: "img", "aria-label": "listening" }, [1, 2, 3].map(() => element("i")));
+}
+
+function renderTool(entry, onAnswer) {
+  const words = { calling: "running", waiting: "waits for you", done: "done", failed: "failed" };
+  const parts = [
+    element("div", { class: "tool-head" }, [
+      element("span", { class: "tool-name", text: entry.name }),
+      element("span", { class: "tool-state", text: words[entry.state] }),
+    ]),
+  ];
+  const input = Object.entries(entry.input ?? {});
+  if (input.length > 0) parts.push(renderPairs(input));
+  if (entry.output !== undefined) parts.push(element("pre", { class: "tool-output", text: readable(entry.output) }));
+  if (entry.state === "waiting") parts.push(renderAnswerForm(entry, onAnswer));
+  return parts;
+}
+
+function renderPairs(pairs) {
+  const rows = pairs.map(([name, value]) =>
+    element("div", {}, [element("dt", { text: name }), element("dd", { text: typeof value === "string" ? value : JSON.stringify(value) })]),
+  );
+  return element("dl", { class: "tool-input" }, rows);
+}
+
+function readable(output) {
+  try {
+    const parsed = JSON.parse(output);
+    if (typeof parsed === "string") return parsed;
+    if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return output;
+    return Object.entries(parsed).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join("\n");
+  } catch {
+    return output;
+  }
+}
+
+function renderAnswerForm(entry, onAnswer) {
+  const id = `answer-${entry.key.replaceAll(/[^A-Za-z0-9_-]/g, "-")}`;
+  const field = element("input", { id, class: "tool-answer", maxlength: 4000, autocomplete: "off", placeholder: "Your answer" });
+  const problem = element("p", { class: "hint problem", hidden: true, role: "alert", text: "Not sent: the agent cannot be reached at the moment." });
+  const send = (event) => {
+    event.preventDefault();
+    if (field.value.trim() !== "") problem.hidden = onAnswer(field.value.trim());
+  };
+  return element("form", { class: "tool-form", on: { submit: send } }, [
+    element("label", { for: id, text: `The agent asks for ${entry.name}` }),
+    element("div", { class: "field-row" }, [field, element("button", { class: "button small primary", type: "submit", text: "Answer" })]),
+    problem,
+  ]);
+}

@@ -1,0 +1,106 @@
+// One RTCPeerConnection to one member: audio both ways and the data channel `events`.
+
+import { emit } from "./dom.js";
+
+const MAX_EVENT_BYTES = 60 * 1024;
+
+function usableIceServers(servers) {
+  return servers.map((server) => Object.fromEntries(Object.entries(server).filter(([, value]) => value !== null)));
+}
+
+/**
+ * Events: `signal` (a frame without `to`), `stream` (MediaStream), `event` (parsed ServerEvent),
+ * `open` (the data channel is usable), `state` (connection state).
+ */
+export class Peer extends EventTarget {
+  #pc;
+  #events = null;
+  #track;
+  #earlyCandidates = [];
+
+  constructor({ connectionId, isOfferer, iceServers, track }) {
+    super();
+    this.connectionId = connectionId;
+    this.isOfferer = isOfferer;
+    this.#track = track;
+    this.#pc = new RTCPeerConnection({ iceServers: usableIceServers(iceServers) });
+    this.#pc.addEventListener("connectionstatechange", () => emit(this, "state", this.state));
+    this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#signalCandidate(candidate));
+    this.#pc.addEventListener("track", ({ track: remote }) => emit(this, "stream", new MediaStream([remote])));
+    this.#pc.addEventListener("datachannel", ({ channel }) => this.#adopt(channel));
+  }
+
+  get state() {
+    return this.#pc.connectionState;
+  }
+
+  get isAnswered() {
+    return this.#pc.remoteDescription !== null;
+  }
+
+  get isOpen() {
+    return this.#events?.readyState === "open";
+  }
+
+  async offer() {
+    this.#pc.addTransceiver(this.#track ?? "audio", { direction: "sendrecv" });
+    this.#adopt(this.#pc.createDataChannel("events", { ordered: true }));
+    await this.#describe();
+  }
+
+  async handleDescription({ sdp_type: type, sdp }) {
+    await this.#pc.setRemoteDescription({ type, sdp });
+    for (const candidate of this.#earlyCandidates.splice(0)) await this.#pc.addIceCandidate(candidate);
+    if (type === "offer") await this.#answer();
+  }
+
+  async handleCandidate({ candidate, sdp_mid, sdp_m_line_index }) {
+    const parsed = { candidate, sdpMid: sdp_mid ?? "0", sdpMLineIndex: sdp_m_line_index ?? 0 };
+    if (this.isAnswered) await this.#pc.addIceCandidate(parsed);
+    else this.#earlyCandidates.push(parsed);
+  }
+
+  /** Send a ClientEvent; false when the data channel is not open or the event is too large. */
+  send(event) {
+    const text = JSON.stringify(event);
+    if (!this.isOpen || new Blob([text]).size > MAX_EVENT_BYTES) return false;
+    this.#events.send(text);
+    return true;
+  }
+
+  close() {
+    this.#pc.close();
+  }
+
+  async #answer() {
+    const [audio] = this.#pc.getTransceivers().filter((one) => one.receiver.track.kind === "audio");
+    if (audio !== undefined) {
+      audio.direction = "sendrecv";
+      await audio.sender.replaceTrack(this.#track);
+    }
+    await this.#describe();
+  }
+
+  async #describe() {
+    await this.#pc.setLocalDescription();
+    const { type, sdp } = this.#pc.localDescription;
+    this.#signal({ type: "description", sdp_type: type, sdp });
+  }
+
+  #signal(frame) {
+    emit(this, "signal", { ...frame, connection_id: this.connectionId });
+  }
+
+  #signalCandidate(candidate) {
+    if (candidate === null) return;
+    this.#signal({ type: "candidate", candidate: candidate.candidate, sdp_mid: candidate.sdpMid, sdp_m_line_index: candidate.sdpMLineIndex });
+  }
+
+  #adopt(channel) {
+    if (channel.label !== "events") return;
+    this.#events = channel;
+    if (channel.readyState === "open") emit(this, "open");
+    channel.addEventListener("open", () => emit(this, "open"));
+    channel.addEventListener("message", ({ data }) => emit(this, "event", JSON.parse(data)));
+  }
+}

@@ -1,0 +1,136 @@
+// The socket to the room (docs/signaling.md): joins, rejoins with backoff, passes frames on.
+
+import { emit } from "./dom.js";
+
+const BACKOFF_MS = [250, 500, 1000, 2000, 4000];
+const JOIN_DEADLINE_MS = 10_000;
+const FINAL_CODES = new Set(["unauthorized", "forbidden", "room_full", "server_full", "replaced", "invalid"]);
+
+/** The room will not have us; trying again would not help. */
+export class RefusedError extends Error {
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+function roomUrl(channel) {
+  const url = new URL(`rooms/${encodeURIComponent(channel)}/ws`, document.baseURI);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
+}
+
+/**
+ * Events: `joined` (frame, at each join and rejoin), `frame` (any other), `lost` ({retryInMs}),
+ * `refused` (RefusedError; nothing follows it).
+ */
+export class Signaling extends EventTarget {
+  #channel;
+  #hello;
+  #mintToken;
+  #socket = null;
+  #timer = 0;
+  #attempt = 0;
+  #isClosed = false;
+  #hasEverJoined = false;
+  #isTokenFresh = false;
+
+  /** hello: `{uid, name, instance}`; mintToken: async, called only when the room asks for a token. */
+  constructor({ channel, hello, mintToken }) {
+    super();
+    this.#channel = channel;
+    this.#hello = { type: "join", role: "user", ...hello };
+    this.#mintToken = mintToken;
+  }
+
+  /** Join once; later losses are repaired by themselves. Rejects with RefusedError. */
+  connect() {
+    return new Promise((resolve, reject) => {
+      this.addEventListener("joined", ({ detail }) => resolve(detail), { once: true });
+      this.addEventListener("refused", ({ detail }) => reject(detail), { once: true });
+      this.#open();
+    });
+  }
+
+  /** Send a frame; false when there is no connection at the moment (the frame is dropped). */
+  send(frame) {
+    if (this.#socket?.readyState !== WebSocket.OPEN) return false;
+    this.#socket.send(JSON.stringify(frame));
+    return true;
+  }
+
+  /** Say goodbye and stay away. */
+  close() {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearTimeout(this.#timer);
+    this.send({ type: "leave" });
+    this.#socket?.close(1000);
+  }
+
+  #open() {
+    const socket = new WebSocket(roomUrl(this.#channel));
+    this.#socket = socket;
+    const deadline = setTimeout(() => socket.close(), JOIN_DEADLINE_MS);
+    socket.addEventListener("open", () => this.send(this.#hello));
+    socket.addEventListener("message", ({ data }) => {
+      if (socket === this.#socket) this.#handleFrame(JSON.parse(data), deadline);
+    });
+    socket.addEventListener("close", () => {
+      clearTimeout(deadline);
+      if (socket === this.#socket) this.#handleClose();
+    });
+  }
+
+  #handleFrame(frame, deadline) {
+    if (frame.type === "joined") {
+      clearTimeout(deadline);
+      this.#attempt = 0;
+      this.#hasEverJoined = true;
+      this.#isTokenFresh = false;
+      emit(this, "joined", frame);
+    } else if (frame.type === "error" && frame.code === "unauthorized" && !this.#isTokenFresh) {
+      this.#authorize();
+    } else if (frame.type === "error" && this.#isFinal(frame)) {
+      this.#refuse(new RefusedError(frame.code, frame.message));
+    } else {
+      emit(this, "frame", frame);
+    }
+  }
+
+  #isFinal({ code, request }) {
+    return FINAL_CODES.has(code) && (code !== "invalid" || request === "join");
+  }
+
+  async #authorize() {
+    this.#socket = null; // the server closes this one; its end is no loss
+    try {
+      this.#hello = { ...this.#hello, token: await this.#mintToken() };
+    } catch (error) {
+      this.#refuse(error);
+      return;
+    }
+    this.#isTokenFresh = true;
+    if (!this.#isClosed) this.#open();
+  }
+
+  #refuse(error) {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket?.close();
+    emit(this, "refused", error);
+  }
+
+  #handleClose() {
+    if (this.#isClosed) return;
+    if (!this.#hasEverJoined) {
+      this.#refuse(new RefusedError("unreachable", "The room server cannot be reached."));
+      return;
+    }
+    const base = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];
+    const retryInMs = base * (0.8 + 0.4 * Math.random());
+    this.#attempt += 1;
+    this.#timer = setTimeout(() => this.#open(), retryInMs);
+    emit(this, "lost", { retryInMs });
+  }
+}
