@@ -1,0 +1,354 @@
+"""Tools: whatever the model asks for gets an answer, and no tool can end a call."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+import logging
+import threading
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tools import MAX_OUTPUT_CHARACTERS, ToolContext, ToolDeclarationError, ToolError
+from toolsets import UnknownToolsetError, build_toolset, toolset_names
+from toolsets.everyday import MAX_TIMERS, describe_time, find_zone
+from utils import OwnedTasks
+
+SEARCH = {
+    "type": "function",
+    "name": "search",
+    "description": "Search.",
+    "parameters": {
+        "type": "object",
+        "properties": {
+            "query": {"type": "string"},
+            "limit": {"type": "integer"},
+            "order": {"enum": ["new", "old"]},
+        },
+        "required": ["query"],
+        "additionalProperties": False,
+    },
+}
+
+
+def add(a: int, b: int = 2) -> int:
+    """Plain functions run off the loop."""
+    assert threading.current_thread() is not threading.main_thread()
+    return a + b
+
+
+async def greet(name: str) -> dict[str, str]:
+    return {"greeting": f"hello {name}"}
+
+
+async def fail() -> None:
+    raise RuntimeError("the secret is 42")
+
+
+async def refuse() -> None:
+    raise ToolError("the shop is closed")
+
+
+async def hang() -> None:
+    await asyncio.Event().wait()
+
+
+async def flood() -> str:
+    return "x" * (MAX_OUTPUT_CHARACTERS + 1)
+
+
+async def unserializable() -> object:
+    return object()
+
+
+def context() -> ToolContext:
+    tools = ToolContext(client_timeout_s=5)
+    tools.register_function("add", "Add.", add)
+    tools.register_function("greet", "Greet.", greet)
+    tools.register_function("partial", "Greet Ada.", functools.partial(greet, name="Ada"), {})
+    for function in (fail, refuse, flood, unserializable):
+        tools.register_function(function.__name__, "Go wrong.", function)
+    tools.register_function("hang", "Hang.", hang, timeout_s=0.01)
+    tools.register_client_function(SEARCH)
+    return tools
+
+
+def error_of(output: str) -> str:
+    return str(json.loads(output)["error"])
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "arguments", "output"),
+    [
+        ("add", '{"a": 40}', "42"),
+        ("add", '{"a": 40, "b": 1}', "41"),
+        ("greet", '{"name": "Zoë"}', '{"greeting": "hello Zoë"}'),
+        ("partial", "", '{"greeting": "hello Ada"}'),
+    ],
+)
+async def test_calls_that_fit_are_run(name: str, arguments: str, output: str) -> None:
+    outcome = await context().execute_tool("call_1", name, arguments)
+    assert (outcome.output, outcome.is_error) == (output, False)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("nothing", "{}", "no such tool"),
+        ("add", "{", "not valid JSON"),
+        ("add", "[" * 20_000, "not valid JSON"),
+        ("add", "[]", "not a JSON object"),
+        ("add", " " * 70_000, "too long"),
+        ("add", "{}", "argument a: Field required"),
+        ("add", '{"a": "many"}', "argument a:"),
+        ("add", '{"a": 1, "c": 2}', "argument c:"),
+        ("fail", "{}", "failed unexpectedly (RuntimeError)"),
+        ("refuse", "{}", "the shop is closed"),
+        ("hang", "{}", "no answer within 0.01 seconds"),
+        ("flood", "{}", "too long"),
+        ("unserializable", "{}", "failed unexpectedly (TypeError)"),
+        ("search", "{}", "argument query: required"),
+        ("search", '{"query": 1}', "argument query: must be string"),
+        ("search", '{"query": "a", "limit": true}', "argument limit: must be integer"),
+        ("search", '{"query": "a", "order": "odd"}', "argument order: must be one of"),
+        ("search", '{"query": "a", "page": 1}', "argument page: there is no such argument"),
+    ],
+)
+async def test_whatever_goes_wrong_is_told_to_the_model(
+    name: str, arguments: str, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        outcome = await context().execute_tool("call_1", name, arguments)
+    assert outcome.is_error
+    assert words in error_of(outcome.output)
+    assert "secret" not in outcome.output + caplog.text
+
+
+@pytest.mark.asyncio
+async def test_client_call_gets_the_clients_answer_once() -> None:
+    tools = context()
+    async with asyncio.TaskGroup() as group:
+        call = group.create_task(tools.execute_tool("call_1", "search", '{"query": "tea"}'))
+        await asyncio.sleep(0)
+        assert not tools.resolve_client_call("call_2", "not mine")
+        assert tools.resolve_client_call("call_1", "green")
+        assert not tools.resolve_client_call("call_1", "too late")
+    assert (call.result().output, call.result().is_error) == ("green", False)
+
+
+@pytest.mark.asyncio
+async def test_silent_client_gives_an_error_after_the_deadline() -> None:
+    tools = ToolContext(client_timeout_s=0.01)
+    tools.register_client_function(SEARCH)
+    outcome = await tools.execute_tool("call_1", "search", '{"query": "tea"}')
+    assert "no answer within" in error_of(outcome.output)
+    assert not tools.resolve_client_call("call_1", "too late")
+
+
+@pytest.mark.asyncio
+async def test_second_call_under_one_id_does_not_steal_the_answer() -> None:
+    tools = context()
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(tools.execute_tool("call_1", "search", '{"query": "tea"}'))
+        await asyncio.sleep(0)
+        second = await tools.execute_tool("call_1", "search", '{"query": "tea"}')
+        assert tools.resolve_client_call("call_1", "green")
+    assert second.is_error
+    assert first.result().output == "green"
+
+
+@pytest.mark.asyncio
+async def test_cancellation_passes_through() -> None:
+    tools = ToolContext()
+    tools.register_function("hang", "Hang.", hang)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await tools.execute_tool("call_1", "hang", "{}")
+
+
+def test_description_is_what_a_session_declares() -> None:
+    described = {tool["name"]: tool for tool in context().model_description()}
+    assert described["search"] == SEARCH
+    assert described["add"] == {
+        "type": "function",
+        "name": "add",
+        "description": "Add.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "a": {"title": "A", "type": "integer"},
+                "b": {"title": "B", "type": "integer", "default": 2},
+            },
+            "required": ["a"],
+            "additionalProperties": False,
+        },
+    }
+    assert context().is_client_function("search")
+    assert not context().is_client_function("add")
+    assert not context().is_client_function("nothing")
+
+
+@pytest.mark.parametrize(
+    ("declaration", "words"),
+    [
+        ({"name": "greet"}, "already"),
+        ({"name": ""}, "1 to 64"),
+        ({"name": "a" * 65}, "1 to 64"),
+        ({"name": "rm -rf"}, "1 to 64"),
+        ({"name": "good\n"}, "1 to 64"),
+        ({"name": 1}, "must be strings"),
+        ({"name": "x", "description": None}, "must be strings"),
+        ({"name": "x", "type": "mcp"}, "'function'"),
+        ({"name": "x", "import": "os"}, "unknown field 'import'"),
+        ({"name": "x", "parameters": {"type": "string"}}, "type 'object'"),
+        ({"name": "x", "parameters": [1]}, "type 'object'"),
+        ({"name": "x", "parameters": {"type": "object", "properties": []}}, "properties"),
+        ({"name": "x", "parameters": {"type": "object", "required": [1]}}, "required"),
+    ],
+)
+def test_malformed_declarations_are_refused(declaration: dict[str, Any], words: str) -> None:
+    with pytest.raises(ToolDeclarationError, match=words):
+        context().register_client_function(declaration)
+
+
+def test_functions_without_a_schema_are_refused() -> None:
+    def untyped(a):  # type: ignore[no-untyped-def]
+        return a
+
+    def many(*a: int) -> None:
+        return None
+
+    def odd(a: threading.Thread) -> None:
+        return None
+
+    for function in (untyped, many, odd):
+        with pytest.raises(ToolDeclarationError):
+            ToolContext().register_function("x", "X.", function)
+
+
+ANY_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(
+    schema=st.fixed_dictionaries(
+        {"type": st.just("object")},
+        optional={
+            "properties": st.dictionaries(
+                st.sampled_from("abc"),
+                st.fixed_dictionaries({}, optional={"type": ANY_JSON, "enum": ANY_JSON}),
+            ),
+            "required": st.lists(st.sampled_from("abc")),
+        },
+    ),
+    arguments=ANY_JSON,
+)
+def test_no_accepted_schema_makes_a_call_raise(schema: dict[str, Any], arguments: Any) -> None:
+    async def accept(**arguments: Any) -> str:
+        return "done"
+
+    tools = ToolContext()
+    tools.register_function("x", "X.", accept, schema)
+    outcome = asyncio.run(tools.execute_tool("call_1", "x", json.dumps(arguments)))
+    assert outcome.is_error == (outcome.output != "done")
+
+
+# -- tool sets ---------------------------------------------------------------------------------
+
+
+class FakeAgent:
+    """Takes the agent's place: keeps what was said, owns tasks."""
+
+    def __init__(self) -> None:
+        self.tasks = OwnedTasks(logging.getLogger("test"))
+        self.said: asyncio.Queue[str] = asyncio.Queue()
+
+    async def say(self, text: str) -> None:
+        await self.said.put(text)
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
+        self.tasks.start(coroutine, name=name)
+
+
+def test_toolsets_are_known_by_name_only() -> None:
+    assert toolset_names() == ["everyday"]
+    with pytest.raises(UnknownToolsetError, match="known are: everyday"):
+        build_toolset("os.path", FakeAgent())
+
+
+@pytest.mark.asyncio
+async def test_timer_answers_at_once_and_speaks_up_later() -> None:
+    agent = FakeAgent()
+    tools = build_toolset("everyday", agent)
+    outcome = await tools.execute_tool("c", "set_timer", '{"duration_s": 0.01, "label": "tea"}')
+    assert json.loads(outcome.output)["status"] == "timer set"
+    async with asyncio.timeout(5):
+        assert await agent.said.get() == "Your tea timer is done."
+    await agent.tasks.close()
+
+
+@pytest.mark.asyncio
+async def test_timers_are_limited_and_end_with_their_agent() -> None:
+    agent = FakeAgent()
+    tools = build_toolset("everyday", agent)
+    for _ in range(MAX_TIMERS):
+        assert not (await tools.execute_tool("c", "set_timer", '{"duration_s": 9000}')).is_error
+    outcome = await tools.execute_tool("c", "set_timer", '{"duration_s": 9000}')
+    assert "already 20 timers" in error_of(outcome.output)
+    await agent.tasks.close()
+    assert agent.said.empty()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("duration_s", ["0", "-1", "86401", '"NaN"', "NaN"])
+async def test_impossible_timers_are_refused(duration_s: str) -> None:
+    tools = build_toolset("everyday", FakeAgent())
+    outcome = await tools.execute_tool("c", "set_timer", f'{{"duration_s": {duration_s}}}')
+    assert "argument duration_s" in error_of(outcome.output)
+
+
+def test_time_is_told_for_zones_and_cities() -> None:
+    def clock(zone: ZoneInfo) -> datetime:
+        return datetime(2026, 11, 21, 12, 5, tzinfo=UTC).astimezone(zone)
+
+    expected = {
+        "zone": "Asia/Tokyo",
+        "time": "21:05",
+        "date": "21 November 2026",
+        "weekday": "Saturday",
+    }
+    assert describe_time("asia/tokyo", clock=clock) == expected
+    assert describe_time("Tokyo", clock=clock) == expected
+    assert str(find_zone("new york")) == "America/New_York"
+
+
+@pytest.mark.parametrize("name", ["Atlantis", "../../etc/passwd", "/etc/localtime", ""])
+def test_unknown_zones_are_refused(name: str) -> None:
+    with pytest.raises(ToolError, match="IANA"):
+        find_zone(name)
+
+
+def test_missing_zone_data_is_said_plainly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.available_timezones", set)
+    with pytest.raises(ToolError, match="install tzdata"):
+        find_zone("Europe/Paris")
+
+
+@pytest.mark.asyncio
+async def test_current_time_runs_as_a_tool() -> None:
+    outcome = await build_toolset("everyday", FakeAgent()).execute_tool(
+        "c", "get_current_time", '{"zone": "Europe/Paris"}'
+    )
+    assert json.loads(outcome.output)["zone"] == "Europe/Paris"

@@ -1,0 +1,243 @@
+"""Tools a model may call: what is declared to it, and one way to run them that never fails a call.
+
+Whatever goes wrong with a tool becomes an outcome that the model can speak about. Arguments and
+results are people's words: they are never logged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tool_schema import DerivedSchema, GivenSchema, InvalidArgumentsError
+
+DEFAULT_TIMEOUT_S = 10.0
+CLIENT_TIMEOUT_S = 30.0
+MAX_TOOLS = 128
+MAX_WAITING_CLIENT_CALLS = 32
+MAX_ARGUMENT_CHARACTERS = 64_000
+MAX_OUTPUT_CHARACTERS = 32_000
+
+_NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_DECLARATION_KEYS = {"type", "name", "description", "parameters"}
+
+_log = logging.getLogger("tools")
+
+
+class ToolDeclarationError(ValueError):
+    """A tool cannot be registered as declared; the text says why."""
+
+
+class ToolError(Exception):
+    """Raised by a tool function to tell the model, in words fit to be spoken, what went wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """What the model is told. Of an error, `output` is `{"error": text}`."""
+
+    output: str
+    is_error: bool = False
+
+
+class _Schema(Protocol):
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+    def read(self, arguments: dict[str, Any]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Tool:
+    """`function` is None when the client runs it."""
+
+    name: str
+    description: str
+    schema: _Schema
+    timeout_s: float
+    function: Callable[..., Any] | None
+
+
+class ToolContext:
+    """The tools of one conversation."""
+
+    def __init__(self, *, client_timeout_s: float = CLIENT_TIMEOUT_S) -> None:
+        """client_timeout_s: how long a client may take to answer a pass-through call."""
+        self._client_timeout_s = client_timeout_s
+        self._tools: dict[str, _Tool] = {}
+        self._client_calls: dict[str, asyncio.Future[str]] = {}
+
+    # -- registering ---------------------------------------------------------------------------
+
+    def register_function(
+        self,
+        name: str,
+        description: str,
+        function: Callable[..., Any],
+        parameters: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+    ) -> None:
+        """Offer `function` to the model. A plain function runs in a thread.
+
+        A thread cannot be stopped: past its timeout a plain function's result is dropped, but it
+        runs on until it returns.
+
+        parameters: JSON Schema of the arguments; derived from the type hints when absent
+
+        Raises:
+            ToolDeclarationError: bad or taken name, or a signature that gives no schema.
+        """
+        try:
+            schema = DerivedSchema.of(function) if parameters is None else GivenSchema(parameters)
+        except ValueError as error:
+            raise ToolDeclarationError(f"tool {name}: {error}") from error
+        self._register(_Tool(name, description, schema, timeout_s, function))
+
+    def register_client_function(self, declaration: Mapping[str, Any]) -> None:
+        """Offer a tool that the client runs: `{"type": "function", "name", ...}`.
+
+        Raises:
+            ToolDeclarationError: malformed declaration, bad or taken name.
+        """
+        if unknown := set(declaration) - _DECLARATION_KEYS:
+            raise ToolDeclarationError(f"tool declaration: unknown field {sorted(unknown)[0]!r}")
+        if declaration.get("type", "function") != "function":
+            raise ToolDeclarationError("tool declaration: type must be 'function'")
+        name, description = declaration.get("name"), declaration.get("description", "")
+        if not isinstance(name, str) or not isinstance(description, str):
+            raise ToolDeclarationError("tool declaration: name and description must be strings")
+        try:
+            schema = GivenSchema(declaration.get("parameters") or {"type": "object"})
+        except ValueError as error:
+            raise ToolDeclarationError(f"tool {name}: {error}") from error
+        self._register(_Tool(name, description, schema, self._client_timeout_s, None))
+
+    def _register(self, tool: _Tool) -> None:
+        if not is_tool_name(tool.name):
+            raise ToolDeclarationError(
+                "tool names are 1 to 64 letters, digits, underscores and hyphens"
+            )
+        if tool.name in self._tools:
+            raise ToolDeclarationError(f"there is already a tool named {tool.name}")
+        if len(self._tools) >= MAX_TOOLS:
+            raise ToolDeclarationError(f"more than {MAX_TOOLS} tools")
+        self._tools[tool.name] = tool
+
+    # -- describing ----------------------------------------------------------------------------
+
+    def model_description(self) -> list[dict[str, Any]]:
+        """All tools as OpenAI's Realtime session declares them."""
+        return [
+            {
+                "type": "function",
+                "name": tool.name,
+                "description": tool.description,
+                "parameters": dict(tool.schema.parameters),
+            }
+            for tool in self._tools.values()
+        ]
+
+    def is_client_function(self, name: str) -> bool:
+        """Whether the client runs this tool."""
+        return name in self._tools and self._tools[name].function is None
+
+    # -- running -------------------------------------------------------------------------------
+
+    async def execute_tool(self, call_id: str, name: str, arguments_json: str) -> ToolOutcome:
+        """Run one call, or wait for the client to. Raises nothing but cancellation."""
+        tool = self._tools.get(name)
+        if tool is None:
+            return _error("there is no such tool")
+        try:
+            arguments = tool.schema.read(_json_object(arguments_json))
+        except InvalidArgumentsError as error:
+            return _error(str(error))
+        return await self._run(tool, call_id, arguments)
+
+    async def _run(self, tool: _Tool, call_id: str, arguments: dict[str, Any]) -> ToolOutcome:
+        deadline = asyncio.timeout(tool.timeout_s)
+        try:
+            async with deadline:
+                if tool.function is None:
+                    return _outcome(await self._wait_for_client(call_id))
+                return _outcome(await _call(tool.function, arguments))
+        except ToolError as error:
+            return _error(str(error))
+        except Exception as error:  # noqa: BLE001  a tool's bug is an answer, not the call's end
+            if deadline.expired():
+                return _error(f"{tool.name} gave no answer within {tool.timeout_s:g} seconds")
+            _log.warning("tool %s failed: %s", tool.name, type(error).__name__)
+            _log.debug("tool %s failed", tool.name, exc_info=error)
+            return _error(f"{tool.name} failed unexpectedly ({type(error).__name__})")
+
+    async def _wait_for_client(self, call_id: str) -> str:
+        answer = self.begin_client_call(call_id)
+        try:
+            return await answer
+        finally:
+            self._client_calls.pop(call_id, None)
+
+    # -- calls that the client answers ---------------------------------------------------------
+
+    def begin_client_call(self, call_id: str) -> asyncio.Future[str]:
+        """What `resolve_client_call` will be told; `execute_tool` does this by itself.
+
+        Raises:
+            ToolError: this call is waiting already, or too many are.
+        """
+        if call_id in self._client_calls or len(self._client_calls) >= MAX_WAITING_CLIENT_CALLS:
+            raise ToolError("too many tool calls are waiting for the client")
+        future = asyncio.get_running_loop().create_future()
+        self._client_calls[call_id] = future
+        return future
+
+    def resolve_client_call(self, call_id: str, output: str) -> bool:
+        """Answer a waiting pass-through call; False when none waits under this id."""
+        future = self._client_calls.pop(call_id, None)
+        if future is None or future.done():
+            return False
+        future.set_result(output)
+        return True
+
+
+def is_tool_name(name: str) -> bool:
+    """Whether a provider accepts `name` for a tool."""
+    return re.fullmatch(_NAME, name) is not None
+
+
+async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(function):
+        return await function(**arguments)
+    result = await asyncio.to_thread(function, **arguments)
+    # A callable object or a partial may hide a coroutine function.
+    return await result if isinstance(result, Awaitable) else result
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    if len(text) > MAX_ARGUMENT_CHARACTERS:
+        raise InvalidArgumentsError("the arguments are too long")
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        raise InvalidArgumentsError("the arguments are not valid JSON") from None
+    if not isinstance(arguments, dict):
+        raise InvalidArgumentsError("the arguments are not a JSON object")
+    return arguments
+
+
+def _outcome(result: Any) -> ToolOutcome:
+    output = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+    if len(output) > MAX_OUTPUT_CHARACTERS:
+        return _error(f"the result is too long ({len(output)} characters)")
+    return ToolOutcome(output)
+
+
+def _error(text: str) -> ToolOutcome:
+    return ToolOutcome(json.dumps({"error": text}, ensure_ascii=False), is_error=True)

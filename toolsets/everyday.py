@@ -1,0 +1,103 @@
+"""Tools of everyday talk: what time it is somewhere, and a timer that speaks up."""
+
+from __future__ import annotations
+
+import asyncio
+import zoneinfo
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from tools import ToolContext, ToolError
+from toolsets.services import ToolServices
+
+MAX_TIMERS = 20
+MAX_TIMER_S = 24 * 60 * 60
+
+Clock = Callable[[zoneinfo.ZoneInfo], datetime]
+Zone = Annotated[
+    str, Field(max_length=64, description="IANA zone such as Europe/Paris, or just its city")
+]
+DurationS = Annotated[float, Field(gt=0, le=MAX_TIMER_S, description="Seconds until it rings")]
+Label = Annotated[str, Field(max_length=80, description="What the timer is for, if it was said")]
+
+
+def create_everyday(services: ToolServices) -> ToolContext:
+    """The tool set `everyday`."""
+    tools = ToolContext()
+    tools.register_function(
+        "get_current_time",
+        "Tell the current local time, date and weekday in a time zone.",
+        get_current_time,
+    )
+    timers = Timers(services)
+    tools.register_function(
+        "set_timer",
+        "Set a timer. It is announced by itself when the time is over.",
+        timers.set_timer,
+    )
+    return tools
+
+
+def get_current_time(zone: Zone) -> dict[str, str]:
+    """What clock and calendar show in `zone`."""
+    return describe_time(zone, clock=datetime.now)
+
+
+def describe_time(zone: str, *, clock: Clock) -> dict[str, str]:
+    """Time, date and weekday of `clock` in `zone`, in forms that are easy to speak.
+
+    Raises:
+        ToolError: no such zone, or a machine without time zone data.
+    """
+    now = clock(find_zone(zone))
+    return {
+        "zone": str(now.tzinfo),
+        "time": now.strftime("%H:%M"),
+        "date": now.strftime("%d %B %Y"),
+        "weekday": now.strftime("%A"),
+    }
+
+
+def find_zone(name: str) -> zoneinfo.ZoneInfo:
+    """The zone called `name`, or the one of the city `name`; case does not matter.
+
+    Raises:
+        ToolError: as `describe_time`.
+    """
+    wanted = name.strip().replace(" ", "_").lower()
+    # The machine's own list decides, so that what was said never becomes a path.
+    zones = zoneinfo.available_timezones()
+    if not zones:
+        raise ToolError("this machine has no time zone data; its owner must install tzdata")
+    by_name = {zone.lower(): zone for zone in zones}
+    by_city = {zone.lower().rpartition("/")[2]: zone for zone in sorted(zones) if "/" in zone}
+    key = by_name.get(wanted) or by_city.get(wanted)
+    if key is None:
+        raise ToolError("there is no such time zone; use an IANA name such as Europe/Paris")
+    return zoneinfo.ZoneInfo(key)
+
+
+class Timers:
+    """Timers of one agent; they end with it."""
+
+    def __init__(self, services: ToolServices) -> None:
+        self._services = services
+        self._running = 0
+
+    async def set_timer(self, duration_s: DurationS, label: Label = "") -> dict[str, Any]:
+        """Start a timer and return at once."""
+        if self._running >= MAX_TIMERS:
+            raise ToolError(f"there are already {MAX_TIMERS} timers running")
+        self._running += 1
+        self._services.start_task(self._ring(duration_s, label), name="timer")
+        return {"status": "timer set", "duration_s": duration_s, "label": label}
+
+    async def _ring(self, duration_s: float, label: str) -> None:
+        try:
+            await asyncio.sleep(duration_s)
+        finally:
+            self._running -= 1
+        await self._services.say(f"Your {label} timer is done." if label else "Your timer is done.")

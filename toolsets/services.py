@@ -1,0 +1,18 @@
+"""What tools may use of the agent that they serve."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Protocol
+
+
+class ToolServices(Protocol):
+    """The agent, as seen by a tool."""
+
+    async def say(self, text: str) -> None:
+        """Have the agent speak `text` when it next has the floor."""
+        ...
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
+        """Run something in the background, at most for as long as the agent lives."""
+        ...
