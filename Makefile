@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := main.py commands.py agent.py config.py utils.py tools.py toolsets control conversation realtime rtc session speech tests bench
+SOURCES := .
 
 .PHONY: run setup test lint types unit bench chromium clean
 

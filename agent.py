@@ -16,9 +16,10 @@ from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycl
 from conversation.presence import Presence, PresenceRules
 from realtime.model import ModelSettings, RealtimeModelConfig, RealtimeModelError
 from realtime.providers import create_model
-from rtc.channel import Channel, RemoteUser, RtcOptions
+from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
+from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
 from session.publisher import Publisher
 from session.session import Session

@@ -13,9 +13,10 @@ from typing import Any
 import av
 import numpy as np
 
-from rtc.channel import Channel, RemoteUser, RtcOptions
+from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
+from rtc.options import RemoteUser, RtcOptions
 from utils import OwnedTasks, read_wav, run_unless, write_wav
 
 SAMPLE_RATE_HZ = 24_000

@@ -7,7 +7,7 @@ import json
 from conversation import client_events as out
 from realtime import events as model
 from realtime.events import CancelResponse, TruncateItem
-from rtc.channel import ChatMessage
+from rtc.options import ChatMessage
 from rtc.playout import PlayoutPosition
 from session.context import Handlers, SessionContext
 from utils import PcmDump

@@ -1,0 +1,136 @@
+"""The command line as a user meets it: one clear line and a non-zero exit for what is wrong."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from utils import write_wav
+
+ROOT = Path(__file__).parent.parent
+SECRET = "s" * 32
+
+
+def _main(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "main", *arguments],
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def _assert_one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> None:
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """A port that nobody listens on: bound, so that nobody else takes it, but not listening."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+@pytest.fixture
+def question(tmp_path: Path) -> Path:
+    path = tmp_path / "question.wav"
+    write_wav(path, bytes(3200), 16_000)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), ("command",)),
+        (("dance",), ("dance",)),
+        (("agent", "--channel_name=../x", "--uid=1"), ("channel_name",)),
+        (("agent", "--channel_name=x", "--uid=0"), ("uid", "4294967295")),
+        (("agent", "--channel_name=x"), ("--uid",)),
+        (("call", "--channel_name=x"), ("--in", "--out")),
+        (("model",), ("--port",)),
+        (("server", "--port=many"), ("port",)),
+    ],
+)
+def test_bad_arguments(arguments: tuple[str, ...], words: tuple[str, ...]) -> None:
+    _assert_one_line(_main(*arguments), 2, *words)
+
+
+def test_help_names_every_command() -> None:
+    done = _main("--help")
+    assert done.returncode == 0
+    for command in ("server", "agent", "call", "model", "token"):
+        assert command in done.stdout
+
+
+def test_a_wrong_environment_is_named() -> None:
+    _assert_one_line(_main("server", SERVER_PORT="eighty"), 1, "SERVER_PORT")
+
+
+def test_an_open_server_is_refused() -> None:
+    _assert_one_line(_main("server", "--host=0.0.0.0", "--port=0"), 1, "API_KEYS")
+
+
+def test_a_call_needs_a_server(closed_port: int, question: Path) -> None:
+    done = _main(
+        "call",
+        "--channel_name=x",
+        f"--server=http://127.0.0.1:{closed_port}",
+        f"--in={question}",
+        "--out=/dev/null",
+    )
+    _assert_one_line(done, 1, str(closed_port))
+
+
+def test_a_call_needs_a_readable_question(tmp_path: Path) -> None:
+    done = _main(
+        "call", "--channel_name=x", f"--in={tmp_path}/missing.wav", f"--out={tmp_path}/a.wav"
+    )
+    _assert_one_line(done, 1, "missing.wav")
+
+
+def test_an_agent_needs_a_server(closed_port: int) -> None:
+    done = _main("agent", "--channel_name=x", "--uid=1", f"--server=http://127.0.0.1:{closed_port}")
+    _assert_one_line(done, 1, str(closed_port))
+
+
+def test_an_agent_needs_a_key_for_openai(closed_port: int) -> None:
+    done = _main(
+        "agent",
+        "--channel_name=x",
+        "--uid=1",
+        "--provider=openai",
+        f"--server=http://127.0.0.1:{closed_port}",
+    )
+    _assert_one_line(done, 1, "OPENAI_API_KEY")
+
+
+def test_a_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        _assert_one_line(_main("server", f"--port={port}"), 1, str(port))
+        _assert_one_line(_main("model", f"--port={port}"), 1, "model")
+
+
+def test_a_token_is_signed_for_its_channel() -> None:
+    done = _main("token", "--channel_name=demo", "--uid=7", ROOM_TOKEN_SECRET=SECRET)
+    assert done.returncode == 0, done.stderr
+    claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
+    assert (claims["channel"], claims["uid"], claims["role"]) == ("demo", 7, "user")
+
+
+def test_a_token_needs_a_secret() -> None:
+    _assert_one_line(_main("token", "--channel_name=demo", "--uid=7"), 1, "ROOM_TOKEN_SECRET")
