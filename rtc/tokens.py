@@ -13,6 +13,7 @@ from config import MAX_UID, is_channel_name
 from rtc.signals import Role
 
 _ALGORITHM = "HS256"
+_ROLES = ("user", "agent")
 ANY_UID = 0
 
 
@@ -34,6 +35,23 @@ class RoomClaims:
     role: Role
 
 
+def mint_token(secret: str, *, channel: str, uid: int = ANY_UID, role: str, ttl_s: float) -> str:
+    """A room token that is valid from now for `ttl_s`.
+
+    Raises:
+        ValueError: a claim is out of range.
+    """
+    is_sound = is_channel_name(channel) and 0 <= uid <= MAX_UID and role in _ROLES and ttl_s > 0
+    if not is_sound:
+        raise ValueError(
+            "a room token needs a valid channel, a uid from 0 to 2^32-1, a role (user or agent) "
+            "and a ttl_s above 0"
+        )
+    expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ttl_s)
+    claims = {"channel": channel, "uid": uid, "role": role, "exp": expiry}
+    return jwt.encode(claims, secret, algorithm=_ALGORITHM)
+
+
 class RoomTokens:
     """Mints and verifies with any of several secrets: the first signs, the others still verify."""
 
@@ -45,7 +63,7 @@ class RoomTokens:
         """Whether rooms ask for a token: as soon as a secret is configured."""
         return bool(self._secrets)
 
-    def mint(self, *, channel: str, uid: int = ANY_UID, role: Role, ttl_s: float) -> str:
+    def mint(self, *, channel: str, uid: int = ANY_UID, role: str, ttl_s: float) -> str:
         """A token that is valid from now for `ttl_s`.
 
         Raises:
@@ -53,11 +71,7 @@ class RoomTokens:
         """
         if not self._secrets:
             raise ValueError("no room token secret is configured: set ROOM_TOKEN_SECRET")
-        if not is_channel_name(channel) or not 0 <= uid <= MAX_UID or ttl_s <= 0:
-            raise ValueError("a token needs a valid channel, a uid from 0 to 2^32-1, a ttl_s > 0")
-        expiry = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=ttl_s)
-        claims = {"channel": channel, "uid": uid, "role": role, "exp": expiry}
-        return jwt.encode(claims, self._secrets[0], algorithm=_ALGORITHM)
+        return mint_token(self._secrets[0], channel=channel, uid=uid, role=role, ttl_s=ttl_s)
 
     def verify(self, token: str | None, *, channel: str, uid: int | None, role: Role) -> int | None:
         """Check `token` for this join and return the uid to use: the wanted one, or the token's.
@@ -103,10 +117,7 @@ class RoomTokens:
 def _read_claims(data: dict[str, object]) -> RoomClaims:
     channel, uid, role = data["channel"], data["uid"], data["role"]
     is_sound = (
-        isinstance(channel, str)
-        and type(uid) is int
-        and 0 <= uid <= MAX_UID
-        and role in ("user", "agent")
+        isinstance(channel, str) and type(uid) is int and 0 <= uid <= MAX_UID and role in _ROLES
     )
     if not is_sound:
         raise TokenError("unauthorized", "the room token's channel, uid or role is malformed")

@@ -1,0 +1,392 @@
+"""A participation in one channel: who is there, what they say, and what we say to them.
+
+Events (`on`, `once`, `off`); listeners may be plain or async and can neither fail nor stall media:
+user_joined(RemoteUser) · user_left(RemoteUser, reason) · user_updated(RemoteUser) ·
+user_connected(uid): media and data channel are up · connection_state_changed(ConnectionState) ·
+message(ChatMessage, uid) · event(text, uid): from the data channel ·
+playout_started(key), playout_done(key): first and last sample have left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import AsyncIterator, Hashable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+from rtc.aiortc_adapter import RtpPacket, use_loopback_candidates
+from rtc.emitter import Emitter, Listener
+from rtc.errors import RoomError
+from rtc.mesh import Mesh
+from rtc.options import (
+    ChannelStatistics,
+    ChatMessage,
+    MediaOptions,
+    RemoteUser,
+    RtcOptions,
+    UserStatistics,
+)
+from rtc.opus import OpusEncoder
+from rtc.peer import MAX_EVENT_BYTES
+from rtc.peer_link import LinkCallbacks
+from rtc.playout import PlayoutBuffer, PlayoutPosition
+from rtc.playout_clock import PlayoutClock
+from rtc.remote_audio import PcmAudioFrame, RemoteAudio
+from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
+from rtc.signals import Chat, ClientFrame, Join, LeaveReason, Mute, RelayedChat
+from utils import PcmDump
+
+__all__ = [
+    "Channel",
+    "ChatMessage",
+    "ConnectionState",
+    "MediaOptions",
+    "PcmAudioFrame",
+    "PlayoutPosition",
+    "RemoteUser",
+    "RoomError",
+    "RtcOptions",
+]
+
+DISCONNECT_TIMEOUT_S: Final = 8.0
+_EVENTS: Final = frozenset(
+    {
+        "user_joined",
+        "user_left",
+        "user_updated",
+        "user_connected",
+        "connection_state_changed",
+        "message",
+        "event",
+        "playout_started",
+        "playout_done",
+    }
+)
+
+logger = logging.getLogger(__name__)
+
+
+class ChannelChat:
+    """Text to everybody else in the channel."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+
+    async def send_message(self, message: ChatMessage) -> None:
+        """Send, and wait until it is written.
+
+        Raises:
+            RoomError: not connected, or the room does not take frames.
+            ValueError: the text is empty or over 8000 characters, or the id is not a plain word.
+        """
+        await self._channel.send_chat(message)
+
+
+class Channel:
+    """Made by `RtcEngine.create_channel`; `connect` once, `disconnect` once, then it is spent."""
+
+    def __init__(self, room_url: str, options: RtcOptions, media: MediaOptions) -> None:
+        self.options = options
+        self.chat = ChannelChat(self)
+        self._room_url = room_url
+        self._media = media
+        self._uid = options.uid
+        self._is_muted = False
+        self._is_disconnected = False
+        self._audio: dict[int, RemoteAudio] = {}
+        self._emitter = Emitter(_EVENTS)
+        self._signaling: SignalingClient | None = None
+        self._clock: PlayoutClock | None = None
+        self._mesh = Mesh(
+            LinkCallbacks(
+                send=self._send_frame,
+                on_connected=self._handle_connected,
+                on_disconnected=self._handle_disconnected,
+                on_packet=self._handle_packet,
+                on_event=lambda uid, text: self._emitter.emit("event", text, uid),
+            ),
+            on_joined=self._handle_joined,
+            on_left=self._handle_left,
+            on_updated=lambda user: self._emitter.emit("user_updated", user),
+            on_chat=self._handle_chat,
+        )
+
+    # -- coming and going -----------------------------------------------------------------------
+
+    @property
+    def uid(self) -> int:
+        """Our uid; 0 until the room has given us one."""
+        return self._uid or 0
+
+    @property
+    def remote_users(self) -> Mapping[int, RemoteUser]:
+        """Everybody else, by uid; a live view."""
+        return MappingProxyType(self._mesh.users)
+
+    @property
+    def connection_state(self) -> ConnectionState:
+        """The state of signaling; media lives on its own."""
+        return ConnectionState.NEW if self._signaling is None else self._signaling.state
+
+    async def connect(self) -> None:
+        """Join the room; media to each member follows (`user_connected`).
+
+        Raises:
+            RoomError: with its code; nothing is left open.
+        """
+        if self._signaling is not None:
+            raise RoomError("closed", "a channel connects once; create another one")
+        if self._has_loopback():
+            use_loopback_candidates()
+        options = self.options
+        join = Join(
+            role=options.role,
+            uid=options.uid,
+            name=options.name,
+            instance=secrets.token_hex(8),
+            token=options.token,
+        )
+        self._signaling = SignalingClient(
+            room_socket_url(self._room_url, options.channel_name),
+            join,
+            on_frame=self._mesh.handle_frame,
+            on_state=lambda state: self._emitter.emit("connection_state_changed", state),
+        )
+        joined = await self._signaling.connect()
+        self._uid = joined.uid
+        self._clock = self._create_clock()
+        self._clock.start()
+        self._mesh.handle_frame(joined)
+
+    async def disconnect(self) -> None:
+        """Say goodbye and close everything. Idempotent; takes at most `DISCONNECT_TIMEOUT_S`."""
+        if self._is_disconnected:
+            return
+        self._is_disconnected = True
+        try:
+            async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
+                await self._close_all()
+        except TimeoutError:
+            logger.warning("the channel did not close within %.0f s", DISCONNECT_TIMEOUT_S)
+
+    async def _close_all(self) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(self._emitter.close)
+            if self._clock is not None:
+                stack.push_async_callback(self._clock.close)
+            for audio in self._audio.values():
+                stack.callback(audio.close)
+            stack.push_async_callback(self._mesh.close)
+            if self._signaling is not None:
+                stack.push_async_callback(self._signaling.close)
+
+    def _has_loopback(self) -> bool:
+        if self._media.has_loopback is not None:
+            return self._media.has_loopback
+        return urlsplit(self._room_url).hostname in ("127.0.0.1", "localhost", "::1")
+
+    # -- listeners ------------------------------------------------------------------------------
+
+    def on(self, name: str, listener: Listener) -> None:
+        """Call `listener` on every event `name`."""
+        self._emitter.on(name, listener)
+
+    def once(self, name: str, listener: Listener) -> None:
+        """Call `listener` on the next event `name`."""
+        self._emitter.once(name, listener)
+
+    def off(self, name: str, listener: Listener) -> None:
+        """Forget `listener`."""
+        self._emitter.off(name, listener)
+
+    # -- what they say --------------------------------------------------------------------------
+
+    async def subscribe_audio(self, uid: int) -> None:
+        """Start to decode what `uid` says, and to keep up to 1 s of it for `get_audio_frames`.
+
+        Raises:
+            RoomError: code unknown_member.
+        """
+        self._audio_of(uid).subscribe()
+        link = self._mesh.links.get(uid)
+        if link is not None and link.peer is not None and link.peer.connected.is_set():
+            self._audio[uid].handle_connected()
+
+    def get_audio_frames(self, uid: int) -> AsyncIterator[PcmAudioFrame]:
+        """Frames of 20 ms without gaps until `uid` leaves; one reader at a time.
+
+        Raises:
+            RoomError: code unknown_member.
+        """
+        return self._audio_of(uid).frames()
+
+    def _audio_of(self, uid: int) -> RemoteAudio:
+        if (audio := self._audio.get(uid)) is None:
+            raise RoomError("unknown_member", f"nobody with uid {uid} is in the channel")
+        return audio
+
+    # -- what we say ----------------------------------------------------------------------------
+
+    def push_audio_frame(self, pcm: bytes, *, key: Hashable = None) -> None:
+        """Queue PCM16 under `key`, of any length; over 10 min waiting, the rest is dropped.
+
+        Raises:
+            RoomError: not connected.
+        """
+        self._playing().push(key, pcm)
+
+    def finish_audio(self, key: Hashable) -> None:
+        """No more audio for `key`: `playout_done` follows its last sample."""
+        self._playing().finish(key)
+
+    def clear_sender_audio_buffer(self) -> list[PlayoutPosition]:
+        """Fall silent now; where each key that was playing or waiting stood."""
+        return list(self._clock.clear()) if self._clock is not None else []
+
+    def playout_position(self) -> PlayoutPosition | None:
+        """Where the key that plays now stands; None in silence."""
+        return None if self._clock is None else self._clock.buffer.position
+
+    def set_muted(self, is_muted: bool) -> None:
+        """Stop or resume sending; playout goes on unheard. The others are told."""
+        if is_muted != self._is_muted:
+            self._is_muted = is_muted
+            self._send_frame(Mute(is_muted=is_muted))
+
+    def send_event(self, text: str, *, uid: int | None = None) -> bool:
+        """Send over the data channel to `uid` or to all; False when somebody could not be reached.
+
+        Raises:
+            ValueError: over 60 KiB.
+        """
+        if len(text.encode()) > MAX_EVENT_BYTES:
+            raise ValueError(f"an event is at most {MAX_EVENT_BYTES} bytes")
+        links = self._mesh.links
+        wanted = [links[uid]] if uid in links else list(links.values()) if uid is None else []
+        peers = [link.peer for link in wanted if link.peer is not None]
+        sent = [peer.send_event(text) for peer in peers]
+        return bool(sent) and all(sent)
+
+    async def send_chat(self, message: ChatMessage) -> None:
+        """What `chat.send_message` does."""
+        if self._signaling is None:
+            raise RoomError("closed", "the channel is not connected")
+        self._signaling.send(Chat(text=message.text, message_id=message.message_id))
+        await self._signaling.flush()
+
+    def _playing(self) -> PlayoutClock:
+        if self._clock is None or self._is_disconnected:
+            raise RoomError("closed", "the channel is not connected")
+        return self._clock
+
+    def _create_clock(self) -> PlayoutClock:
+        options = self.options
+        return PlayoutClock(
+            PlayoutBuffer(options.sample_rate_hz),
+            OpusEncoder(
+                options.sample_rate_hz,
+                bitrate_bps=options.bitrate_bps,
+                complexity=options.complexity,
+                expected_loss_percent=options.expected_loss_percent,
+            ),
+            on_packet=self._fan_out,
+            on_started=lambda key: self._emitter.emit("playout_started", key),
+            on_done=lambda key: self._emitter.emit("playout_done", key),
+            dump=self._dump("sent"),
+        )
+
+    def _fan_out(self, payload: bytes, ticks: int) -> None:
+        if self._is_muted:
+            return
+        for link in self._mesh.links.values():
+            if link.peer is not None and link.peer.connected.is_set():
+                link.peer.track.send(payload, ticks)
+
+    def _send_frame(self, frame: ClientFrame) -> None:
+        if self._signaling is None:
+            return
+        try:
+            self._signaling.send(frame)
+        except RoomError as error:
+            logger.warning("a %s for the room was lost: %s", frame.type, error)
+
+    # -- what happens ---------------------------------------------------------------------------
+
+    def _handle_joined(self, user: RemoteUser) -> None:
+        audio = RemoteAudio(user.uid, self.options.sample_rate_hz, self._dump(f"from-{user.uid}"))
+        self._audio[user.uid] = audio
+        self._emitter.emit("user_joined", user)
+
+    def _handle_left(self, user: RemoteUser, reason: LeaveReason) -> None:
+        if (audio := self._audio.pop(user.uid, None)) is not None:
+            audio.close()
+        self._emitter.emit("user_left", user, reason)
+
+    def _handle_connected(self, uid: int) -> None:
+        if (audio := self._audio.get(uid)) is not None:
+            audio.handle_connected()
+        self._emitter.emit("user_connected", uid)
+
+    def _handle_disconnected(self, uid: int) -> None:
+        if (audio := self._audio.get(uid)) is not None:
+            audio.handle_disconnected()
+
+    def _handle_packet(self, uid: int, packet: RtpPacket) -> None:
+        if (audio := self._audio.get(uid)) is not None:
+            audio.handle_packet(packet)
+
+    def _handle_chat(self, chat: RelayedChat) -> None:
+        message = ChatMessage(chat.text, chat.message_id, chat.sent_at_ms)
+        self._emitter.emit("message", message, chat.sender)
+
+    def _dump(self, what: str) -> PcmDump | None:
+        directory: Path | None = self.options.dump_dir
+        if directory is None:
+            return None
+        return PcmDump(directory / f"{self.options.channel_name}-{self.uid}-{what}.pcm")
+
+    # -- figures --------------------------------------------------------------------------------
+
+    def statistics(self) -> ChannelStatistics:
+        """How this participation does at the moment."""
+        clock = self._clock
+        counts = None if clock is None else clock.buffer.statistics
+        per_ms = self.options.sample_rate_hz / 1000
+        return ChannelStatistics(
+            connection_state=self.connection_state,
+            is_muted=self._is_muted,
+            queued_ms=0.0 if clock is None else clock.buffer.queued_ms,
+            played_ms=0.0 if counts is None else counts.played_samples / per_ms,
+            packets_sent=0 if clock is None else clock.packets_sent,
+            underruns=0 if counts is None else counts.underruns,
+            overrun_ms=0.0 if counts is None else counts.overrun_samples / per_ms,
+            playout_stalls=0 if clock is None else clock.stalls,
+            users={uid: self._user_statistics(uid) for uid in self._audio},
+        )
+
+    def _user_statistics(self, uid: int) -> UserStatistics:
+        audio = self._audio[uid]
+        counts, jitter = audio.statistics, audio.statistics.jitter
+        link = self._mesh.links.get(uid)
+        peer = None if link is None else link.peer
+        now_s = asyncio.get_running_loop().time()
+        last_s = counts.last_packet_at_s
+        return UserStatistics(
+            connection="none" if peer is None else peer.state,
+            packets_received=jitter.received,
+            packets_lost=jitter.lost,
+            packets_late=jitter.late,
+            frames_recovered=counts.recovered,
+            frames_concealed=counts.concealed,
+            frames_filled=counts.filled,
+            frames_dropped=counts.dropped,
+            packets_corrupt=counts.corrupt,
+            reorder_wait_ms=audio.reorder_wait_ms,
+            last_packet_age_s=None if last_s is None else now_s - last_s,
+            events_dropped=0 if peer is None else peer.events_dropped,
+        )

@@ -1,0 +1,165 @@
+"""Who is in the room, and a link to each of them that we reach ourselves.
+
+Turns the room's frames into links and participants, section 3 and 4 of `docs/signaling.md`: the
+later joiner offers; one who comes back with the same instance keeps its link; one who is missing
+after a rejoin gets a moment to come back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, assert_never
+
+from rtc.options import RemoteUser
+from rtc.peer_link import LinkCallbacks, PeerLink
+from rtc.signals import (
+    ErrorFrame,
+    Joined,
+    LeaveReason,
+    MemberInfo,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+    RelayedCandidate,
+    RelayedChat,
+    RelayedDescription,
+    ServerFrame,
+)
+from utils import OwnedTasks
+
+MISSING_GRACE_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def remote_user(member: MemberInfo) -> RemoteUser:
+    """A member as the users of a channel see it."""
+    return RemoteUser(member.uid, member.name, member.role, member.is_muted)
+
+
+class Mesh:
+    """All links of one participation. `close` hangs up everywhere."""
+
+    def __init__(
+        self,
+        callbacks: LinkCallbacks,
+        *,
+        on_joined: Callable[[RemoteUser], None],
+        on_left: Callable[[RemoteUser, LeaveReason], None],
+        on_updated: Callable[[RemoteUser], None],
+        on_chat: Callable[[RelayedChat], None],
+    ) -> None:
+        self.users: dict[int, RemoteUser] = {}
+        self.links: dict[int, PeerLink] = {}
+        self._callbacks = callbacks
+        self._on_joined = on_joined
+        self._on_left = on_left
+        self._on_updated = on_updated
+        self._on_chat = on_chat
+        self._members: dict[int, MemberInfo] = {}
+        self._missing: dict[int, asyncio.TimerHandle] = {}
+        self._joined: Joined | None = None
+        self._tasks = OwnedTasks(logger)
+
+    def handle_frame(self, frame: ServerFrame) -> None:
+        """React to what the room says."""
+        match frame:
+            case Joined():
+                self._handle_joined(frame)
+            case MemberJoined(member=member):
+                self._enter(member, is_newcomer=True)
+            case MemberLeft(uid=uid, reason=reason):
+                self._leave(uid, reason)
+            case MemberUpdated(member=member):
+                self._update(member)
+            case RelayedDescription() | RelayedCandidate():
+                self._pass_to_link(frame)
+            case RelayedChat():
+                self._on_chat(frame)
+            case ErrorFrame():
+                logger.warning("the room refused a frame (%s): %s", frame.code, frame.message)
+            case _:
+                assert_never(frame)
+
+    def _pass_to_link(self, frame: RelayedDescription | RelayedCandidate) -> None:
+        if (link := self.links.get(frame.sender)) is None:
+            return
+        if isinstance(frame, RelayedDescription):
+            link.handle_description(frame)
+        else:
+            link.handle_candidate(frame)
+
+    async def close(self) -> None:
+        """Hang up everywhere. Idempotent."""
+        for timer in self._missing.values():
+            timer.cancel()
+        self._missing.clear()
+        links = list(self.links.values())
+        self.links.clear()
+        # One after the other would add up the time that each goodbye takes.
+        await asyncio.gather(*(link.close() for link in links))
+        await self._tasks.close()
+        self.users.clear()
+
+    def _handle_joined(self, joined: Joined) -> None:
+        self._joined = joined
+        present = {member.uid for member in joined.members}
+        for uid in [uid for uid in self._members if uid not in present]:
+            self._expect(uid)
+        for member in joined.members:
+            self._enter(member, is_newcomer=False)
+
+    def _expect(self, uid: int) -> None:
+        if uid not in self._missing:
+            loop = asyncio.get_running_loop()
+            self._missing[uid] = loop.call_later(MISSING_GRACE_S, self._leave, uid, "vanished")
+
+    def _enter(self, member: MemberInfo, *, is_newcomer: bool) -> None:
+        """is_newcomer: it came after us, so it offers."""
+        known = self._members.get(member.uid)
+        if known is not None and known.instance == member.instance:
+            self._forget_missing(member.uid)
+            self._update(member)
+            return
+        if known is not None:
+            self._leave(member.uid, "replaced")
+        self._members[member.uid] = member
+        self.users[member.uid] = remote_user(member)
+        link = self._create_link(member)
+        self._on_joined(self.users[member.uid])
+        if link is not None and not is_newcomer:
+            link.start_offering()
+
+    def _create_link(self, member: MemberInfo) -> PeerLink | None:
+        assert self._joined is not None
+        if member.via not in (None, self._joined.uid):
+            return None
+        link = PeerLink(
+            member,
+            own_uid=self._joined.uid,
+            ice_servers=self._joined.ice_servers,
+            callbacks=self._callbacks,
+        )
+        self.links[member.uid] = link
+        return link
+
+    def _update(self, member: MemberInfo) -> None:
+        user = remote_user(member)
+        if member.uid in self.users and self.users[member.uid] != user:
+            self._members[member.uid] = member
+            self.users[member.uid] = user
+            self._on_updated(user)
+
+    def _leave(self, uid: int, reason: LeaveReason) -> None:
+        self._forget_missing(uid)
+        if (link := self.links.pop(uid, None)) is not None:
+            self._tasks.start(link.close(), name=f"hang up on {uid}")
+        self._members.pop(uid, None)
+        if (user := self.users.pop(uid, None)) is not None:
+            self._on_left(user, reason)
+
+    def _forget_missing(self, uid: int) -> None:
+        if (timer := self._missing.pop(uid, None)) is not None:
+            timer.cancel()

@@ -1,0 +1,194 @@
+"""One peer connection to one member: audio both ways and the data channel `events`."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiortc import (
+    RTCBundlePolicy,
+    RTCConfiguration,
+    RTCDataChannel,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
+from aiortc.sdp import candidate_from_sdp
+
+from rtc.aiortc_adapter import (
+    RtpPacket,
+    announce_opus_settings,
+    check_description,
+    has_data_channel,
+    prefer_opus,
+    tap_receiver,
+)
+from rtc.sender_track import OpusTrack
+from rtc.signals import IceServer, RelayedCandidate
+
+EVENTS_LABEL: Final = "events"
+MAX_EVENT_BYTES: Final = 60 * 1024
+MAX_BUFFERED_BYTES: Final = 1024 * 1024
+MAX_EARLY_CANDIDATES: Final = 64
+CLOSE_TIMEOUT_S: Final = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class PeerError(Exception):
+    """A description that cannot be used, or a connection that could not be made."""
+
+
+@dataclass(frozen=True)
+class PeerCallbacks:
+    """Called on the loop; must not raise or block."""
+
+    on_packet: Callable[[RtpPacket], None]
+    on_event: Callable[[str], None]
+
+
+def new_connection_id() -> str:
+    """A random id for an offer."""
+    return secrets.token_hex(8)
+
+
+class Peer:
+    """Offer or answer once, then `connected`, then some day `ended`. Never reused."""
+
+    def __init__(
+        self, connection_id: str, ice_servers: Sequence[IceServer], callbacks: PeerCallbacks
+    ) -> None:
+        self.connection_id = connection_id
+        self.track = OpusTrack()
+        # Media flows and the data channel, if there is one, is open.
+        self.connected = asyncio.Event()
+        # The connection failed, or the other side closed it.
+        self.ended = asyncio.Event()
+        self.events_dropped = 0
+        self._callbacks = callbacks
+        self._events: RTCDataChannel | None = None
+        # Candidates that came before the description they belong to; None once it is there.
+        self._early: list[RelayedCandidate] | None = []
+        self._has_data_channel = True
+        self._pc = RTCPeerConnection(
+            RTCConfiguration(
+                iceServers=[
+                    RTCIceServer(list(server.urls), server.username, server.credential)
+                    for server in ice_servers
+                ],
+                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
+            )
+        )
+        self._pc.on("connectionstatechange", self._update)
+        self._pc.on("datachannel", self._attach)
+        transceiver = self._pc.addTransceiver(self.track, "sendrecv")
+        prefer_opus(transceiver)
+        tap_receiver(transceiver.receiver, callbacks.on_packet)
+
+    @property
+    def state(self) -> str:
+        """The W3C connection state."""
+        return str(self._pc.connectionState)
+
+    async def offer(self) -> str:
+        """Our complete offer."""
+        self._attach(self._pc.createDataChannel(EVENTS_LABEL))
+        await self._pc.setLocalDescription(await self._pc.createOffer())
+        return announce_opus_settings(self._pc.localDescription.sdp)
+
+    async def answer(self, offer: str) -> str:
+        """Our complete answer to `offer`.
+
+        Raises:
+            PeerError: the offer cannot be used.
+        """
+        await self._set_remote("offer", offer)
+        self._has_data_channel = has_data_channel(offer)
+        await self._pc.setLocalDescription(await self._pc.createAnswer())
+        return announce_opus_settings(self._pc.localDescription.sdp)
+
+    async def accept(self, answer: str) -> None:
+        """Take the other side's answer to our offer.
+
+        Raises:
+            PeerError: the answer cannot be used.
+        """
+        self._has_data_channel = has_data_channel(answer)
+        await self._set_remote("answer", answer)
+
+    async def _set_remote(self, sdp_type: str, sdp: str) -> None:
+        try:
+            description = RTCSessionDescription(sdp=check_description(sdp), type=sdp_type)
+            await self._pc.setRemoteDescription(description)
+        except (InvalidAccessError, InvalidStateError, OperationError) as error:
+            raise PeerError(f"the {sdp_type} does not fit: {error}") from error
+        except Exception as error:
+            # aiortc's parser raises whatever comes to hand on malformed text.
+            raise PeerError(f"the {sdp_type} cannot be read: {error!r}") from error
+        early, self._early = self._early or [], None
+        for frame in early:
+            await self.add_candidate(frame)
+
+    async def add_candidate(self, frame: RelayedCandidate) -> None:
+        """Take a trickled candidate; mDNS and unreadable ones are ignored."""
+        text = frame.candidate.removeprefix("candidate:")
+        if self._early is not None:
+            self._early = [*self._early, frame][:MAX_EARLY_CANDIDATES]
+            return
+        if not text or ".local " in text or self.ended.is_set():
+            return
+        try:
+            candidate = candidate_from_sdp(text)
+            candidate.sdpMid = frame.sdp_mid
+            candidate.sdpMLineIndex = frame.sdp_m_line_index
+            await self._pc.addIceCandidate(candidate)
+        except Exception as error:  # noqa: BLE001 - the parser's errors are as varied as the text
+            logger.debug("candidate ignored: %r", error)
+
+    def send_event(self, text: str) -> bool:
+        """Send over the data channel; False (and counted) when it is not open or congested."""
+        events = self._events
+        is_open = events is not None and events.readyState == "open"
+        if events is None or not is_open or events.bufferedAmount > MAX_BUFFERED_BYTES:
+            self.events_dropped += 1
+            return False
+        events.send(text)
+        return True
+
+    async def close(self) -> None:
+        """Close everything. Idempotent; gives up after `CLOSE_TIMEOUT_S`."""
+        self.ended.set()
+        self.track.stop()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._pc.close()
+        except TimeoutError:
+            logger.warning("a peer connection did not close within %.0f s", CLOSE_TIMEOUT_S)
+
+    def _attach(self, channel: RTCDataChannel) -> None:
+        if channel.label != EVENTS_LABEL or self._events is not None:
+            return
+        self._events = channel
+        channel.on("message", self._handle_message)
+        channel.on("open", self._update)
+        channel.on("close", self._update)
+        self._update()
+
+    def _handle_message(self, message: str | bytes) -> None:
+        if isinstance(message, str) and len(message.encode()) <= MAX_EVENT_BYTES:
+            self._callbacks.on_event(message)
+        else:
+            logger.debug("an event was ignored: binary or over %d bytes", MAX_EVENT_BYTES)
+
+    def _update(self) -> None:
+        state = self._pc.connectionState
+        if state in ("failed", "closed"):
+            self.ended.set()
+        is_open = self._events is not None and self._events.readyState == "open"
+        if state == "connected" and (is_open or not self._has_data_channel):
+            self.connected.set()

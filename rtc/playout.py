@@ -1,0 +1,194 @@
+"""The playout buffer: which audio leaves next, and how much of each reply has left. Pure.
+
+Audio waits in segments, one per key (for an agent: response, item, content part), played in the
+order in which their keys first appeared. The clock that takes frames is `playout_clock.py`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+PTIME_MS: Final = 20
+FADE_MS: Final = 5
+MAX_QUEUED_S: Final = 600
+_SAMPLE_BYTES: Final = 2
+
+
+@dataclass(frozen=True)
+class PlayoutPosition:
+    """How much of `key` has left. is_complete: all of it, and no more was to come."""
+
+    key: Hashable
+    played_samples: int
+    sample_rate_hz: int
+    is_complete: bool = False
+
+    @property
+    def played_ms(self) -> float:
+        """Milliseconds of this key's audio that left us."""
+        return self.played_samples * 1000 / self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class PlayoutFrame:
+    """One frame to send, with the keys whose first or last sample is in it."""
+
+    pcm: bytes
+    started: tuple[Hashable, ...] = ()
+    done: tuple[Hashable, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cleared:
+    """What `clear` threw away: where each key stood, and the fade to send instead of a click."""
+
+    positions: tuple[PlayoutPosition, ...]
+    fade: bytes | None
+
+
+@dataclass
+class PlayoutStatistics:
+    """Counts since the start. Underrun: nothing to play though more was to come."""
+
+    played_samples: int = 0
+    overrun_samples: int = 0
+    underruns: int = 0
+    clears: int = 0
+
+
+@dataclass
+class _Segment:
+    key: Hashable
+    pcm: bytearray = field(default_factory=bytearray)
+    played_samples: int = 0
+    is_finished: bool = False
+
+
+class PlayoutBuffer:
+    """Keyed mono PCM16 in, frames of `PTIME_MS` out."""
+
+    def __init__(self, sample_rate_hz: int, *, max_queued_s: float = MAX_QUEUED_S) -> None:
+        """max_queued_s: what is pushed beyond this is dropped and counted as overrun."""
+        self.sample_rate_hz = sample_rate_hz
+        self.frame_bytes = sample_rate_hz * PTIME_MS // 1000 * _SAMPLE_BYTES
+        self._max_bytes = int(sample_rate_hz * max_queued_s) * _SAMPLE_BYTES
+        self._segments: deque[_Segment] = deque()
+        self._queued_bytes = 0
+        self.statistics = PlayoutStatistics()
+
+    @property
+    def queued_ms(self) -> float:
+        """Audio that waits."""
+        return self._queued_bytes / _SAMPLE_BYTES * 1000 / self.sample_rate_hz
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether a whole frame waits, or the padded last one of finished audio."""
+        if self._queued_bytes >= self.frame_bytes:
+            return True
+        return self._queued_bytes > 0 and self._segments[-1].is_finished
+
+    @property
+    def is_expecting(self) -> bool:
+        """Whether a key that has begun is not finished yet."""
+        return any(not s.is_finished and s.played_samples for s in self._segments)
+
+    @property
+    def position(self) -> PlayoutPosition | None:
+        """Where the key that plays now stands."""
+        if not self._segments or not self._segments[0].played_samples:
+            return None
+        return self._position_of(self._segments[0])
+
+    def push(self, key: Hashable, pcm: bytes) -> None:
+        """Queue audio at the end of `key`.
+
+        Raises:
+            ValueError: `pcm` is not a whole number of 16-bit samples.
+        """
+        if len(pcm) % _SAMPLE_BYTES:
+            raise ValueError("PCM16 needs an even number of bytes")
+        room = self._max_bytes - self._queued_bytes
+        if len(pcm) > room:
+            self.statistics.overrun_samples += (len(pcm) - room) // _SAMPLE_BYTES
+            pcm = pcm[:room]
+        if pcm:
+            self._segment(key).pcm += pcm
+            self._queued_bytes += len(pcm)
+
+    def finish(self, key: Hashable) -> bool:
+        """No more audio for `key`. True when all of it has left already, so it is done now."""
+        segment = next((s for s in self._segments if s.key == key), None)
+        if segment is None:
+            return False
+        segment.is_finished = True
+        if segment.pcm:
+            return False
+        self._segments.remove(segment)
+        return True
+
+    def take_frame(self, *, is_flush: bool = False) -> PlayoutFrame | None:
+        """The next frame; None when there is none. is_flush: pad and take an unfinished rest."""
+        if not (self.has_frame or (is_flush and self._queued_bytes)):
+            self.statistics.underruns += self.is_expecting
+            return None
+        pcm = bytearray()
+        started: list[Hashable] = []
+        done: list[Hashable] = []
+        while self._segments and len(pcm) < self.frame_bytes:
+            segment = self._segments[0]
+            if segment.pcm and not segment.played_samples:
+                started.append(segment.key)
+            pcm += self._take(segment, self.frame_bytes - len(pcm))
+            if segment.pcm or not (segment.is_finished or len(self._segments) > 1):
+                break
+            # An unfinished key with a successor is over too: keys never interleave.
+            done.append(self._segments.popleft().key)
+        pcm += bytes(self.frame_bytes - len(pcm))
+        return PlayoutFrame(bytes(pcm), tuple(started), tuple(done))
+
+    def clear(self) -> Cleared:
+        """Forget everything that waits, except a fade of what is being heard right now."""
+        self.statistics.clears += 1
+        fade = self._fade_out() if self.position is not None else None
+        positions = tuple(self._position_of(segment) for segment in self._segments)
+        self._segments.clear()
+        self._queued_bytes = 0
+        return Cleared(positions, fade)
+
+    def _fade_out(self) -> bytes | None:
+        samples = self.sample_rate_hz * FADE_MS // 1000
+        rest = self._take(self._segments[0], samples * _SAMPLE_BYTES)
+        if not rest:
+            return None
+        audio = np.frombuffer(rest, np.int16)
+        faded = (audio * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
+        return faded + bytes(self.frame_bytes - len(faded))
+
+    def _take(self, segment: _Segment, size: int) -> bytes:
+        taken = bytes(segment.pcm[:size])
+        del segment.pcm[:size]
+        samples = len(taken) // _SAMPLE_BYTES
+        segment.played_samples += samples
+        self._queued_bytes -= len(taken)
+        self.statistics.played_samples += samples
+        return taken
+
+    def _segment(self, key: Hashable) -> _Segment:
+        for segment in reversed(self._segments):
+            if segment.key == key:
+                return segment
+        segment = _Segment(key)
+        self._segments.append(segment)
+        return segment
+
+    def _position_of(self, segment: _Segment) -> PlayoutPosition:
+        is_complete = segment.is_finished and not segment.pcm
+        return PlayoutPosition(
+            segment.key, segment.played_samples, self.sample_rate_hz, is_complete
+        )
