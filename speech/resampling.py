@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import av
-
 from av.audio.frame import AudioFrame
 from av.audio.resampler import AudioResampler
 
