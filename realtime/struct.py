@@ -19,6 +19,7 @@ from realtime.struct_base import WireEvent
 from realtime.struct_client import *  # noqa: F403
 from realtime.struct_client import AnyClientEvent, ClientEvent
 from realtime.struct_items import *  # noqa: F403
+from realtime.struct_reply import *  # noqa: F403
 from realtime.struct_server import *  # noqa: F403
 from realtime.struct_server import KnownServerEvent, ServerEvent, UnknownEvent
 from realtime.struct_session import *  # noqa: F403

@@ -1,0 +1,308 @@
+"""What OpenAI's server says, in our words. Pure; one mapper a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from realtime import events as ours
+from realtime import struct as wire
+from realtime.events import ModelEvent
+
+BUSY_CODE = "conversation_already_has_active_response"
+BENIGN_CODES = frozenset(
+    {
+        BUSY_CODE,
+        "response_cancel_not_active",
+        "input_audio_buffer_commit_empty",
+        "item_retrieve_invalid_item_id",
+    }
+)
+"""Races that nobody can avoid and that change nothing."""
+
+FATAL_CODES = frozenset(
+    {
+        "invalid_api_key",
+        "insufficient_quota",
+        "session_expired",
+        "model_not_found",
+        "account_deactivated",
+        "billing_hard_limit_reached",
+        "beta_api_shape_disabled",
+    }
+)
+
+_REMEMBERED_CALLS = 256
+
+
+def is_fatal(error: wire.ErrorDetails | wire.StatusError) -> bool:
+    """Whether the session cannot go on after this."""
+    return bool({error.code, error.type} & FATAL_CODES)
+
+
+class OpenAIMapper:
+    """Turns each server message into events of ours: none, one or several.
+
+    It remembers which item belongs to which reply and which calls were told already, since the
+    protocol announces each call twice.
+    """
+
+    def __init__(self, *, output_sample_rate_hz: int) -> None:
+        self._output_sample_rate_hz = output_sample_rate_hz
+        self._items: dict[str, tuple[str, str]] = {}  # item id -> response id, function name
+        self._told_calls: dict[str, None] = {}
+        self._handlers: dict[type, Callable[[Any], list[ModelEvent]]] = {
+            **_STATELESS,
+            wire.ConversationItemAdded: self._item_added,
+            wire.ConversationItemCreated: self._item_added,
+            wire.ResponseOutputItemAdded: self._output_item_added,
+            wire.ResponseOutputItemDone: self._output_item_done,
+            wire.ResponseOutputAudioDelta: self._audio_delta,
+            wire.ResponseFunctionCallArgumentsDone: self._arguments_done,
+            wire.ResponseDone: self._response_done,
+        }
+
+    def map(self, message: wire.KnownServerEvent | wire.UnknownEvent) -> list[ModelEvent]:
+        """What `message` means to an agent.
+
+        Raises:
+            InvalidEventError: its audio is not audio.
+        """
+        handler = self._handlers.get(type(message))
+        return handler(message) if handler is not None else []
+
+    def _item_added(
+        self, message: wire.ConversationItemAdded | wire.ConversationItemCreated
+    ) -> list[ModelEvent]:
+        item = message.item
+        item_id = item.id or ""
+        role = item.role if isinstance(item, wire.MessageItem) else None
+        response_id, _ = self._items.get(item_id, (None, ""))
+        return [ours.ItemAdded(item_id, item.type, role, response_id)]
+
+    def _output_item_added(self, message: wire.ResponseOutputItemAdded) -> list[ModelEvent]:
+        item = message.item
+        name = item.name if isinstance(item, wire.FunctionCallItem) else ""
+        self._items[item.id or ""] = (message.response_id, name)
+        return []
+
+    def _output_item_done(self, message: wire.ResponseOutputItemDone) -> list[ModelEvent]:
+        item = message.item
+        # A call that was cut has half its arguments: it was never made.
+        if not isinstance(item, wire.FunctionCallItem) or item.status == "incomplete":
+            return []
+        return self._tool_call(
+            message.response_id, item.id or "", item.call_id or "", item.name, item.arguments
+        )
+
+    def _audio_delta(self, message: wire.ResponseOutputAudioDelta) -> list[ModelEvent]:
+        return [
+            ours.AudioDelta(
+                message.response_id,
+                message.item_id,
+                message.content_index,
+                wire.decode_pcm(message.delta, param="delta"),
+                self._output_sample_rate_hz,
+            )
+        ]
+
+    def _arguments_done(self, message: wire.ResponseFunctionCallArgumentsDone) -> list[ModelEvent]:
+        name = message.name or self._items.get(message.item_id, ("", ""))[1]
+        return self._tool_call(
+            message.response_id, message.item_id, message.call_id, name, message.arguments
+        )
+
+    def _tool_call(
+        self, response_id: str, item_id: str, call_id: str, name: str, arguments: str
+    ) -> list[ModelEvent]:
+        # Without its name a call cannot be run: the item's own end tells it again.
+        if not name or call_id in self._told_calls:
+            return []
+        self._told_calls[call_id] = None
+        while len(self._told_calls) > _REMEMBERED_CALLS:
+            del self._told_calls[next(iter(self._told_calls))]
+        return [ours.ToolCallRequested(response_id, item_id, call_id, name, arguments)]
+
+    def _response_done(self, message: wire.ResponseDone) -> list[ModelEvent]:
+        response = message.response
+        self._items = {
+            item_id: known for item_id, known in self._items.items() if known[0] != response.id
+        }
+        details = response.status_details or wire.StatusDetails()
+        error = details.error or wire.StatusError()
+        events: list[ModelEvent] = [ours.GenerationDone(response.id)]
+        if details.reason == "turn_detected":
+            events.append(ours.Interrupted(response.id))
+        if response.status == ours.ResponseStatus.FAILED:
+            code = error.code or error.type or "response_failed"
+            events.append(ours.ProviderError(code, error.message or "", is_fatal(error)))
+        reason = details.reason or error.code or error.type
+        events.append(
+            ours.ResponseDone(response.id, _status(response), reason, _usage(response.usage))
+        )
+        return events
+
+
+def _error(message: wire.ErrorEvent) -> list[ModelEvent]:
+    error = message.error
+    if error.code in BENIGN_CODES:
+        return []
+    return [
+        ours.ProviderError(
+            code=error.code or error.type,
+            message=error.message,
+            is_fatal=is_fatal(error),
+            event_id=error.event_id,
+            param=error.param,
+        )
+    ]
+
+
+def _session_updated(message: wire.SessionUpdated) -> list[ModelEvent]:
+    return [ours.SessionUpdated(message.session.id or "")]
+
+
+def _rate_limits(message: wire.RateLimitsUpdated) -> list[ModelEvent]:
+    remaining = {
+        limit.name: limit.remaining
+        for limit in message.rate_limits
+        if limit.name is not None and limit.remaining is not None
+    }
+    return [ours.RateLimitsUpdated(remaining)]
+
+
+def _unknown(message: wire.UnknownEvent) -> list[ModelEvent]:
+    return [ours.UnknownEventReceived(message.type)]
+
+
+def _speech_started(message: wire.InputAudioBufferSpeechStarted) -> list[ModelEvent]:
+    return [ours.SpeechStarted(message.item_id, message.audio_start_ms)]
+
+
+def _speech_stopped(message: wire.InputAudioBufferSpeechStopped) -> list[ModelEvent]:
+    return [ours.SpeechStopped(message.item_id, message.audio_end_ms)]
+
+
+def _committed(message: wire.InputAudioBufferCommitted) -> list[ModelEvent]:
+    return [ours.InputCommitted(message.item_id, message.previous_item_id)]
+
+
+def _timeout(message: wire.InputAudioBufferTimeoutTriggered) -> list[ModelEvent]:
+    return [
+        ours.InputTimeoutTriggered(message.item_id, message.audio_start_ms, message.audio_end_ms)
+    ]
+
+
+def _input_delta(message: wire.InputTranscriptionDelta) -> list[ModelEvent]:
+    return [ours.InputTranscriptDelta(message.item_id, message.delta)]
+
+
+def _input_done(message: wire.InputTranscriptionCompleted) -> list[ModelEvent]:
+    return [ours.InputTranscriptDone(message.item_id, message.transcript)]
+
+
+def _input_failed(message: wire.InputTranscriptionFailed) -> list[ModelEvent]:
+    return [ours.InputTranscriptFailed(message.item_id, message.error.message)]
+
+
+def _truncated(message: wire.ConversationItemTruncated) -> list[ModelEvent]:
+    return [ours.ItemTruncated(message.item_id, message.content_index, message.audio_end_ms)]
+
+
+def _deleted(message: wire.ConversationItemDeleted) -> list[ModelEvent]:
+    return [ours.ItemDeleted(message.item_id)]
+
+
+def _response_created(message: wire.ResponseCreated) -> list[ModelEvent]:
+    return [ours.ResponseCreated(message.response.id)]
+
+
+def _audio_done(message: wire.ResponseOutputAudioDone) -> list[ModelEvent]:
+    return [ours.AudioDone(message.response_id, message.item_id, message.content_index)]
+
+
+def _transcript_delta(message: wire.ResponseOutputAudioTranscriptDelta) -> list[ModelEvent]:
+    return [
+        ours.TranscriptDelta(
+            message.response_id, message.item_id, message.content_index, message.delta
+        )
+    ]
+
+
+def _transcript_done(message: wire.ResponseOutputAudioTranscriptDone) -> list[ModelEvent]:
+    return [
+        ours.TranscriptDone(
+            message.response_id, message.item_id, message.content_index, message.transcript
+        )
+    ]
+
+
+def _text_delta(message: wire.ResponseOutputTextDelta) -> list[ModelEvent]:
+    return [
+        ours.TextDelta(message.response_id, message.item_id, message.content_index, message.delta)
+    ]
+
+
+def _text_done(message: wire.ResponseOutputTextDone) -> list[ModelEvent]:
+    return [
+        ours.TextDone(message.response_id, message.item_id, message.content_index, message.text)
+    ]
+
+
+def _arguments_delta(message: wire.ResponseFunctionCallArgumentsDelta) -> list[ModelEvent]:
+    return [
+        ours.ToolCallDelta(message.response_id, message.item_id, message.call_id, message.delta)
+    ]
+
+
+def _status(response: wire.Response) -> ours.ResponseStatus:
+    try:
+        return ours.ResponseStatus(response.status or "")
+    except ValueError:  # a status of the future: the reply is over, and not as it should be
+        return ours.ResponseStatus.INCOMPLETE
+
+
+def _usage(usage: wire.ResponseUsage | None) -> ours.Usage:
+    if usage is None:
+        return ours.Usage()
+    details: dict[str, int] = {}
+    _collect("input", usage.input_token_details, details)
+    _collect("output", usage.output_token_details, details)
+    return ours.Usage(
+        input_tokens=usage.input_tokens or 0,
+        output_tokens=usage.output_tokens or 0,
+        total_tokens=usage.total_tokens or 0,
+        details=details,
+    )
+
+
+def _collect(prefix: str, counts: wire.WireObject | None, into: dict[str, int]) -> None:
+    given: Mapping[str, Any] = counts.model_dump(exclude_none=True) if counts is not None else {}
+    into.update(
+        {f"{prefix}_{name}": count for name, count in given.items() if isinstance(count, int)}
+    )
+
+
+_STATELESS: dict[type, Callable[[Any], list[ModelEvent]]] = {
+    wire.ErrorEvent: _error,
+    wire.SessionUpdated: _session_updated,
+    wire.RateLimitsUpdated: _rate_limits,
+    wire.UnknownEvent: _unknown,
+    wire.InputAudioBufferSpeechStarted: _speech_started,
+    wire.InputAudioBufferSpeechStopped: _speech_stopped,
+    wire.InputAudioBufferCommitted: _committed,
+    wire.InputAudioBufferTimeoutTriggered: _timeout,
+    wire.InputTranscriptionDelta: _input_delta,
+    wire.InputTranscriptionCompleted: _input_done,
+    wire.InputTranscriptionFailed: _input_failed,
+    wire.ConversationItemTruncated: _truncated,
+    wire.ConversationItemDeleted: _deleted,
+    wire.ResponseCreated: _response_created,
+    wire.ResponseOutputAudioDone: _audio_done,
+    wire.ResponseOutputAudioTranscriptDelta: _transcript_delta,
+    wire.ResponseOutputAudioTranscriptDone: _transcript_done,
+    wire.ResponseOutputTextDelta: _text_delta,
+    wire.ResponseOutputTextDone: _text_done,
+    wire.ResponseFunctionCallArgumentsDelta: _arguments_delta,
+}
+"""Messages that mean the same whatever came before. Those in no table mean nothing to an agent."""
