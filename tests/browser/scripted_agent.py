@@ -1,0 +1,91 @@
+"""An agent whose lines are written by a test: real room, real media, no model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import numpy as np
+
+from rtc.channel import Channel
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from utils import OwnedTasks
+
+SAMPLE_RATE_HZ = 24_000
+DEADLINE_S = 10.0
+NAME = "Parley"
+
+
+class ScriptedAgent:
+    """Joins a channel, says and plays what it is told, and keeps what it hears."""
+
+    def __init__(self, url: str, channel: str, uid: int, token: str | None) -> None:
+        self.uid = uid
+        self.client_events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
+        self.heard = bytearray()
+        self.heard_more = asyncio.Event()
+        self._tasks = OwnedTasks(logging.getLogger("scripted agent"))
+        self._connected = asyncio.Event()
+        self._channel: Channel = RtcEngine(url.rstrip("/")).create_channel(
+            RtcOptions(
+                channel_name=channel,
+                uid=uid,
+                role="agent",
+                name=NAME,
+                token=token,
+                sample_rate_hz=SAMPLE_RATE_HZ,
+            )
+        )
+
+    async def start(self) -> None:
+        """Join the room."""
+        self._channel.on("event", self._handle_client_event)
+        self._channel.on("user_connected", self._handle_user_connected)
+        await self._channel.connect()
+
+    async def stop(self) -> None:
+        """Leave the room; safe to repeat."""
+        await self._tasks.close()
+        await self._channel.disconnect()
+
+    async def wait_for_user(self) -> None:
+        """Until the media of a page is connected."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self._connected.wait()
+
+    async def next_client_event(self) -> dict[str, Any]:
+        """What the page sent next over its data channel."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.client_events.get()
+
+    def send(self, event_type: str, **fields: Any) -> None:
+        """Tell the page something."""
+        event = {"type": event_type, "agent_id": "a1", "agent_name": NAME, **fields}
+        self._channel.send_event(json.dumps(event))
+
+    def play_tone(self, frequency_hz: float, duration_s: float) -> None:
+        """Say something that can be recognised by its pitch."""
+        times = np.arange(int(duration_s * SAMPLE_RATE_HZ)) / SAMPLE_RATE_HZ
+        tone = np.sin(2 * np.pi * frequency_hz * times) * 0.4
+        self._channel.push_audio_frame((tone * 32767).astype("<i2").tobytes(), key="tone")
+        self._channel.finish_audio("tone")
+
+    def fall_silent(self) -> None:
+        """Drop everything that is queued."""
+        self._channel.clear_sender_audio_buffer()
+
+    def _handle_client_event(self, text: str, _uid: int) -> None:
+        self.client_events.put_nowait(json.loads(text))
+
+    def _handle_user_connected(self, uid: int) -> None:
+        self._connected.set()
+        self._tasks.start(self._listen(uid), name=f"listen to {uid}")
+
+    async def _listen(self, uid: int) -> None:
+        await self._channel.subscribe_audio(uid)
+        async for frame in self._channel.get_audio_frames(uid):
+            self.heard += frame.pcm
+            self.heard_more.set()

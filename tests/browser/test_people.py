@@ -1,0 +1,172 @@
+"""The page without an agent: people in a channel, what fails, and what the page says about it."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.chromium import (
+    DENIED_MICROPHONE,
+    NO_MICROPHONE,
+    expect_sound,
+    open_chromium,
+)
+from tests.browser.console import Console, open_console
+from tests.browser.site import open_site
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 390, "height": 844}
+START_FAILURE = {
+    "error": "connecting: wss://api.example.org refused the API key",
+    "code": "invalid_api_key",
+    "details": ["set OPENAI_API_KEY to a valid key"],
+}
+IS_WIDER_THAN_WINDOW = "document.documentElement.scrollWidth > innerWidth"
+LOST_SERVER = ("ERR_CONNECTION_REFUSED", "WebSocket connection to")
+
+
+async def join_without_agent(console: Console, channel: str) -> None:
+    """Take the way around an agent that does not start."""
+    await console.get("#channel").fill(channel)
+    await console.get("#join").click()
+    await console.page.get_by_role("button", name="Join without agent").click()
+    await expect(console.get("#call")).to_be_visible()
+
+
+@pytest.mark.asyncio
+async def test_two_people_hear_and_write_to_each_other() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        async with (
+            open_console(browser, site.url, tolerated=("502",)) as ada,
+            open_console(browser, site.url, tolerated=("502",), viewport=PHONE) as bob,
+        ):
+            await ada.get("summary").click()
+            await ada.get("#name").fill("Ada")
+            await join_without_agent(ada, "parlour")
+            await join_without_agent(bob, "parlour")
+
+            await expect(bob.get(".person")).to_have_count(2)
+            await expect(bob.get("#people")).to_contain_text("Ada")
+            await expect_sound(ada.page)
+            await expect_sound(bob.page)
+
+            await bob.get("#recipient").select_option("room")
+            await bob.get("#message").fill("<b>hello</b>")
+            await bob.get("#message").press("Enter")
+            await expect(ada.entries("chat").locator(".words")).to_have_text("<b>hello</b>")
+
+            await ada.get("#mute").click()
+            await expect(ada.get("#mute")).to_have_attribute("aria-pressed", "true")
+            await expect(bob.get(".person").filter(has_text="Ada")).to_contain_text("muted")
+
+            assert not await bob.page.evaluate(IS_WIDER_THAN_WINDOW)
+            await bob.get("#leave").click()
+            await expect(bob.get("#lobby")).to_be_visible()
+            await expect(ada.get(".person")).to_have_count(1)
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_fails_shows_its_cause() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        async with open_console(browser, site.url, tolerated=("502",)) as console:
+            await console.get("#channel").fill("parlour")
+            await console.get("#join").click()
+            notice = console.notice("The agent did not start")
+            await expect(notice).to_contain_text("refused the API key")
+            await expect(notice).to_contain_text("set OPENAI_API_KEY to a valid key")
+            await expect(console.get("#join")).to_be_enabled()
+
+
+@pytest.mark.asyncio
+async def test_a_bad_channel_name_is_refused_before_anything_starts() -> None:
+    async with (
+        open_site() as site,
+        open_chromium() as browser,
+        open_console(browser, site.url) as console,
+    ):
+        await console.get("#channel").fill("../etc")
+        await console.get("#join").click()
+        await expect(console.notice("One field needs a change")).to_be_visible()
+        await expect(console.get("#channel")).to_have_attribute("aria-invalid", "true")
+        assert site.requests == []
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("flags", "title"),
+    [
+        pytest.param(NO_MICROPHONE, "No microphone found", id="none"),
+        pytest.param(DENIED_MICROPHONE, "The microphone is blocked", id="denied"),
+    ],
+)
+async def test_without_a_microphone_one_can_still_join(flags: tuple[str, ...], title: str) -> None:
+    async with open_site() as site, open_chromium(flags) as browser:
+        site.start_failure = START_FAILURE
+        async with open_console(browser, site.url, tolerated=("502",)) as console:
+            await console.get("#channel").fill("parlour")
+            await console.get("#join").click()
+            await expect(console.notice(title)).to_be_visible()
+            assert site.requests == []
+            await console.page.get_by_role("button", name="Join without microphone").click()
+            await console.page.get_by_role("button", name="Join without agent").click()
+            await expect(console.get("#call")).to_be_visible()
+            await expect(console.get("#mute")).to_be_disabled()
+            await expect(console.get("#user-note")).to_have_text("no microphone")
+
+
+@pytest.mark.asyncio
+async def test_a_lost_server_is_told_and_the_sound_goes_on() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        tolerated = ("502", *LOST_SERVER)
+        async with (
+            open_console(browser, site.url, tolerated=tolerated) as ada,
+            open_console(browser, site.url, tolerated=tolerated) as bob,
+        ):
+            await join_without_agent(ada, "parlour")
+            await join_without_agent(bob, "parlour")
+            await expect_sound(ada.page)
+            await site.stop()
+            await expect(ada.notice("Connection to the server lost")).to_be_visible()
+            await expect(ada.get("#status")).to_contain_text("Server lost")
+            await expect_sound(ada.page)
+
+            await site.start()
+            await expect(ada.notice("Connection to the server lost")).to_have_count(0)
+            await expect(ada.get(".person")).to_have_count(2)
+            await expect_sound(ada.page)
+            assert await ada.page.evaluate("window.parleyTest.connections") == 1
+
+
+@pytest.mark.asyncio
+async def test_the_same_tab_elsewhere_takes_the_call_over() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        async with open_console(browser, site.url, tolerated=("502",)) as first:
+            await join_without_agent(first, "parlour")
+            uid = await first.page.evaluate("sessionStorage.getItem('parley.uid')")
+            second = Console(await first.page.context.new_page())
+            await second.page.goto(site.url)
+            await second.page.evaluate("(uid) => sessionStorage.setItem('parley.uid', uid)", uid)
+            await join_without_agent(second, "parlour")
+            await expect(first.notice("This call goes on in another tab")).to_be_visible()
+            await expect(first.get("#lobby")).to_be_visible()
+
+
+@pytest.mark.asyncio
+async def test_a_page_that_goes_away_says_goodbye() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        async with (
+            open_console(browser, site.url, tolerated=("502",)) as ada,
+            open_console(browser, site.url, tolerated=("502",)) as bob,
+        ):
+            await join_without_agent(ada, "parlour")
+            await join_without_agent(bob, "parlour")
+            await expect(ada.get(".person")).to_have_count(2)
+            await bob.page.goto("about:blank")
+            await expect(ada.entries("note")).to_contain_text("left")
+            await expect(ada.get(".person")).to_have_count(1)
