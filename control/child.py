@@ -1,0 +1,278 @@
+"""The agent process: what happens between its fork and its exit.
+
+It obeys its link and SIGTERM, ignores SIGINT (a terminal's Ctrl-C is the server's business), writes
+all stacks to stderr on SIGUSR1, and never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any, Final, Protocol, cast
+
+from config import AgentConfig
+from control.leash import ParentGoneError, die_with_parent
+from control.link import (
+    PARENT_MESSAGE,
+    Event,
+    Exiting,
+    Link,
+    LinkBrokenError,
+    ParentMessage,
+    Ping,
+    Pong,
+    Ready,
+    Start,
+    StartFailed,
+    StateChanged,
+    Stop,
+)
+from conversation.client_events import ServerEvent
+from conversation.lifecycle import AgentState, ExitReason
+from utils import OwnedTasks, configure_logging, wall_clock_ms
+
+FORKSERVER_PID: Final = "PARLEY_FORKSERVER_PID"
+"""Variable by which the forkserver tells its forks who their parent is."""
+
+DEFAULT_ENTRY: Final = "agent:RealtimeKitAgent"
+_START_DEADLINE_S: Final = 10.0
+_GONE_DEADLINE_S: Final = 3.0
+_FLUSH_DEADLINE_S: Final = 1.0
+_LAG_INTERVAL_S: Final = 0.25
+_MAX_ERROR_CHARACTERS: Final = 500
+
+_log = logging.getLogger("control.child")
+
+
+class ExitCode(IntEnum):
+    """Why the process exited; a negative code is a signal's number."""
+
+    OK = 0
+    CRASHED = 1
+    START_FAILED = 3
+    SUPERVISOR_GONE = 4
+    LINK_BROKEN = 5
+
+
+class RunnableAgent(Protocol):
+    """The part of `agent.RealtimeKitAgent` that its process uses."""
+
+    timings_ms: dict[str, float]
+
+    async def run(self) -> ExitReason:
+        """Live until done; may raise an error with `phase` and `code` when never ready."""
+        ...
+
+    def stop(self, reason: ExitReason = ...) -> None:
+        """Ask for a graceful end."""
+        ...
+
+
+class LoopLag:
+    """Notices how late the loop runs its timers; `take_ms` gives the worst since last asked."""
+
+    def __init__(self) -> None:
+        self._worst_s = 0.0
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        while True:
+            began_s = time.monotonic()
+            await asyncio.sleep(_LAG_INTERVAL_S)
+            self._worst_s = max(self._worst_s, time.monotonic() - began_s - _LAG_INTERVAL_S)
+
+    def take_ms(self) -> float:
+        """The worst lateness in milliseconds; forgets it."""
+        worst_s, self._worst_s = self._worst_s, 0.0
+        return round(worst_s * 1000, 1)
+
+
+class AgentHost:
+    """One agent between its link and its signals."""
+
+    def __init__(self, link: Link[ParentMessage], config: AgentConfig, entry: str) -> None:
+        """entry: `module:name` of the agent's class."""
+        self._link = link
+        self._config = config
+        self._entry = entry
+        self._agent: RunnableAgent | None = None
+        self._running: asyncio.Task[ExitReason] | None = None
+        self._is_stopping = False
+        self._is_supervisor_gone = False
+        self._lag = LoopLag()
+        self._tasks = OwnedTasks(_log)
+
+    async def run(self) -> ExitCode:
+        """Run the agent until it ended or must end, and tell the supervisor how it went."""
+        self._tasks.start(self._lag.run(), name="loop lag")
+        try:
+            self._running = self._tasks.start(self._run_agent(), name="agent")
+            self._tasks.start(self._obey(), name="link")
+            await asyncio.wait([self._running])
+            return self._report_end(self._running)
+        finally:
+            await self._tasks.close()
+
+    async def _run_agent(self) -> ExitReason:
+        # Made in the first step of this task, before anything can ask us to stop it.
+        self._agent = agent = _load_agent(self._entry)(self._config, self)
+        self._handle_signals()
+        return await agent.run()
+
+    # -- what the agent says (`agent.AgentObserver`) ---------------------------------------------
+
+    def handle_state(self, old: AgentState, new: AgentState) -> None:
+        """Pass the step on; when ready, with the timings of the start."""
+        self._send(StateChanged(state=new, at_ms=wall_clock_ms()))
+        if new is AgentState.READY and old is AgentState.CONNECTING:
+            # The agent completes its timings in the same step of the loop.
+            asyncio.get_running_loop().call_soon(self._report_ready)
+
+    def handle_event(self, event: ServerEvent) -> None:
+        """Pass the event on."""
+        self._send(Event(event=event))
+
+    # -- what the supervisor says ----------------------------------------------------------------
+
+    async def _obey(self) -> None:
+        try:
+            while (message := await self._link.receive()) is not None:
+                self._handle_message(message)
+        except LinkBrokenError as error:
+            _log.error("the link is broken: %s", error)
+        self._is_supervisor_gone = True
+        self._stop(ExitReason.SUPERVISOR_GONE, _GONE_DEADLINE_S)
+
+    def _handle_message(self, message: ParentMessage) -> None:
+        match message:
+            case Ping():
+                self._send(
+                    Pong(
+                        n=message.n, loop_lag_ms=self._lag.take_ms(), private_bytes=private_bytes()
+                    )
+                )
+            case Stop():
+                self._stop(message.reason, message.deadline_s)
+            case Start():
+                raise LinkBrokenError("start may come only once")
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self._handle_sigterm)
+        loop.add_signal_handler(signal.SIGUSR1, dump_tasks)
+        # Threads' stacks are written by the signal handler itself, however stuck the loop is; then
+        # the loop, if it still turns, adds those of the tasks.
+        faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=True)
+
+    def _handle_sigterm(self) -> None:
+        if self._is_stopping:
+            self._cancel()
+        else:
+            self._stop(ExitReason.STOPPED, _GONE_DEADLINE_S)
+
+    def _stop(self, reason: ExitReason, deadline_s: float) -> None:
+        assert self._agent is not None
+        self._agent.stop(reason)
+        if not self._is_stopping:
+            self._is_stopping = True
+            asyncio.get_running_loop().call_later(deadline_s, self._cancel)
+
+    def _cancel(self) -> None:
+        """The polite way took too long."""
+        if self._running is not None:
+            self._running.cancel()
+
+    # -- what we say -----------------------------------------------------------------------------
+
+    def _send(self, message: Any) -> None:
+        try:
+            self._link.send(message)
+        except LinkBrokenError:
+            _log.exception("the supervisor does not read")
+
+    def _report_ready(self) -> None:
+        assert self._agent is not None
+        self._send(Ready(timings_ms=self._agent.timings_ms))
+
+    def _report_end(self, running: asyncio.Task[ExitReason]) -> ExitCode:
+        """Name the end; `OwnedTasks` has already logged a failure."""
+        if self._is_supervisor_gone:
+            return ExitCode.SUPERVISOR_GONE
+        if running.cancelled():
+            return ExitCode.CRASHED
+        if (error := running.exception()) is None:
+            self._send(Exiting(exit_reason=running.result()))
+            return ExitCode.OK
+        if isinstance(phase := getattr(error, "phase", None), str):
+            code = str(getattr(error, "code", "failed"))
+            self._send(StartFailed(phase=phase, code=code, message=str(error)))
+            return ExitCode.START_FAILED
+        text = f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
+        self._send(StartFailed(phase="starting", code="crashed", message=text))
+        return ExitCode.CRASHED
+
+
+def _load_agent(entry: str) -> Callable[[AgentConfig, AgentHost], RunnableAgent]:
+    module, _, name = entry.partition(":")
+    return cast("Callable[..., RunnableAgent]", getattr(importlib.import_module(module), name))
+
+
+def dump_tasks() -> None:
+    """Write the stack of every task to stderr: lines of code, no values."""
+    for task in asyncio.all_tasks():
+        print(f"-- task {task.get_name()}", file=sys.stderr)  # noqa: T201 - a dump, not a log line
+        for frame in task.get_stack():
+            traceback.print_stack(frame, limit=1, file=sys.stderr)
+    sys.stderr.flush()
+
+
+def private_bytes() -> int:
+    """Memory that only this process uses; 0 where the kernel does not tell."""
+    total_kib = 0
+    with contextlib.suppress(OSError), open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
+        for line in rollup:
+            if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                total_kib += int(line.split()[1])
+    return total_kib * 1024
+
+
+async def _serve(sock: socket.socket, entry: str) -> ExitCode:
+    link = await Link.open(sock, PARENT_MESSAGE)
+    try:
+        async with asyncio.timeout(_START_DEADLINE_S):
+            first = await link.receive()
+        if first is None:
+            return ExitCode.SUPERVISOR_GONE
+        if not isinstance(first, Start):
+            return ExitCode.LINK_BROKEN
+        config = AgentConfig.model_validate(first.config)
+        configure_logging(
+            config.log_level, bound_to=f"{config.channel_name} {config.uid} {os.getpid()}"
+        )
+        return await AgentHost(link, config, entry).run()
+    except (TimeoutError, LinkBrokenError, ValueError) as error:
+        _log.error("no start came over the link: %s", type(error).__name__)
+        return ExitCode.LINK_BROKEN
+    finally:
+        await link.flush(_FLUSH_DEADLINE_S)
+
+
+def main(sock: socket.socket, entry: str = DEFAULT_ENTRY) -> None:
+    """Be an agent process; `multiprocessing` calls this in a fresh fork of the forkserver."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        die_with_parent(int(os.environ.get(FORKSERVER_PID, os.getppid())))
+    except ParentGoneError:
+        sys.exit(ExitCode.SUPERVISOR_GONE)
+    sys.exit(asyncio.run(_serve(sock, entry)))

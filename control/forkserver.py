@@ -1,0 +1,158 @@
+"""Starts agent processes as forks of a server process that has already imported everything.
+
+`multiprocessing`'s forkserver, with `control.preload` as its preload. Its bookkeeping is not made
+for several threads, and a start blocks for some milliseconds, so one thread of ours does all of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from control import child
+
+_ROOT: Final = str(Path(__file__).resolve().parent.parent)
+_PROBE_DEADLINE_S: Final = 30.0
+
+_T = TypeVar("_T")
+
+
+class ProcessSource(Protocol):
+    """Where agent processes come from; a pool of processes started in advance is another one."""
+
+    async def start_process(self) -> StartedProcess:
+        """A fresh process that waits for `link.Start` on its link."""
+        ...
+
+
+class StartedProcess:
+    """A process of ours: its pid, our end of its link, and its end.
+
+    Signals go through a pidfd, so they can never hit another process that got the same pid.
+    """
+
+    def __init__(
+        self,
+        process: ForkServerProcess,
+        sock: socket.socket,
+        bookkeeper: ThreadPoolExecutor,
+    ) -> None:
+        self.sock = sock
+        self.exit_code: int | None = None
+        self.exited = asyncio.Event()
+        self._process = process
+        self._bookkeeper = bookkeeper
+        assert process.pid is not None
+        self.pid: int = process.pid
+        self._pidfd = _open_pidfd(self.pid)
+        self._loop = asyncio.get_running_loop()
+        # Readable when the forkserver has reaped the process: no thread waits for it.
+        self._loop.add_reader(process.sentinel, self._handle_sentinel)
+
+    def _handle_sentinel(self) -> None:
+        self._loop.remove_reader(self._process.sentinel)
+        reaping = self._loop.run_in_executor(self._bookkeeper, self._reap)
+        reaping.add_done_callback(lambda done: self._handle_reaped(done.result()))
+
+    def _reap(self) -> int | None:
+        exit_code = self._process.exitcode
+        self._process.close()
+        return exit_code
+
+    def _handle_reaped(self, exit_code: int | None) -> None:
+        self.exit_code = exit_code
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
+        self.exited.set()
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal; nothing happens when the process is gone."""
+        if self._pidfd is not None:
+            try:
+                signal.pidfd_send_signal(self._pidfd, number)
+            except ProcessLookupError:
+                return
+
+
+def _open_pidfd(pid: int) -> int | None:
+    """None when the process ended at once."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None
+
+
+class Forkserver:
+    """The preloaded server process; `start` it early, it needs most of a second."""
+
+    def __init__(self, entry: str = child.DEFAULT_ENTRY) -> None:
+        """entry: `module:name` of the agent's class, from the server's own code only."""
+        self._entry = entry
+        self._context = multiprocessing.get_context("forkserver")
+        self._bookkeeper = ThreadPoolExecutor(1, thread_name_prefix="forkserver")
+
+    async def start(self) -> None:
+        """Start the forkserver and return when it has proved that it can fork.
+
+        Raises:
+            OSError: it cannot be started, or did not answer in time.
+        """
+        await self._run(self._start_forkserver)
+
+    def _start_forkserver(self) -> None:
+        # The forkserver finds our modules wherever the server was started from.
+        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        if _ROOT not in paths:
+            os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, paths)])
+        self._context.set_forkserver_preload(["control.preload"])
+        probe = self._context.Process(target=os.getpid, name="probe", daemon=True)
+        probe.start()
+        probe.join(_PROBE_DEADLINE_S)
+        if probe.exitcode != 0:
+            raise OSError(f"the forkserver does not work (exit code {probe.exitcode})")
+        probe.close()
+
+    async def start_process(self) -> StartedProcess:
+        """A fresh process that waits for `link.Start` on its link.
+
+        Raises:
+            OSError: no process, descriptor or memory is left.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            process = await self._run(lambda: self._fork(theirs))
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return StartedProcess(process, ours, self._bookkeeper)
+
+    def _fork(self, theirs: socket.socket) -> ForkServerProcess:
+        # Daemonic: should we exit without having stopped it, multiprocessing does not wait for it.
+        process = self._context.Process(
+            target=child.main, args=(theirs, self._entry), name="agent", daemon=True
+        )
+        try:
+            process.start()
+        except EOFError as error:
+            raise OSError("the forkserver went away during a start") from error
+        return process
+
+    async def _run(self, call: Callable[[], _T]) -> _T:
+        """In our thread, to its end: a start that is cancelled must not leave a process behind."""
+        future = asyncio.get_running_loop().run_in_executor(self._bookkeeper, call)
+        return await asyncio.shield(future)
+
+    def close(self) -> None:
+        """Free the thread; the forkserver itself ends with our process. Idempotent."""
+        self._bookkeeper.shutdown(wait=False)

@@ -1,0 +1,207 @@
+"""The link between supervisor and agent process: one JSON message a line, over a socket pair.
+
+The two unions below are the protocol. The supervisor speaks `ParentMessage`, the agent process
+`ChildMessage`; the first message is always `Start`. A line that is too long or no message of the
+union means that the peer is broken: reading raises `LinkBrokenError`, and the link is closed. The
+end of the stream is how each side learns that the other is gone.
+
+Writing never waits. Events are dropped (and counted) while more than `EVENT_BACKLOG_BYTES` are
+unread by the peer; anything else is always sent, but a peer that leaves `MAX_BACKLOG_BYTES`
+unread is broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from conversation.client_events import ServerEvent
+from conversation.lifecycle import AgentState, ExitReason
+
+MAX_LINE_BYTES: Final = 1 << 20
+EVENT_BACKLOG_BYTES: Final = 256 * 1024
+MAX_BACKLOG_BYTES: Final = 4 * MAX_LINE_BYTES
+
+
+class LinkBrokenError(Exception):
+    """The peer sent something that is not of the protocol, or no longer reads."""
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+# -- supervisor -> agent process ---------------------------------------------------------------
+
+
+class Start(_Message):
+    """Run this agent. Sent once, first. `config` is `config.AgentConfig` with secrets in clear."""
+
+    type: Literal["start"] = "start"
+    config: dict[str, Any] = Field(repr=False)
+
+
+class Stop(_Message):
+    """End gracefully within `deadline_s`; the end is the process's exit."""
+
+    type: Literal["stop"] = "stop"
+    reason: ExitReason
+    deadline_s: float
+
+
+class Ping(_Message):
+    """Answer with a `Pong` of the same `n`, from the loop that does the work."""
+
+    type: Literal["ping"] = "ping"
+    n: int
+
+
+# -- agent process -> supervisor ---------------------------------------------------------------
+
+
+class StateChanged(_Message):
+    """The agent stepped to `state`; `at_ms` is Unix time."""
+
+    type: Literal["state"] = "state"
+    state: AgentState
+    at_ms: int
+
+
+class Ready(_Message):
+    """The room is joined and the provider session open."""
+
+    type: Literal["ready"] = "ready"
+    timings_ms: dict[str, float]
+
+
+class StartFailed(_Message):
+    """The agent never became ready; the process exits next."""
+
+    type: Literal["start_failed"] = "start_failed"
+    phase: str
+    code: str
+    message: str
+
+
+class Event(_Message):
+    """The agent told its room something."""
+
+    type: Literal["event"] = "event"
+    event: ServerEvent = Field(repr=False)
+
+
+class Pong(_Message):
+    """loop_lag_ms: worst lateness of the loop's timers since the last pong."""
+
+    type: Literal["pong"] = "pong"
+    n: int
+    loop_lag_ms: float
+    private_bytes: int
+
+
+class Exiting(_Message):
+    """The agent has ended and freed everything; the process exits next."""
+
+    type: Literal["exiting"] = "exiting"
+    exit_reason: ExitReason
+
+
+ParentMessage = Annotated[Start | Stop | Ping, Field(discriminator="type")]
+ChildMessage = Annotated[
+    StateChanged | Ready | StartFailed | Event | Pong | Exiting, Field(discriminator="type")
+]
+
+PARENT_MESSAGE: Final[TypeAdapter[ParentMessage]] = TypeAdapter(ParentMessage)
+CHILD_MESSAGE: Final[TypeAdapter[ChildMessage]] = TypeAdapter(ChildMessage)
+
+In = TypeVar("In")
+
+
+def serialize_message(message: BaseModel) -> bytes:
+    """One line, newline included."""
+    return message.model_dump_json().encode() + b"\n"
+
+
+def parse_message(adapter: TypeAdapter[In], line: bytes) -> In:
+    """The message of one line.
+
+    Raises:
+        LinkBrokenError: not a message of this union; the text never repeats its values.
+    """
+    try:
+        return adapter.validate_json(line)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "message"
+        raise LinkBrokenError(f"{place}: {first['msg']}") from None
+
+
+class Link(Generic[In]):
+    """One end of the link, reading messages of the union that the other end speaks."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        adapter: TypeAdapter[In],
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._adapter = adapter
+        self.dropped_events = 0
+
+    @classmethod
+    async def open(cls, sock: socket.socket, adapter: TypeAdapter[In]) -> Link[In]:
+        """Take over `sock`, one end of `socket.socketpair()`; reads what `adapter` describes."""
+        sock.setblocking(False)
+        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=MAX_LINE_BYTES)
+        return cls(reader, writer, adapter)
+
+    async def receive(self) -> In | None:
+        """The next message, or None when the peer is gone.
+
+        Raises:
+            LinkBrokenError: the peer sent something else; nothing more can be read.
+        """
+        try:
+            line = await self._reader.readline()
+        except ValueError as error:
+            raise LinkBrokenError(f"a line exceeds {MAX_LINE_BYTES} bytes") from error
+        except ConnectionError:
+            return None
+        # A line without its end is what a dying peer leaves behind.
+        return parse_message(self._adapter, line) if line.endswith(b"\n") else None
+
+    def send(self, message: BaseModel) -> None:
+        """Send one message without waiting; nothing happens when the link is closed.
+
+        Raises:
+            LinkBrokenError: the peer stopped reading long ago; the link is closed.
+        """
+        if self._writer.is_closing():
+            return
+        backlog_bytes = self._writer.transport.get_write_buffer_size()
+        if isinstance(message, Event) and backlog_bytes > EVENT_BACKLOG_BYTES:
+            self.dropped_events += 1
+            return
+        if backlog_bytes > MAX_BACKLOG_BYTES:
+            self.abort()
+            raise LinkBrokenError(f"{backlog_bytes} bytes wait for a peer that does not read")
+        self._writer.write(serialize_message(message))
+
+    async def flush(self, deadline_s: float) -> None:
+        """Wait until the peer has taken everything, or is gone, or the time is over."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                # Closing sends what waits first; `drain` would return below the high-water mark.
+                self._writer.close()
+                await self._writer.wait_closed()
+        except (TimeoutError, ConnectionError):
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once; what waits is lost. Idempotent."""
+        self._writer.transport.abort()

@@ -1,0 +1,145 @@
+"""`Placement`: where agents run. The local one is `supervisor.Supervisor`; a cluster is another.
+
+Nothing above this seam knows which. Errors: `PlacementError` is the base; each says what to answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from config import AgentConfig
+from conversation.lifecycle import AgentState, ExitReason
+
+Preparation = Callable[[], Awaitable[None]]
+"""What must be done before an agent's process starts; raises `AgentStartError`."""
+
+
+class PlacementError(Exception):
+    """Base of what a placement refuses or fails to do."""
+
+
+class AlreadyRunningError(PlacementError):
+    """The channel has a live agent."""
+
+    def __init__(self, channel_name: str) -> None:
+        super().__init__(f"Agent already running for channel: {channel_name}")
+
+
+class NotRunningError(PlacementError):
+    """The channel has no live agent."""
+
+    def __init__(self) -> None:
+        super().__init__("No active agent found for the provided channel_name")
+
+
+class ShuttingDownError(PlacementError):
+    """No agents are started any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is shutting down")
+
+
+class StopFailedError(PlacementError):
+    """The process survived even SIGKILL for now (the kernel is busy with it); it holds its channel."""
+
+
+class AgentStartError(PlacementError):
+    """An agent never became ready; nothing of it is left.
+
+    phase: `model` (the local model), `starting` (the process), `joining` (the room), `connecting`
+        (the provider)
+    code: machine word of the cause
+    """
+
+    def __init__(self, phase: str, code: str, message: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.code = code
+
+
+class ExitRecord(BaseModel):
+    """How a run ended. `exit_code`: of its process, negative for a signal's number."""
+
+    model_config = ConfigDict(frozen=True)
+
+    agent_id: str
+    channel_name: str
+    uid: int
+    pid: int | None
+    exit_reason: ExitReason
+    exit_code: int | None
+    stopped_by: str | None = Field(
+        description="rung of the stop ladder that ended it: ask, terminate, dump, kill"
+    )
+    uptime_s: float
+    ended_at_ms: int = Field(description="Unix time in milliseconds")
+    error: str | None = Field(default=None, description="why it never became ready")
+
+
+class AgentStatus(BaseModel):
+    """An agent as its supervisor sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    agent_id: str
+    channel_name: str
+    uid: int
+    state: AgentState
+    pid: int | None
+    provider: str
+    model: str
+    uptime_s: float
+    restarts: int = 0
+    timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
+    loop_lag_ms: float | None = Field(description="worst lateness of its loop, last heartbeat")
+    private_bytes: int | None = Field(description="memory of its own, last heartbeat")
+    heartbeat_age_s: float | None = Field(description="since its loop last answered")
+    last_exit: ExitRecord | None = Field(default=None, description="of the run before")
+
+
+class Placement(Protocol):
+    """Starts, stops and shows agents, one a channel."""
+
+    async def start(
+        self, config: AgentConfig, *, prepare: Preparation | None = None, should_wait: bool = True
+    ) -> AgentStatus:
+        """Start an agent; returns when it is ready (at once unless `should_wait`).
+
+        Raises:
+            AlreadyRunningError: of any number of concurrent starts all but one.
+            AgentStartError: it never became ready, and nothing of it is left.
+            ShuttingDownError: too late.
+        """
+        ...
+
+    async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
+        """End the channel's agent; returns when its process is gone.
+
+        Raises:
+            NotRunningError: there is none.
+            StopFailedError: the process does not go.
+        """
+        ...
+
+    def status(self, channel_name: str) -> AgentStatus:
+        """The channel's live agent.
+
+        Raises:
+            NotRunningError: there is none.
+        """
+        ...
+
+    def last_exit(self, channel_name: str) -> ExitRecord | None:
+        """How the channel's last run ended, as long as it is remembered."""
+        ...
+
+    def list(self) -> list[AgentStatus]:
+        """All live agents."""
+        ...
+
+    async def drain(self) -> None:
+        """Start nothing more and end every agent, all at once, within the ladder's deadlines."""
+        ...

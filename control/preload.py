@@ -1,0 +1,74 @@
+"""What the forkserver imports once, so that an agent process begins with everything in place.
+
+Importing this module is its purpose and changes the importing process: only the forkserver does it
+(`control.forkserver` names it as preload). Order matters: environment, imports, frozen heap.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import importlib
+import os
+import time
+from typing import Final
+
+from control.environment import scrub_environment
+
+LINGER_S: Final = 5.0
+
+# What an agent imports late on purpose, and what our libraries import on first use.
+_HEAVY_MODULES: Final = (
+    "numpy",
+    "av",
+    "aiortc",
+    "aiohttp",
+    "pydantic",
+    "cryptography.x509",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "control.child",
+    "agent",
+    "realtime.openai",
+    "realtime.providers",
+    "realtime.connection",
+    "rtc.channel",
+    "rtc.engine",
+    "toolsets",
+    "encodings.idna",
+    "main",
+)
+
+
+def _linger() -> None:
+    """Give the agents time to leave their rooms; then our death is theirs (`control.leash`)."""
+    deadline_s = time.monotonic() + LINGER_S
+    while time.monotonic() < deadline_s:
+        try:
+            if os.waitpid(-1, os.WNOHANG) == (0, 0):
+                time.sleep(0.02)
+        except ChildProcessError:
+            return
+
+
+def _import_heavy_modules() -> None:
+    for name in _HEAVY_MODULES:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            # An agent meets the same error and reports it through its link.
+            os.write(2, f"forkserver: cannot preload {name}: {error}\n".encode())
+
+
+scrub_environment()
+# One thread only: threads do not survive a fork, their locks do.
+os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+# Out of the terminal's foreground group: Ctrl-C is for the server, which then asks us politely.
+os.setsid()
+os.environ["PARLEY_FORKSERVER_PID"] = str(os.getpid())
+_import_heavy_modules()
+# The server's exit ends the forkserver (multiprocessing's alive pipe); the agents may outlive both
+# by this much, and not a moment longer.
+atexit.register(_linger)
+# A collection in a child would write to every page of the heap and copy it all.
+gc.collect()
+gc.freeze()

@@ -1,0 +1,376 @@
+"""`AgentProcess`: one agent's process from its start to its reaping, as the supervisor holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from config import AgentConfig
+from control.forkserver import ProcessSource, StartedProcess
+from control.link import (
+    CHILD_MESSAGE,
+    ChildMessage,
+    Event,
+    Exiting,
+    Link,
+    LinkBrokenError,
+    Ping,
+    Pong,
+    Ready,
+    Start,
+    StartFailed,
+    StateChanged,
+    Stop,
+)
+from control.placement import (
+    AgentStartError,
+    AgentStatus,
+    ExitRecord,
+    Preparation,
+    StopFailedError,
+)
+from conversation.client_events import ServerEvent
+from conversation.lifecycle import AgentState, ExitReason, IllegalTransitionError, Lifecycle
+from utils import OwnedTasks, run_unless, wall_clock_ms
+
+_log = logging.getLogger("control.process")
+
+_LAST_WORDS_S = 1.0
+
+T = TypeVar("T")
+
+
+class Rung(StrEnum):
+    """One step of the stop ladder."""
+
+    ASK = "ask"
+    TERMINATE = "terminate"
+    DUMP = "dump"
+    KILL = "kill"
+
+
+@dataclass(frozen=True)
+class Deadlines:
+    """How long each wait for an agent process may last.
+
+    ask_s: for the agent's own goodbyes; terminate_s: after SIGTERM; dump_s: to write its stacks
+    """
+
+    start_s: float = 25.0
+    ask_s: float = 8.0
+    terminate_s: float = 2.0
+    dump_s: float = 0.5
+    kill_s: float = 5.0
+    ping_interval_s: float = 2.0
+
+    def ladder(self) -> Iterator[tuple[Rung, float]]:
+        """The rungs of a stop, from polite to certain, each with the time it gets."""
+        yield Rung.ASK, self.ask_s
+        yield Rung.TERMINATE, self.terminate_s
+        yield Rung.DUMP, self.dump_s
+        yield Rung.KILL, self.kill_s
+
+
+DEFAULT_DEADLINES = Deadlines()
+
+
+@dataclass
+class _Heartbeat:
+    n: int = 0
+    answered_s: float | None = None
+    loop_lag_ms: float | None = None
+    private_bytes: int | None = None
+
+
+class AgentProcess:
+    """One run of one agent. `run` is its whole life; everything else asks for things or looks."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        source: ProcessSource,
+        deadlines: Deadlines,
+        *,
+        prepare: Preparation | None = None,
+        on_event: Callable[[str, ServerEvent], None] | None = None,
+    ) -> None:
+        """on_event: called with the channel's name and each thing the agent told its room."""
+        loop = asyncio.get_running_loop()
+        self.config = config
+        self.timings_ms: dict[str, float] = {}
+        self.exit: ExitRecord | None = None
+        self._source = source
+        self._deadlines = deadlines
+        self._prepare = prepare
+        self._on_event = on_event
+        self._lifecycle = Lifecycle(self._handle_state)
+        self._began_s = time.monotonic()
+        self._process: StartedProcess | None = None
+        self._failure: AgentStartError | None = None
+        self._reported_reason: ExitReason | None = None
+        # The last rung that was tried on it; None while it ends by itself.
+        self._rung: Rung | None = None
+        self._is_link_over = False
+        self._heartbeat = _Heartbeat()
+        # Done when ready; fails with AgentStartError once nothing of a failed start is left.
+        self._ready: asyncio.Future[None] = loop.create_future()
+        # The first reason for which this run should end; whoever sets it starts the ladder.
+        self._stop_wanted: asyncio.Future[ExitReason] = loop.create_future()
+        # Set when the process is gone, or when it survived the whole ladder (`exit` is None then).
+        self._stop_done = asyncio.Event()
+        self._tasks = OwnedTasks(_log)
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def pid(self) -> int | None:
+        """None until the process exists."""
+        return self._process.pid if self._process else None
+
+    def status(self, last_exit: ExitRecord | None = None) -> AgentStatus:
+        """What there is to know now; `last_exit` is the run before this one."""
+        beat = self._heartbeat
+        age_s = None if beat.answered_s is None else time.monotonic() - beat.answered_s
+        return AgentStatus(
+            agent_id=self.config.agent_id,
+            channel_name=self.config.channel_name,
+            uid=self.config.uid,
+            state=self._lifecycle.state,
+            pid=self.pid,
+            provider=self.config.provider.name,
+            model=self.config.provider.model,
+            uptime_s=self._uptime_s(),
+            timings_ms=dict(self.timings_ms),
+            loop_lag_ms=beat.loop_lag_ms,
+            private_bytes=beat.private_bytes,
+            heartbeat_age_s=None if age_s is None else round(age_s, 3),
+            last_exit=last_exit,
+        )
+
+    def _uptime_s(self) -> float:
+        return round(time.monotonic() - self._began_s, 3)
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    async def wait_ready(self) -> None:
+        """Return when the agent is ready.
+
+        Raises:
+            AgentStartError: it never became ready; its process is gone.
+        """
+        await asyncio.shield(self._ready)
+
+    def request_stop(self, reason: ExitReason) -> None:
+        """Begin to end this run, whatever it is doing; of several reasons the first counts."""
+        if not self._stop_wanted.done():
+            self._stop_wanted.set_result(reason)
+
+    async def stop(self, reason: ExitReason) -> ExitRecord:
+        """End this run; returns when its process is gone.
+
+        Raises:
+            StopFailedError: SIGKILL had no effect within its deadline.
+        """
+        self.request_stop(reason)
+        await self._stop_done.wait()
+        if self.exit is None:
+            raise StopFailedError(f"process {self.pid} survived SIGKILL")
+        return self.exit
+
+    def kill(self) -> None:
+        """SIGKILL at once, without waiting."""
+        self.request_stop(ExitReason.STOPPED)
+        if self._process is not None:
+            self._rung = Rung.KILL
+            self._process.send_signal(signal.SIGKILL)
+
+    # -- living ----------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Live from preparation to reaping. Failures become the exit record, not exceptions."""
+        try:
+            await self._timed("model", self._run_preparation)
+            if not self._stop_wanted.done():
+                self._process = await self._timed("process", self._source.start_process)
+                await self._attend(self._process)
+        except AgentStartError as error:
+            self._failure = error
+        except OSError as error:
+            self._failure = AgentStartError("starting", "no_process", str(error))
+        finally:
+            await self._tasks.close()
+            self._settle()
+
+    async def _timed(self, phase: str, step: Callable[[], Awaitable[T]]) -> T:
+        began_s = time.monotonic()
+        result = await step()
+        self.timings_ms[phase] = _ms_since(began_s)
+        return result
+
+    async def _run_preparation(self) -> None:
+        if self._prepare is not None:
+            await run_unless(self._stop_wanted, _awaited(self._prepare))
+
+    async def _attend(self, process: StartedProcess) -> None:
+        """Everything between fork and reaping."""
+        link = await Link.open(process.sock, CHILD_MESSAGE)
+        try:
+            link.send(Start(config=self.config.to_json()))
+            listening = self._tasks.start(self._listen(link), name="listen")
+            self._tasks.start(self._climb_when_wanted(link, process), name="stop ladder")
+            self._tasks.start(self._beat(link), name="heartbeat")
+            timer = asyncio.get_running_loop().call_later(
+                self._deadlines.start_s, self._handle_start_timeout
+            )
+            try:
+                await process.exited.wait()
+            finally:
+                timer.cancel()
+            # Its last words may still be in the socket.
+            await asyncio.wait([listening], timeout=_LAST_WORDS_S)
+        finally:
+            link.abort()
+
+    async def _listen(self, link: Link[ChildMessage]) -> None:
+        try:
+            while (message := await link.receive()) is not None:
+                self._handle_message(message)
+        except (LinkBrokenError, IllegalTransitionError) as error:
+            _log.error("%s: link broken: %s", self.config.channel_name, error)
+        self._is_link_over = True
+        # No link, no agent: usually it is exiting anyway; if not, the ladder sees to it.
+        self.request_stop(ExitReason.CRASHED)
+
+    def _handle_message(self, message: ChildMessage) -> None:
+        match message:
+            case StateChanged():
+                self._follow(message.state)
+            case Ready():
+                self._handle_ready(message)
+            case StartFailed():
+                self._failure = AgentStartError(message.phase, message.code, message.message)
+            case Event():
+                if self._on_event is not None:
+                    self._on_event(self.config.channel_name, message.event)
+            case Pong():
+                self._handle_pong(message)
+            case Exiting():
+                self._reported_reason = message.exit_reason
+
+    def _follow(self, state: AgentState) -> None:
+        # Only the reaped process is EXITED; until then it holds its channel.
+        if state is not AgentState.EXITED:
+            self._lifecycle.advance(state)
+
+    def _handle_ready(self, message: Ready) -> None:
+        self.timings_ms |= message.timings_ms
+        self.timings_ms["total"] = _ms_since(self._began_s)
+        if not self._ready.done():
+            self._ready.set_result(None)
+
+    def _handle_pong(self, message: Pong) -> None:
+        self._heartbeat.answered_s = time.monotonic()
+        self._heartbeat.loop_lag_ms = message.loop_lag_ms
+        self._heartbeat.private_bytes = message.private_bytes
+
+    def _handle_start_timeout(self) -> None:
+        if not self._ready.done():
+            state = self._lifecycle.state
+            text = f"not ready after {self._deadlines.start_s:g} s, while {state}"
+            self._failure = AgentStartError(str(state), "start_timeout", text)
+            self.request_stop(ExitReason.START_FAILED)
+
+    async def _beat(self, link: Link[ChildMessage]) -> None:
+        while True:
+            self._heartbeat.n += 1
+            try:
+                link.send(Ping(n=self._heartbeat.n))
+            except LinkBrokenError:
+                self.request_stop(ExitReason.UNRESPONSIVE)
+                return
+            await asyncio.sleep(self._deadlines.ping_interval_s)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    async def _climb_when_wanted(self, link: Link[ChildMessage], process: StartedProcess) -> None:
+        reason = await asyncio.shield(self._stop_wanted)
+        for rung, deadline_s in self._deadlines.ladder():
+            if rung is not Rung.ASK or not self._is_link_over:
+                self._rung = rung
+            self._apply(rung, reason, link, process)
+            try:
+                async with asyncio.timeout(deadline_s):
+                    await process.exited.wait()
+            except TimeoutError:
+                _log.warning("%s: no exit after %s", self.config.channel_name, rung)
+            else:
+                return
+        self._stop_done.set()
+
+    def _apply(
+        self, rung: Rung, reason: ExitReason, link: Link[ChildMessage], process: StartedProcess
+    ) -> None:
+        match rung:
+            case Rung.ASK:
+                try:
+                    link.send(Stop(reason=reason, deadline_s=self._deadlines.ask_s))
+                except LinkBrokenError:
+                    return
+            case Rung.TERMINATE:
+                process.send_signal(signal.SIGTERM)
+            case Rung.DUMP:
+                process.send_signal(signal.SIGUSR1)
+            case Rung.KILL:
+                process.send_signal(signal.SIGKILL)
+
+    def _settle(self) -> None:
+        """The process is gone: say how it was, and let everybody who waits know."""
+        process = self._process
+        self.exit = ExitRecord(
+            agent_id=self.config.agent_id,
+            channel_name=self.config.channel_name,
+            uid=self.config.uid,
+            pid=self.pid,
+            exit_reason=self._exit_reason(),
+            exit_code=process.exit_code if process else None,
+            stopped_by=self._rung,
+            uptime_s=self._uptime_s(),
+            ended_at_ms=wall_clock_ms(),
+            error=str(self._failure) if self._failure else None,
+        )
+        if not self._ready.done():
+            self._ready.set_exception(self._failure or self._unnamed_failure())
+            self._ready.exception()  # Nobody may be waiting, and that is fine.
+        self._lifecycle.advance(AgentState.EXITED)
+        self._stop_done.set()
+
+    def _exit_reason(self) -> ExitReason:
+        if self._failure is not None and not self._ready.done():
+            return ExitReason.START_FAILED
+        if self._reported_reason is not None:
+            return self._reported_reason
+        return self._stop_wanted.result() if self._stop_wanted.done() else ExitReason.CRASHED
+
+    def _unnamed_failure(self) -> AgentStartError:
+        phase = str(self._lifecycle.state)
+        exit_code = self._process.exit_code if self._process else None
+        if self._stop_wanted.done() and self._stop_wanted.result() is ExitReason.STOPPED:
+            return AgentStartError(phase, "stopped", "stopped before it was ready")
+        return AgentStartError(phase, "crashed", f"the process ended with exit code {exit_code}")
+
+    def _handle_state(self, old: AgentState, new: AgentState) -> None:
+        _log.info("%s: agent %s -> %s", self.config.channel_name, old, new)
+
+
+def _ms_since(began_s: float) -> float:
+    return round((time.monotonic() - began_s) * 1000, 1)
+
+
+async def _awaited(preparation: Preparation) -> None:
+    await preparation()
