@@ -1,0 +1,98 @@
+"""What we reach into in aiortc and aioice is still there and still works as we think."""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+
+import aioice.ice
+import aiortc.rtcrtpreceiver
+import pytest
+from aiortc import RTCPeerConnection
+from aiortc.rtp import RtpPacket as AiortcPacket
+
+from rtc import aiortc_adapter as adapter
+
+OFFER = (
+    "v=0\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+    "a=candidate:1 1 udp 1 1b9a-22.local 5000 typ host\r\n"
+    "a=candidate:2 1 udp 1 127.0.0.1 5000 typ host\r\na=end-of-candidates\r\n"
+    "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
+)
+
+
+@pytest.mark.asyncio
+async def test_the_tap_sees_depayloaded_packets_and_keeps_the_decoder_idle() -> None:
+    connection = RTCPeerConnection()
+    receiver = connection.addTransceiver("audio").receiver
+    packets: list[adapter.RtpPacket] = []
+    adapter.tap_receiver(receiver, packets.append)
+    tap = receiver._RTCRtpReceiver__jitter_buffer  # type: ignore[attr-defined]
+    packet = AiortcPacket(sequence_number=5, timestamp=960)
+    packet.ssrc = 42
+    packet._data = b"opus"  # type: ignore[attr-defined]
+    assert tap.add(packet) == (False, None)
+    assert packets == [adapter.RtpPacket(42, 5, 960, b"opus")]
+    await connection.close()
+
+
+def test_the_receiver_still_works_the_way_the_tap_assumes() -> None:
+    source = inspect.getsource(aiortc.rtcrtpreceiver)
+    for line in (
+        "pli_flag, encoded_frame = self.__jitter_buffer.add(packet)",
+        "if encoded_frame is not None and self.__decoder_thread:",
+        "packet._data = depayload(codec, packet.payload)",
+        "task = input_q.get()\n        if task is None:",
+    ):
+        assert line in source, f"aiortc changed: {line!r} is gone, look at rtc/aiortc_adapter.py"
+
+
+def test_an_unknown_aiortc_is_refused_loudly() -> None:
+    with pytest.raises(RuntimeError, match="unknown aiortc"):
+        adapter.tap_receiver(object(), print)  # type: ignore[arg-type]
+
+
+def test_loopback_is_offered_where_asked_and_nowhere_else() -> None:
+    def gathered() -> list[str]:
+        adapter.use_loopback_candidates()
+        return aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
+
+    assert contextvars.copy_context().run(gathered)[0] == "127.0.0.1"
+    elsewhere = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
+    assert elsewhere == ["127.0.0.1"] or "127.0.0.1" not in elsewhere
+    source = inspect.getsource(aioice.ice.Connection.gather_candidates)
+    assert "get_host_addresses(" in source
+
+
+def test_mdns_candidates_and_the_end_mark_after_them_go() -> None:
+    checked = adapter.check_description(OFFER)
+    assert ".local" not in checked
+    assert "end-of-candidates" not in checked
+    assert "127.0.0.1" in checked
+    without_mdns = OFFER.replace("1b9a-22.local", "10.0.0.1")
+    assert adapter.check_description(without_mdns) == without_mdns
+
+
+@pytest.mark.parametrize(
+    "sdp",
+    [
+        "",
+        "v=0\r\n",
+        OFFER.replace("opus", "vorbis"),
+        OFFER + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n",
+        OFFER.replace("m=application", "m=audio"),
+        OFFER.replace("m=audio", "m=text"),
+    ],
+)
+def test_other_descriptions_are_refused(sdp: str) -> None:
+    with pytest.raises(ValueError, match="need"):
+        adapter.check_description(sdp)
+
+
+def test_our_description_asks_for_error_correction() -> None:
+    assert "a=rtpmap:111 opus/48000/2\r\na=fmtp:111 " in adapter.announce_opus_settings(OFFER)
+    announced = adapter.announce_opus_settings(OFFER)
+    assert "useinbandfec=1" in announced
+    assert adapter.announce_opus_settings(announced) == announced
+    assert adapter.has_data_channel(OFFER)

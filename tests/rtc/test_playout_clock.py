@@ -1,0 +1,140 @@
+"""The playout clock: at once after silence, paced in speech, nothing in silence, quiet on clear."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from rtc.opus import OpusDecoder, OpusEncoder
+from rtc.playout import PlayoutBuffer
+from rtc.playout_clock import TAIL_FRAMES, PlayoutClock
+from tests.rtc.sound import loudness, tone
+
+RATE_HZ = 24_000
+FRAME_BYTES = 960
+
+
+class Line:
+    """What leaves: packets with their RTP and real times, and the events."""
+
+    def __init__(self) -> None:
+        self.packets: list[tuple[float, int, bytes]] = []
+        self.events: list[tuple[str, Hashable]] = []
+        self.changed = asyncio.Event()
+        self.clock = PlayoutClock(
+            PlayoutBuffer(RATE_HZ),
+            OpusEncoder(RATE_HZ),
+            on_packet=self._take,
+            on_started=lambda key: self._note("started", key),
+            on_done=lambda key: self._note("done", key),
+        )
+
+    def _take(self, payload: bytes, ticks: int) -> None:
+        self.packets.append((asyncio.get_running_loop().time(), ticks, payload))
+        self.changed.set()
+
+    def _note(self, what: str, key: Hashable) -> None:
+        self.events.append((what, key))
+        self.changed.set()
+
+    async def wait_for_packets(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.packets) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+    async def wait_for_silence(self) -> None:
+        """Until the tail of silent packets has left."""
+        async with asyncio.timeout(5):
+            while self.clock.buffer.queued_ms or self.clock._tail_left:
+                self.changed.clear()
+                await self.changed.wait()
+
+    @property
+    def ticks(self) -> list[int]:
+        return [packet[1] for packet in self.packets]
+
+    def loud(self) -> list[bool]:
+        decoder = OpusDecoder(RATE_HZ)
+        return [loudness(decoder.decode(payload)) > 300 for _, _, payload in self.packets]
+
+
+@asynccontextmanager
+async def open_line() -> AsyncIterator[Line]:
+    line = Line()
+    line.clock.start()
+    try:
+        yield line
+    finally:
+        await line.clock.close()
+        await line.clock.close()
+
+
+@pytest.mark.asyncio
+async def test_plays_at_the_pace_of_time_with_a_short_tail() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 0.2, RATE_HZ))
+        line.clock.finish("a")
+        await line.wait_for_packets(10 + TAIL_FRAMES)
+        await line.wait_for_silence()
+        assert line.ticks == [960 * i for i in range(10 + TAIL_FRAMES)]
+        assert line.packets[-1][0] - line.packets[0][0] >= 0.02 * (9 + TAIL_FRAMES) - 0.005
+        assert line.events == [("started", "a"), ("done", "a")]
+        assert line.loud()[1:9] == [True] * 8
+        assert line.clock.buffer.statistics.played_samples == 4800
+
+
+@pytest.mark.asyncio
+async def test_audio_after_a_silence_leaves_at_once_and_rtp_time_has_gone_on() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 0.02, RATE_HZ))
+        line.clock.finish("a")
+        await line.wait_for_packets(1 + TAIL_FRAMES)
+        await line.wait_for_silence()
+        await asyncio.sleep(0.1)
+        count = len(line.packets)
+        line.clock.push("b", tone(440, 0.04, RATE_HZ))
+        # Two turns of the loop, no time: the clock wakes and sends.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(line.packets) == count + 1
+        real_s = line.packets[-1][0] - line.packets[0][0]
+        assert abs(line.ticks[-1] - line.ticks[0] - real_s * 48_000) < 480
+
+
+@pytest.mark.asyncio
+async def test_clear_sends_a_fade_at_once_and_nothing_loud_after_it() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 2, RATE_HZ))
+        await line.wait_for_packets(8)
+        before = len(line.packets)
+        positions = line.clock.clear()
+        assert len(line.packets) == before + 1
+        assert [(p.key, p.played_samples, p.is_complete) for p in positions] == [
+            ("a", before * 480 + 120, False)
+        ]
+        await line.wait_for_silence()
+        assert not any(line.loud()[before + 2 :])
+        assert len(line.packets) == before + 1 + TAIL_FRAMES
+        assert line.clock.clear() == ()
+
+
+@pytest.mark.asyncio
+async def test_an_unfinished_rest_does_not_wait_for_ever() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 0.03, RATE_HZ))
+        await line.wait_for_silence()
+        assert line.clock.buffer.queued_ms == 0
+        assert line.clock.buffer.statistics.played_samples == 720
+
+
+@pytest.mark.asyncio
+async def test_finish_after_the_last_sample_says_done_at_once() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 0.02, RATE_HZ))
+        await line.wait_for_packets(1)
+        line.clock.finish("a")
+        assert line.events == [("started", "a"), ("done", "a")]

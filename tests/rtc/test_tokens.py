@@ -1,0 +1,82 @@
+"""Room tokens: who gets in, who does not, and what they are told."""
+
+from __future__ import annotations
+
+import jwt
+import pytest
+
+from rtc.tokens import RoomTokens, TokenError, mint_token
+
+SECRET = "s" * 32
+OLDER = "o" * 32
+
+
+def _refusal(tokens: RoomTokens, token: str | None, **wanted: object) -> tuple[str, str]:
+    asked = {"channel": "demo", "uid": 7, "role": "user"} | wanted
+    with pytest.raises(TokenError) as caught:
+        tokens.verify(token, **asked)  # type: ignore[arg-type]
+    return caught.value.code, caught.value.message
+
+
+def test_without_a_secret_everybody_may_join() -> None:
+    tokens = RoomTokens()
+    assert not tokens.is_required
+    assert tokens.verify(None, channel="demo", uid=7, role="agent") == 7
+
+
+def test_a_token_opens_its_own_place() -> None:
+    tokens = RoomTokens([SECRET])
+    token = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
+    assert tokens.is_required
+    assert tokens.verify(token, channel="demo", uid=7, role="user") == 7
+    assert tokens.verify(token, channel="demo", uid=None, role="user") == 7
+
+
+def test_uid_0_opens_any_place() -> None:
+    tokens = RoomTokens([SECRET])
+    token = tokens.mint(channel="demo", role="user", ttl_s=60)
+    assert tokens.verify(token, channel="demo", uid=9, role="user") == 9
+    assert tokens.verify(token, channel="demo", uid=None, role="user") is None
+
+
+def test_an_older_secret_still_verifies_and_the_first_signs() -> None:
+    tokens = RoomTokens([SECRET, OLDER])
+    old = mint_token(OLDER, channel="demo", uid=7, role="user", ttl_s=60)
+    assert tokens.verify(old, channel="demo", uid=7, role="user") == 7
+    new = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
+    assert RoomTokens([SECRET]).verify(new, channel="demo", uid=7, role="user") == 7
+
+
+def test_refusals() -> None:
+    tokens = RoomTokens([SECRET])
+    good = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
+    assert _refusal(tokens, None)[0] == "unauthorized"
+    assert _refusal(tokens, "nonsense")[0] == "unauthorized"
+    assert _refusal(tokens, good, channel="other")[0] == "forbidden"
+    assert _refusal(tokens, good, uid=8)[0] == "forbidden"
+    assert _refusal(tokens, good, role="agent")[0] == "forbidden"
+    foreign = mint_token("f" * 32, channel="demo", uid=7, role="user", ttl_s=60)
+    assert _refusal(tokens, foreign)[0] == "unauthorized"
+    claims = {"channel": "demo", "uid": 7, "role": "user"}
+    expired = jwt.encode({**claims, "exp": 1}, SECRET, algorithm="HS256")
+    assert _refusal(tokens, expired) == ("unauthorized", "the room token has expired")
+    assert _refusal(tokens, jwt.encode(claims, SECRET, algorithm="HS256"))[0] == "unauthorized"
+    endless = {**claims, "uid": "7", "exp": 2**33}
+    assert _refusal(tokens, jwt.encode(endless, SECRET, algorithm="HS256"))[0] == "unauthorized"
+    unsigned = jwt.encode({**claims, "exp": 2**33}, "", algorithm="none")
+    assert _refusal(tokens, unsigned)[0] == "unauthorized"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"channel": "../etc"}, {"uid": -1}, {"uid": 2**32}, {"role": "king"}, {"ttl_s": 0}],
+)
+def test_mints_only_sound_tokens(wrong: dict[str, object]) -> None:
+    claims = {"channel": "demo", "uid": 7, "role": "user", "ttl_s": 60} | wrong
+    with pytest.raises(ValueError, match="needs a valid channel"):
+        mint_token(SECRET, **claims)  # type: ignore[arg-type]
+
+
+def test_mints_nothing_without_a_secret() -> None:
+    with pytest.raises(ValueError, match="ROOM_TOKEN_SECRET"):
+        RoomTokens().mint(channel="demo", role="user", ttl_s=60)
