@@ -1,0 +1,230 @@
+"""`OpenAIRealtimeModel`: a session with OpenAI, or with any server that speaks its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar
+
+from realtime import events as ours
+from realtime import struct as wire
+from realtime.connection import RealtimeApiConnection, ServerMessage
+from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
+from realtime.model import (
+    Capabilities,
+    ModelConnectError,
+    ModelDisconnectedError,
+    RealtimeModelConfig,
+    UnsupportedCommandError,
+)
+from realtime.openai_commands import command_message, reply_message
+from realtime.openai_mapping import BUSY_CODE, OpenAIMapper, is_fatal
+from realtime.openai_settings import Dialect, InvalidSettingsError, initial_session
+from realtime.response_gate import ReplyRequest, ResponseGate
+
+M = TypeVar("M", bound=wire.ServerMessage)
+
+_log = logging.getLogger("realtime")
+
+OPENAI_CAPABILITIES = Capabilities(
+    input_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
+    output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
+    has_image_input=True,
+    has_truncation=True,
+    has_history_replay=True,
+    session_cap_s=3600.0,
+)
+OPENAI_DIALECT = Dialect(transcription_model="gpt-transcribe")
+
+# The local server hears and speaks on this machine: it sees nothing, and its sessions never expire.
+LOCAL_CAPABILITIES = Capabilities(
+    input_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
+    output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
+    has_truncation=True,
+    has_history_replay=True,
+)
+LOCAL_DIALECT = Dialect(transcription_model=None)
+
+
+class OpenAIRealtimeModel:
+    """See `realtime.model.RealtimeModel`. The socket is read by whoever iterates `events`."""
+
+    def __init__(
+        self,
+        capabilities: Capabilities = OPENAI_CAPABILITIES,
+        dialect: Dialect = OPENAI_DIALECT,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """clock: monotonic seconds"""
+        self._capabilities = capabilities
+        self._dialect = dialect
+        self._clock = clock
+        self._mapper = OpenAIMapper(output_sample_rate_hz=capabilities.output_sample_rate_hz)
+        self._gate = ResponseGate()
+        self._connection: RealtimeApiConnection | None = None
+        self._is_closed = False
+        # What came before anybody iterates.
+        self._early: list[ModelEvent] = []
+        self._gate_handlers: dict[type, Callable[..., None]] = {
+            wire.ResponseCreated: self._gate_created,
+            wire.ResponseDone: self._gate_done,
+            wire.ErrorEvent: self._gate_refused,
+        }
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this model can do."""
+        return self._capabilities
+
+    # -- connecting ----------------------------------------------------------------------------
+
+    async def connect(self, config: RealtimeModelConfig) -> None:
+        """Open the session; see `RealtimeModel.connect`."""
+        try:
+            update = wire.SessionUpdate(
+                event_id=wire.new_id("setup"),
+                session=initial_session(config.settings, self._dialect),
+            )
+        except InvalidSettingsError as error:
+            raise _connect_error(str(error), "invalid_settings") from error
+        self._connection = RealtimeApiConnection(
+            config.base_uri, config.model, headers=config.headers, is_verbose=config.is_verbose
+        )
+        try:
+            async with asyncio.timeout(config.timeout_s):
+                await self._open(self._connection, update, config)
+        except TimeoutError as error:
+            await self.close()
+            text = f"the provider did not open a session in {config.timeout_s:g} s"
+            raise _connect_error(text, "timeout", is_retryable=True) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _open(
+        self,
+        connection: RealtimeApiConnection,
+        update: wire.SessionUpdate,
+        config: RealtimeModelConfig,
+    ) -> None:
+        if self._is_closed:
+            raise _connect_error("closed while connecting", "closed")
+        await connection.connect(config.api_key, timeout_s=config.timeout_s)
+        created = await self._wait_for(connection, wire.SessionCreated)
+        try:
+            await connection.send(update)
+        except ModelDisconnectedError as error:
+            raise _connect_error(str(error), "handshake_failed", is_retryable=True) from error
+        updated = await self._wait_for(connection, wire.SessionUpdated)
+        session, expires_at_s = created.session, updated.session.expires_at
+        self._early[:0] = [
+            ours.ConnectionChanged(ConnectionStatus.OPEN),
+            ours.SessionOpened(
+                session.id or "", session.expires_at if expires_at_s is None else expires_at_s
+            ),
+        ]
+
+    async def _wait_for(self, connection: RealtimeApiConnection, wanted: type[M]) -> M:
+        async for message in connection:
+            if isinstance(message, wanted):
+                return message
+            if isinstance(message, wire.ErrorEvent):
+                error = message.error
+                code = error.code or error.type
+                is_retryable = error.type == "server_error" and not is_fatal(error)
+                raise _connect_error(error.message or code, code, is_retryable=is_retryable)
+            self._early += self._map(message)
+        raise _connect_error(connection.end_reason, "handshake_failed", is_retryable=True)
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def send(self, command: ModelCommand) -> None:
+        """Send one command; see `RealtimeModel.send`. Waits while the provider is slower than we.
+
+        Raises:
+            ModelDisconnectedError: the session is gone.
+            UnsupportedCommandError: this model cannot do that.
+        """
+        match command:
+            case ours.AddImage() if not self._capabilities.has_image_input:
+                raise UnsupportedCommandError("this model cannot see images")
+            case ours.CreateResponse():
+                await self._send_reply_request(
+                    self._gate.request(command.instructions, now_s=self._clock())
+                )
+            case _:
+                await self._send_command(command)
+
+    async def _send_command(self, command: ModelCommand) -> None:
+        try:
+            message = command_message(command, self._dialect)
+        except InvalidSettingsError as error:
+            raise UnsupportedCommandError(str(error)) from error
+        await self._send(message)
+        if isinstance(command, ours.CancelResponse):
+            self._gate.handle_cancel(now_s=self._clock())
+
+    async def _send_reply_request(self, request: ReplyRequest | None) -> None:
+        if request is not None:
+            await self._send(reply_message(request))
+
+    async def _send(self, message: wire.AnyClientEvent) -> None:
+        if self._connection is None:
+            raise ModelDisconnectedError("not connected", code="disconnected", is_retryable=True)
+        await self._connection.send(message)
+
+    # -- receiving -----------------------------------------------------------------------------
+
+    async def events(self) -> AsyncIterator[ModelEvent]:
+        """Everything the provider says; see `RealtimeModel.events`."""
+        while self._early:
+            yield self._early.pop(0)
+        if self._connection is None:
+            return
+        async for message in self._connection:
+            await self._follow_gate(message)
+            for event in self._map(message):
+                yield event
+        reason = self._connection.end_reason
+        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, reason)
+        yield ours.SessionEnded(reason)
+
+    def _map(self, message: ServerMessage) -> list[ModelEvent]:
+        try:
+            return self._mapper.map(message)
+        except wire.InvalidEventError as error:
+            return [ours.ProviderError("malformed_event", str(error))]
+
+    async def _follow_gate(self, message: ServerMessage) -> None:
+        if (handler := self._gate_handlers.get(type(message))) is not None:
+            handler(message)
+        try:
+            await self._send_reply_request(self._gate.next_due(now_s=self._clock()))
+        except ModelDisconnectedError:
+            # Reading on finds out why, and tells.
+            _log.debug("no reply could be asked for: the connection is gone")
+
+    def _gate_created(self, message: wire.ResponseCreated) -> None:
+        self._gate.handle_created(message.response.id)
+
+    def _gate_done(self, message: wire.ResponseDone) -> None:
+        self._gate.handle_done(message.response.id)
+
+    def _gate_refused(self, message: wire.ErrorEvent) -> None:
+        error = message.error
+        self._gate.handle_refused(
+            error.event_id, is_busy=error.code == BUSY_CODE, now_s=self._clock()
+        )
+
+    async def close(self) -> None:
+        """Close the session; safe at any time and again."""
+        self._is_closed = True
+        if self._connection is not None:
+            await self._connection.close()
+
+
+def _connect_error(text: str, code: str, *, is_retryable: bool = False) -> ModelConnectError:
+    return ModelConnectError(text, code=code, is_retryable=is_retryable)
