@@ -18,13 +18,16 @@ export class ApiError extends Error {
   }
 }
 
-function describe(details) {
-  return details.map((one) => (typeof one === "string" ? one : (one.msg ?? one.message ?? one.error ?? ""))).filter(Boolean);
+function describe(detail) {
+  if (typeof detail === "string") return detail;
+  const place = (detail.loc ?? []).join(".");
+  const text = detail.msg ?? detail.message ?? "";
+  return place === "" ? text : `${place}: ${text}`;
 }
 
 async function readError(response) {
   const body = await response.json().catch(() => ({}));
-  const details = describe(Array.isArray(body.details) ? body.details : []);
+  const details = (Array.isArray(body.details) ? body.details : []).map(describe).filter(Boolean);
   const message = body.error ?? `The server answered ${response.status} ${response.statusText}`;
   return new ApiError(response.status, body.code ?? "http_error", message, details);
 }
@@ -34,9 +37,10 @@ async function request(method, path, body) {
   const key = remembered.get("apiKey");
   if (key !== "") headers.Authorization = `Bearer ${key}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
+  const options = { method, headers, body: JSON.stringify(body), signal: AbortSignal.timeout(DEADLINE_MS) };
   let response;
   try {
-    response = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(DEADLINE_MS) });
+    response = await fetch(path, options);
   } catch (cause) {
     const text = cause.name === "TimeoutError" ? "The server did not answer in time." : "The server cannot be reached.";
     throw new ApiError(0, "unreachable", text);

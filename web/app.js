@@ -116,7 +116,9 @@ function explainApiError(error, again, { withMicrophone }) {
   if (error.code === "unreachable") {
     showNotice("join", { title: "No connection to the server", message, tone: "error", actions: [again] });
   } else if (error.isKeyProblem) {
-    showNotice("join", { title: "An API key is needed", message: "This server only lets in who has one of its keys.", tone: "warn", actions: [{ ...again, label: "Enter a key" }] });
+    const withKeyNow = { ...again, label: "Enter a key" };
+    const text = "This server only lets in who has one of its keys.";
+    showNotice("join", { title: "An API key is needed", message: text, tone: "warn", actions: [withKeyNow] });
   } else {
     const without = { label: "Join without agent", run: () => join({ withMicrophone, withAgent: false }) };
     showNotice("join", { title: "The agent did not start", message, details, tone: "error", actions: [again, without] });
@@ -138,9 +140,10 @@ function listenTo(joining) {
   listen("lost", handleLost);
   listen("regained", () => hideNotice("server"));
   listen("refused", handleRefused);
-  listen("sound_blocked", () =>
-    showNotice("sound", { title: "Your browser holds the sound back", tone: "warn", actions: [{ label: "Play sound", run: () => call?.playSound() }] }),
-  );
+  listen("sound_blocked", () => {
+    const play = { label: "Play sound", run: () => call?.playSound() };
+    showNotice("sound", { title: "Your browser holds the sound back", tone: "warn", actions: [play] });
+  });
 }
 
 function handleMembers() {
@@ -204,7 +207,8 @@ function send(event) {
   const isForRoom = byId("recipient").value === "room";
   const isSent = isForRoom ? call.sendChat(text) : call.sendText(text);
   if (!isSent) {
-    showNotice("send", { title: "Not sent", message: isForRoom ? "The server is lost at the moment." : "No agent can be reached at the moment.", tone: "warn" });
+    const message = isForRoom ? "The server is lost at the moment." : "No agent can be reached at the moment.";
+    showNotice("send", { title: "Not sent", message, tone: "warn" });
     return;
   }
   hideNotice("send");
@@ -230,7 +234,8 @@ async function startAgentInCall() {
     callView.showStartTimings(await startAgent({ ...lobby.startOptions(), channel_name: call.channel }));
   } catch (error) {
     const { message, details = [] } = error;
-    showNotice("agent", { title: "The agent did not start", message, details, tone: "error", actions: [{ label: "Try again", run: startAgentInCall }] });
+    const again = { label: "Try again", run: startAgentInCall };
+    showNotice("agent", { title: "The agent did not start", message, details, tone: "error", actions: [again] });
   } finally {
     button.disabled = false;
   }
@@ -240,8 +245,9 @@ async function stopChannel(channel, button = null) {
   if (button !== null) button.disabled = true;
   try {
     await withKey(() => api.stopAgent(channel));
-  } catch (error) {
-    if (error.status !== 404) showNotice("stop", { title: "The agent did not stop", message: error.message, details: error.details, tone: "error" });
+  } catch ({ status, message, details = [] }) {
+    // 404: somebody else has stopped it, which is what we wanted.
+    if (status !== 404) showNotice("stop", { title: "The agent did not stop", message, details, tone: "error" });
   } finally {
     if (button !== null) button.disabled = false;
   }

@@ -66,20 +66,23 @@ function hearDone(conversation, event, changes) {
   else change(entry, { text, state: "done" }, changes);
 }
 
+function findReply(conversation, event) {
+  return find(conversation, "agent", event.item_id, { state: "speaking", speaker: event.agent_name });
+}
+
 function sayDelta(conversation, event, changes) {
-  const entry = find(conversation, "agent", event.item_id, { state: "speaking", responseId: event.response_id, speaker: event.agent_name });
+  const entry = findReply(conversation, event);
   if (entry.state === "speaking") change(entry, { text: entry.text + event.delta }, changes);
 }
 
 function sayDone(conversation, event, changes) {
-  const known = conversation.get(`agent ${event.item_id}`);
-  if (event.transcript === "" && known === undefined) return;
-  const entry = known ?? find(conversation, "agent", event.item_id, { state: "speaking", responseId: event.response_id, speaker: event.agent_name });
-  if (entry.state !== "interrupted" && event.transcript !== "") change(entry, { text: event.transcript }, changes);
+  if (event.transcript === "") return;
+  const entry = findReply(conversation, event);
+  if (entry.state !== "interrupted") change(entry, { text: event.transcript }, changes);
 }
 
 function cut(conversation, event, changes) {
-  const entry = find(conversation, "agent", event.item_id, { responseId: event.response_id, speaker: event.agent_name });
+  const entry = findReply(conversation, event);
   change(entry, { text: event.heard.trim(), state: "interrupted", heardMs: event.audio_end_ms }, changes);
 }
 

@@ -118,33 +118,43 @@ function renderTool(entry, onAnswer) {
 
 function renderPairs(pairs) {
   const rows = pairs.map(([name, value]) =>
-    element("div", {}, [element("dt", { text: name }), element("dd", { text: typeof value === "string" ? value : JSON.stringify(value) })]),
+    element("div", {}, [element("dt", { text: name }), element("dd", { text: plain(value) })]),
   );
   return element("dl", { class: "tool-input" }, rows);
 }
 
+function plain(value) {
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+// A tool may answer with JSON or with plain words; an object reads best line by line.
 function readable(output) {
+  let parsed;
   try {
-    const parsed = JSON.parse(output);
-    if (typeof parsed === "string") return parsed;
-    if (parsed === null || typeof parsed !== "object" || Array.isArray(parsed)) return output;
-    return Object.entries(parsed).map(([name, value]) => `${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`).join("\n");
+    parsed = JSON.parse(output);
   } catch {
     return output;
   }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) return plain(parsed);
+  return Object.entries(parsed).map(([name, value]) => `${name}: ${plain(value)}`).join("\n");
 }
 
 function renderAnswerForm(entry, onAnswer) {
   const id = `answer-${entry.key.replaceAll(/[^A-Za-z0-9_-]/g, "-")}`;
-  const field = element("input", { id, class: "tool-answer", maxlength: 4000, autocomplete: "off", placeholder: "Your answer" });
-  const problem = element("p", { class: "hint problem", hidden: true, role: "alert", text: "Not sent: the agent cannot be reached at the moment." });
+  const field = element("input", {
+    id, class: "tool-answer", maxlength: 4000, autocomplete: "off", placeholder: "Your answer",
+  });
+  const problem = element("p", {
+    class: "hint problem", hidden: true, role: "alert", text: "Not sent: the agent cannot be reached at the moment.",
+  });
+  const button = element("button", { class: "button small primary", type: "submit", text: "Answer" });
   const send = (event) => {
     event.preventDefault();
     if (field.value.trim() !== "") problem.hidden = onAnswer(field.value.trim());
   };
   return element("form", { class: "tool-form", on: { submit: send } }, [
     element("label", { for: id, text: `The agent asks for ${entry.name}` }),
-    element("div", { class: "field-row" }, [field, element("button", { class: "button small primary", type: "submit", text: "Answer" })]),
+    element("div", { class: "field-row" }, [field, button]),
     problem,
   ]);
 }

@@ -4,7 +4,17 @@ import { byId, element } from "./dom.js";
 import { remembered, suggestChannel } from "./identity.js";
 
 const LIVE_STATES = new Set(["starting", "joining", "connecting", "ready", "running", "draining"]);
-const STATE_WORDS = { ready: "Ready", running: "In a call", draining: "Ending", stopping: "Ending", backoff: "Restarting", fatal: "Failed", exited: "Ended" };
+const STATE_WORDS = {
+  ready: "Ready",
+  running: "In a call",
+  draining: "Ending",
+  stopping: "Ending",
+  backoff: "Restarting",
+  fatal: "Failed",
+  exited: "Ended",
+};
+const NAME_RULE =
+  "A channel name is 1 to 64 letters, digits, “_”, “-” or “.”, and begins with a letter or digit.";
 
 /** A field of the form is wrong; the message says what to do. */
 export class FormError extends Error {}
@@ -12,6 +22,25 @@ export class FormError extends Error {}
 /** Whether an agent of the list can be joined. */
 export function isLive({ state }) {
   return LIVE_STATES.has(state);
+}
+
+/** Field of start_agent: the form's field for it. Left out when empty. */
+const OPTIONAL_FIELDS = {
+  greeting: "greeting",
+  voice: "voice",
+  system_message: "system-message",
+  toolset: "toolset",
+  provider: "provider",
+};
+
+function valueOf(id) {
+  return byId(id).value.trim();
+}
+
+function readUid() {
+  const field = byId("agent-uid");
+  if (field.value !== "" && field.checkValidity()) return Number(field.value);
+  throw new FormError("The agent's uid is a number from 1 to 4294967295.");
 }
 
 function parseTools(text) {
@@ -60,18 +89,17 @@ export class Lobby {
     this.#channel.setAttribute("aria-invalid", String(!isFine));
     if (isFine) return;
     this.#channel.focus();
-    throw new FormError("A channel name is 1 to 64 letters, digits, “_”, “-” or “.”, and begins with a letter or digit.");
+    throw new FormError(NAME_RULE);
   }
 
   /** The body of start_agent. Throws FormError. */
   startOptions() {
-    const text = (id) => byId(id).value.trim();
-    const optional = { greeting: text("greeting"), voice: text("voice"), system_message: text("system-message"), toolset: text("toolset"), provider: text("provider") };
-    const given = Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== ""));
-    const tools = parseTools(text("tools"));
-    const uid = byId("agent-uid");
-    if (!uid.checkValidity() || uid.value === "") throw new FormError("The agent's uid is a number from 1 to 4294967295.");
-    return { channel_name: this.channel, uid: Number(uid.value), language: text("language") || "en", ...given, ...(tools.length > 0 ? { tools } : {}) };
+    const options = { channel_name: this.channel, uid: readUid(), language: valueOf("language") || "en" };
+    for (const [name, id] of Object.entries(OPTIONAL_FIELDS)) {
+      if (valueOf(id) !== "") options[name] = valueOf(id);
+    }
+    const tools = parseTools(valueOf("tools"));
+    return tools.length > 0 ? { ...options, tools } : options;
   }
 
   /** Show what is under way in the main button, or null when nothing is. */
@@ -115,14 +143,16 @@ export class Lobby {
       this.#refreshButton();
       this.onJoin();
     };
+    const button = (text, look, label, click, disabled = false) =>
+      element("button", { class: `button small ${look}`, type: "button", text, "aria-label": label, disabled, on: { click } });
     return element("li", { class: "live-item", "data-state": state }, [
       element("span", { class: "live-dot", "aria-hidden": "true" }),
       element("div", { class: "live-words" }, [
         element("span", { class: "live-channel", text: channel }),
         element("span", { class: "live-state", text: STATE_WORDS[state] ?? "Starting" }),
       ]),
-      element("button", { class: "button small", type: "button", text: "Join", "aria-label": `Join ${channel}`, disabled: !isLive(agent), on: { click: join } }),
-      element("button", { class: "button small quiet", type: "button", text: "Stop", "aria-label": `Stop the agent of ${channel}`, on: { click: () => this.onStop(channel) } }),
+      button("Join", "", `Join ${channel}`, join, !isLive(agent)),
+      button("Stop", "quiet", `Stop the agent of ${channel}`, () => this.onStop(channel)),
     ]);
   }
 }

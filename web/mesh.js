@@ -77,8 +77,10 @@ export class Mesh extends EventTarget {
     this.#members.clear();
   }
 
+  // An offer that was never answered is lost with the socket that carried it.
   #isUsable(uid) {
-    return ["connected", "connecting", "new"].includes(this.stateOf(uid)) && (this.#peers.get(uid).isAnswered || this.stateOf(uid) === "connected");
+    const isAlive = ["new", "connecting", "connected"].includes(this.stateOf(uid));
+    return isAlive && this.#peers.get(uid).isAnswered;
   }
 
   #handleMemberJoined(member) {

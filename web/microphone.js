@@ -9,28 +9,27 @@ export class MicrophoneError extends Error {
   }
 }
 
-const NO_DEVICE = () => new MicrophoneError("none", "No microphone found", "Connect one and try again, or join without it: you will hear the agent and can type to it.");
+const OR_WITHOUT = "and try again, or join without it: you will hear the agent and can type to it.";
+const NO_DEVICE = ["none", "No microphone found", `Connect one ${OR_WITHOUT}`];
 
 const REASONS = {
   NotFoundError: NO_DEVICE,
   OverconstrainedError: NO_DEVICE,
-  NotAllowedError: () =>
-    new MicrophoneError("denied", "The microphone is blocked", "Allow it for this page in your browser's address bar and try again, or join without it and type."),
-  NotReadableError: () =>
-    new MicrophoneError("busy", "The microphone is in use", "Another program holds it. Close that program and try again, or join without it and type."),
+  NotAllowedError: ["denied", "The microphone is blocked", `Allow it for this page in your browser's address bar ${OR_WITHOUT}`],
+  NotReadableError: ["busy", "The microphone is in use", `Close the other program that holds it ${OR_WITHOUT}`],
 };
 
 /** Ask for the microphone. Rejects with MicrophoneError. */
 export async function openMicrophone() {
   if (!navigator.mediaDevices?.getUserMedia) {
-    throw new MicrophoneError("insecure", "The microphone needs a secure page", "Open this page by https, or on this machine by http://localhost.");
+    const message = "Open this page by https, or on this machine by http://localhost.";
+    throw new MicrophoneError("insecure", "The microphone needs a secure page", message);
   }
   try {
     return await navigator.mediaDevices.getUserMedia({
       audio: { echoCancellation: true, noiseSuppression: true, autoGainControl: true, channelCount: 1 },
     });
   } catch (error) {
-    const known = REASONS[error.name];
-    throw known ? known() : new MicrophoneError("failed", "The microphone does not work", error.message);
+    throw new MicrophoneError(...(REASONS[error.name] ?? ["failed", "The microphone does not work", error.message]));
   }
 }

@@ -7,7 +7,14 @@ const shown = new Map();
 /** Show or replace the notice on `topic`; tone: info, warn or error; actions: [{label, run}]. */
 export function showNotice(topic, { title, message = "", details = [], tone = "info", actions = [] }) {
   hideNotice(topic);
-  const act = ({ label, run }) => element("button", { class: "button small", type: "button", text: label, on: { click: () => { hideNotice(topic); run(); } } });
+  const button = (look, text, click, attributes = {}) =>
+    element("button", { class: look, type: "button", text, on: { click }, ...attributes });
+  const act = ({ label, run }) =>
+    button("button small", label, () => {
+      hideNotice(topic);
+      run();
+    });
+  const dismiss = { title: "Dismiss", "aria-label": `Dismiss: ${title}` };
   const notice = element("section", { class: "notice", "data-tone": tone, "data-topic": topic }, [
     element("div", { class: "notice-text" }, [
       element("p", { class: "notice-title", text: title }),
@@ -15,7 +22,7 @@ export function showNotice(topic, { title, message = "", details = [], tone = "i
       ...(details.length > 0 ? [element("ul", {}, details.map((text) => element("li", { text })))] : []),
     ]),
     element("div", { class: "notice-actions" }, actions.map(act)),
-    element("button", { class: "notice-close", type: "button", text: "×", title: "Dismiss", "aria-label": `Dismiss: ${title}`, on: { click: () => hideNotice(topic) } }),
+    button("notice-close", "×", () => hideNotice(topic), dismiss),
   ]);
   shown.set(topic, notice);
   byId("notices").append(notice);

@@ -93,7 +93,8 @@ export class Peer extends EventTarget {
 
   #signalCandidate(candidate) {
     if (candidate === null) return;
-    this.#signal({ type: "candidate", candidate: candidate.candidate, sdp_mid: candidate.sdpMid, sdp_m_line_index: candidate.sdpMLineIndex });
+    const { candidate: text, sdpMid: sdp_mid, sdpMLineIndex: sdp_m_line_index } = candidate;
+    this.#signal({ type: "candidate", candidate: text, sdp_mid, sdp_m_line_index });
   }
 
   #adopt(channel) {
