@@ -1,6 +1,10 @@
-"""What a client did wrong, as the protocol reports it."""
+"""What can go wrong: `SpeechError` is the owner's to mend, `ClientError` one client's."""
 
 from __future__ import annotations
+
+
+class SpeechError(Exception):
+    """The model server cannot work; the text is one line for people and says what to do."""
 
 
 class ClientError(Exception):

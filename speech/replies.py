@@ -18,6 +18,7 @@ from speech.dialogue.brain import respond
 from speech.dialogue.context import Call, Context, Entry, Say, Tool, Turn
 from speech.errors import ClientError
 from speech.items import checked_item
+from speech.local_zone import local_zone_name
 from speech.response import ResponseSettings, ResponseWriter
 from speech.session_config import refuse_unsupported_tools
 from speech.settings import SpeechSettings
@@ -243,11 +244,11 @@ class Replies:
         ]
 
     def _context(self, plan: ReplyPlan, history: tuple[Entry, ...]) -> Context:
-        zone = self._settings.timezone
-        now = datetime.now(ZoneInfo(zone)) if zone else datetime.now().astimezone()
+        zone = ZoneInfo(self._settings.timezone or local_zone_name())
         return Context(
             history=history,
-            now=now,
+            now=datetime.now(zone),
+            zone_name=zone.key,
             instructions=plan.instructions,
             request=plan.request,
             tools=plan.tools,

@@ -12,10 +12,14 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from realtime import struct as wire
+from speech.errors import SpeechError
 from speech.outbox import Outbox, SlowClientError
 from speech.session import Session
 from speech.settings import SpeechSettings
 from speech.workers import Engines, Workers, load_engines
+from utils import OwnedTasks, run_unless
+
+__all__ = ["ModelServer", "SpeechError", "run_model_server"]
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +49,13 @@ class ModelServer:
 
     async def load(self) -> None:
         """Load the engines in a thread of its own. Raises: ModelFilesError."""
-        with contextlib.closing(_Loader()) as loader:
-            self.use(await loader.load(self._settings))
+        pool = ThreadPoolExecutor(1, thread_name_prefix="load")
+        try:
+            loop = asyncio.get_running_loop()
+            self.use(await loop.run_in_executor(pool, load_engines, self._settings))
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        log.info("models loaded")
 
     async def close(self) -> None:
         """End every session with a goodbye; then free the engines."""
@@ -177,29 +186,15 @@ def _error(status: int, code: str, message: str) -> web.Response:
     return web.json_response(body, status=status)
 
 
-class _Loader:
-    """A thread that ends with the load: no pool is kept for a thing done once."""
-
-    def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="load")
-
-    async def load(self, settings: SpeechSettings) -> Engines:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, load_engines, settings)
-
-    def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-
 async def run_model_server(
-    settings: SpeechSettings,
+    settings: SpeechSettings | None = None,
     *,
     sock: socket.socket | None = None,
+    stopped: asyncio.Event | None = None,
     on_listening: Callable[[int], None] | None = None,
     on_ready: Callable[[], None] | None = None,
-    stop: asyncio.Event | None = None,
 ) -> None:
-    """Serve until `stop` is set or this is cancelled; ends within two seconds.
+    """Serve until `stopped` is set or this is cancelled; ends within two seconds.
 
     Connections are accepted at once; sessions wait for the models.
 
@@ -208,9 +203,12 @@ async def run_model_server(
     on_ready: called once the models are loaded.
 
     Raises:
-        ModelFilesError: the models cannot be used; the text is one line for people.
+        SpeechError: the models cannot be used; the text is one line for people.
         OSError: the address cannot be had.
     """
+    settings = settings or SpeechSettings()
+    tasks = OwnedTasks(log)
+    waiting = tasks.start((stopped or asyncio.Event()).wait(), name="wait for stop")
     server = ModelServer(settings)
     runner = web.AppRunner(
         server.application(), access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S / 2
@@ -225,11 +223,11 @@ async def run_model_server(
         await site.start()
         if on_listening is not None:
             on_listening(runner.addresses[0][1])
-        await server.load()
-        log.info("models loaded")
-        if on_ready is not None:
+        await run_unless(waiting, server.load())
+        if on_ready is not None and server.is_ready:
             on_ready()
-        await (stop or asyncio.Event()).wait()
+        await asyncio.wait({waiting})
     finally:
+        await tasks.close()
         await server.close()
         await runner.cleanup()

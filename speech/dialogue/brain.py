@@ -1,10 +1,135 @@
-"""The local model's mind: one reply from what was said."""
+"""The local model's mind: from everything that was said to what to do now. Pure."""
 
 from __future__ import annotations
 
-from speech.dialogue.context import Action, Context, Say, open_turns, user_words
+import re
+from collections.abc import Callable
+
+from speech.dialogue.clock import answer_clock
+from speech.dialogue.context import (
+    Action,
+    Context,
+    Entry,
+    Say,
+    ToolCall,
+    ToolOutput,
+    Turn,
+    open_turns,
+    user_words,
+)
+from speech.dialogue.heard import Heard
+from speech.dialogue.memory import answer_memory, answer_repeat
+from speech.dialogue.quantities import answer_arithmetic, answer_units
+from speech.dialogue.small_talk import (
+    answer_count,
+    answer_manners,
+    answer_name,
+    answer_stop,
+    answer_story,
+    greeting,
+)
+from speech.dialogue.tool_choice import (
+    answer_timer,
+    answer_with_tool,
+    forced_call,
+    is_question_for_slot,
+    score,
+)
+from speech.dialogue.tool_results import speak_results
+
+_RULES: tuple[Callable[[Heard, Context], Action | None], ...] = (
+    answer_stop,
+    answer_repeat,
+    answer_timer,
+    answer_clock,
+    answer_units,
+    answer_arithmetic,
+    answer_count,
+    answer_with_tool,
+    answer_story,
+    answer_memory,
+    answer_name,
+    answer_manners,
+)
+"""The first that has an answer decides."""
+
+_ORDER_TO_SAY = re.compile(
+    r"^\s*(?:say exactly|say|greet the user(?: with)?|announce)\s*:\s*(.+)$",
+    re.IGNORECASE | re.DOTALL,
+)
+_QUOTES = "\"'\u201c\u201d"
 
 
 def respond(context: Context) -> list[Action]:
-    words = user_words(open_turns(context.history))
-    return [Say(f"I heard: {words}. I can't help with that yet.")]
+    """What to do now; empty only when everything to say is nothing."""
+    if (ordered := words_to_say(context.request)) is not None:
+        return [Say(ordered)]
+    entries = open_turns(context.history)
+    outputs = [entry for entry in entries if isinstance(entry, ToolOutput)]
+    if outputs:
+        return speak_results(outputs, _calls(context.history), _last_question(context.history))
+    for entry in entries:
+        is_order = isinstance(entry, Turn) and entry.role == "system"
+        if is_order and (ordered := words_to_say(entry.text)) is not None:
+            return [Say(ordered)]
+    return [_answer(user_words(entries), context)]
+
+
+def words_to_say(instructions: str) -> str | None:
+    """The words that `Say exactly: ...` (or `Say: "..."`, `Greet the user: ...`) orders."""
+    match = _ORDER_TO_SAY.match(instructions)
+    if match is None:
+        return None
+    text = match[1].strip()
+    if len(text) > 1 and text[0] in _QUOTES and text[-1] in _QUOTES:
+        text = text[1:-1].strip()
+    return text or None
+
+
+def _answer(words: str, context: Context) -> Action:
+    heard = Heard(_with_question_before(words, context.history))
+    if context.forced_tool is not None:
+        return forced_call(context.forced_tool, heard, context)
+    if context.must_call_tool and context.tools:
+        best = max(context.tools, key=lambda tool: score(tool, heard))
+        return forced_call(best.name, heard, context)
+    if not heard.text:
+        return Say(_nothing_heard(context))
+    for rule in _RULES:
+        if (action := rule(heard, context)) is not None:
+            return action
+    return Say(f"I heard: {_as_sentence(words)} I can't help with that yet.")
+
+
+def _with_question_before(words: str, history: tuple[Entry, ...]) -> str:
+    """The answer to our question for a missing detail belongs to what was asked before it."""
+    said = [e for e in history if isinstance(e, Turn) and e.text and e.role != "system"]
+    last_own = next((i for i in range(len(said) - 1, -1, -1) if said[i].role == "assistant"), -1)
+    if last_own < 1 or not words or not is_question_for_slot(said[last_own].text):
+        return words
+    return f"{said[last_own - 1].text.rstrip(' .?!')} {_lower_first(words)}"
+
+
+def _nothing_heard(context: Context) -> str:
+    has_talked = any(isinstance(e, Turn) and e.role != "system" for e in context.history)
+    if not has_talked:
+        return greeting(context.instructions)
+    return "I did not hear anything. Could you say that again?"
+
+
+def _calls(history: tuple[Entry, ...]) -> dict[str, ToolCall]:
+    return {entry.call_id: entry for entry in history if isinstance(entry, ToolCall)}
+
+
+def _last_question(history: tuple[Entry, ...]) -> Heard:
+    said = [e.text for e in history if isinstance(e, Turn) and e.role == "user" and e.text]
+    return Heard(said[-1] if said else "")
+
+
+def _as_sentence(words: str) -> str:
+    words = words.strip()
+    return words if words.endswith((".", "!", "?")) else f"{words}."
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]

@@ -50,12 +50,13 @@ class Context:
     """Everything an answer may depend on.
 
     request: instructions of this one response
-    now: local time with its zone
+    now: local time with its zone, whose IANA name is `zone_name`
     forced_tool: the tool that must be called; `must_call_tool`: any, but one
     """
 
     history: tuple[Entry, ...]
     now: datetime
+    zone_name: str = "UTC"
     instructions: str = ""
     request: str = ""
     tools: tuple[Tool, ...] = ()

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from speech.errors import SpeechError
 
-class ModelFilesError(RuntimeError):
+
+class ModelFilesError(SpeechError):
     """Models cannot be used: a package is missing or a file is not the pinned one."""
 
 
