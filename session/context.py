@@ -14,7 +14,9 @@ from realtime.model import RealtimeModel
 from rtc.channel import Channel
 from session.publisher import Publisher
 
-Handlers = Mapping[type, Callable[[Any], Awaitable[None]]]
+Handler = Callable[[Any], Awaitable[None]]
+
+Handlers = Mapping[type, Handler]
 """Model event class -> reaction. Each part of a session contributes its own."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import cast
 
 from conversation import client_events as out
 from realtime import events as model
@@ -178,7 +179,7 @@ class Replies:
         context = self._context
         positions = context.channel.clear_sender_audio_buffer()
         active = context.turns.active_response
-        context.turns.cut(position.key[0] for position in positions)
+        context.turns.cut(_key(position)[0] for position in positions)
         if active is not None and (should_cancel or not self._does_provider_interrupt()):
             await context.model.send(CancelResponse(active))
         for position in positions:
@@ -191,7 +192,7 @@ class Replies:
     async def _cut(self, position: PlayoutPosition) -> None:
         if position.is_complete:
             return
-        response_id, item_id, content_index = position.key
+        response_id, item_id, content_index = _key(position)
         heard = self._context.history.cut_reply(item_id, response_id, played_ms=position.played_ms)
         await self._truncate(item_id, content_index, int(position.played_ms))
         self._context.publisher.publish(
@@ -209,3 +210,8 @@ class Replies:
     async def _send_transcript(self, role: str, item_id: str, text: str) -> None:
         message = json.dumps({"kind": "transcript", "role": role, "text": text})
         await self._context.channel.chat.send_message(ChatMessage(message, item_id))
+
+
+def _key(position: PlayoutPosition) -> PlayoutKey:
+    """The channel plays under any key; all of ours are the model's ids."""
+    return cast(PlayoutKey, position.key)

@@ -9,7 +9,7 @@ from conversation import client_events as out
 from realtime import events as model
 from realtime.events import CreateResponse, ModelEvent
 from session.clients import Clients
-from session.context import Handlers, SessionContext
+from session.context import Handler, Handlers, SessionContext
 from session.hearing import Hearing
 from session.replies import Replies
 from session.tool_calls import ToolCalls
@@ -104,8 +104,8 @@ class Session:
                 dump.close()
 
 
-def _by_event(*tables: Handlers) -> dict[type, list[Callable]]:
-    merged: dict[type, list[Callable]] = {}
+def _by_event(*tables: Handlers) -> dict[type, list[Handler]]:
+    merged: dict[type, list[Handler]] = {}
     for table in tables:
         for event_type, handler in table.items():
             merged.setdefault(event_type, []).append(handler)
