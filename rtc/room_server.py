@@ -23,6 +23,7 @@ from rtc.room_socket import (
     CLOSE_CODES,
     CLOSE_JOIN_TIMEOUT,
     CLOSE_REPLACED,
+    CLOSE_TIMEOUT_S,
     FrameReader,
     Outlet,
     SocketOutlet,
@@ -77,6 +78,7 @@ class RoomServer:
         # Members whose socket broke and who may still come back, each with its deadline.
         self._absent: dict[tuple[str, int], asyncio.TimerHandle] = {}
         self._tasks = OwnedTasks(logger)
+        self._writers: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     def add_routes(self, app: web.Application) -> None:
@@ -97,7 +99,9 @@ class RoomServer:
         self._absent.clear()
         for outlet in list(self._outlets.values()):
             outlet.close(1001)
-        # Each writer ends by its close deadline; then its reader ends too.
+        # Writers say goodbye and end by their own deadline; nothing waits longer than that.
+        if self._writers:
+            await asyncio.wait(list(self._writers), timeout=CLOSE_TIMEOUT_S)
         await self._tasks.close()
         self._outlets.clear()
         self._rooms.clear()
@@ -216,6 +220,8 @@ class RoomServer:
         await ws.prepare(request)
         outlet = SocketOutlet(ws)
         writer = self._tasks.start(outlet.run(), name=f"room {channel} writer")
+        self._writers.add(writer)
+        writer.add_done_callback(self._writers.discard)
         try:
             await self._converse(channel, ws, outlet, bearer_token(request))
         finally:

@@ -152,7 +152,10 @@ class SignalingClient:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 socket = await self._http.ws_connect(
-                    self._url, heartbeat=HEARTBEAT_S, max_msg_size=MAX_RECEIVED_BYTES
+                    self._url,
+                    heartbeat=HEARTBEAT_S,
+                    max_msg_size=MAX_RECEIVED_BYTES,
+                    timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
                 )
                 try:
                     return socket, await self._enter(socket)
@@ -181,8 +184,10 @@ class SignalingClient:
 
     async def _run(self, socket: aiohttp.ClientWebSocketResponse | None) -> None:
         while socket is not None:
-            is_over = await self._serve(socket)
-            await socket.close()
+            try:
+                is_over = await self._serve(socket)
+            finally:
+                await socket.close()
             if is_over:
                 self._set_state(ConnectionState.FAILED)
                 return
