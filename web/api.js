@@ -18,17 +18,15 @@ export class ApiError extends Error {
   }
 }
 
-function describe(detail) {
-  if (typeof detail === "string") return detail;
-  const place = (detail.loc ?? []).join(".");
-  const text = detail.msg ?? detail.message ?? "";
-  return place === "" ? text : `${place}: ${text}`;
+function describe({ field, msg = "" }) {
+  return field ? `${field}: ${msg}` : msg;
 }
 
 async function readError(response) {
   const body = await response.json().catch(() => ({}));
-  const details = (Array.isArray(body.details) ? body.details : []).map(describe).filter(Boolean);
   const message = body.error ?? `The server answered ${response.status} ${response.statusText}`;
+  // The text of a single cause is often the message already.
+  const details = (body.details ?? []).map(describe).filter((text) => !message.includes(text));
   return new ApiError(response.status, body.code ?? "http_error", message, details);
 }
 

@@ -266,7 +266,7 @@ function leave() {
 // -- moving between the two ------------------------------------------------------------------
 
 function showCall() {
-  history.replaceState(null, "", `#${encodeURIComponent(call.channel)}`);
+  history.replaceState(null, "", `#${new URLSearchParams({ channel: call.channel })}`);
   byId("call-channel").textContent = call.channel;
   showPart("call");
   callView.open(call);
@@ -318,7 +318,7 @@ async function refreshAgents() {
 
 prepareKeyDialog();
 byId("composer").addEventListener("submit", send);
-addEventListener("pagehide", () => call?.leave());
+addEventListener("pagehide", leave);
 addEventListener("keydown", (event) => {
   const isTyping = event.target.matches("input, textarea, select");
   if (event.key === "m" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) toggleMute();

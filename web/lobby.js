@@ -64,7 +64,7 @@ export class Lobby {
   constructor({ onJoin, onStop }) {
     this.onStop = onStop;
     this.onJoin = onJoin;
-    const fromLink = decodeURIComponent(location.hash.slice(1));
+    const fromLink = new URLSearchParams(location.hash.slice(1)).get("channel");
     this.#channel.value = fromLink || remembered.get("channel") || suggestChannel();
     byId("name").value = remembered.get("name");
     byId("new-channel").addEventListener("click", () => this.#handleNewName());

@@ -8,16 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from control.console import SECURITY_HEADERS, Console
 from rtc.room_server import RoomServer
 from tests.browser.scripted_agent import ScriptedAgent
 
-WEB = Path(__file__).resolve().parents[2] / "web"
-CONTENT_SECURITY_POLICY = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'"
 TOKEN_SECRET = "a secret that is only used in tests of the page"
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -45,8 +43,9 @@ class Site:
         self.rooms = RoomServer([TOKEN_SECRET] if self._api_key else [])
         self.rooms.add_routes(app)
         app.on_response_prepare.append(_add_policy)
-        app.router.add_get("/", _serve_page)
-        app.router.add_static("/web/", WEB)
+        files = Console()
+        app.router.add_get("/", files.handle_page)
+        app.router.add_get("/web/{path:.+}", files.handle_asset)
         app.router.add_get("/agents", self._list)
         app.router.add_post("/start_agent", self._start_agent)
         app.router.add_post("/stop_agent", self._stop_agent)
@@ -127,12 +126,8 @@ def _refuse(status: int, code: str, text: str) -> web.Response:
     return web.json_response({"error": text, "code": code}, status=status)
 
 
-async def _serve_page(_request: web.Request) -> web.StreamResponse:
-    return web.FileResponse(WEB / "index.html")
-
-
 async def _add_policy(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+    response.headers.update(SECURITY_HEADERS)
 
 
 @asynccontextmanager

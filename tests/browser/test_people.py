@@ -18,9 +18,9 @@ pytestmark = pytest.mark.browser
 
 PHONE = {"width": 390, "height": 844}
 START_FAILURE = {
-    "error": "connecting: wss://api.example.org refused the API key",
-    "code": "invalid_api_key",
-    "details": ["set OPENAI_API_KEY to a valid key"],
+    "error": "the agent failed while connecting (invalid_api_key): wss://example.org refused us",
+    "code": "start_failed",
+    "details": [{"field": "provider", "msg": "set OPENAI_API_KEY to a valid key"}],
 }
 IS_WIDER_THAN_WINDOW = "document.documentElement.scrollWidth > innerWidth"
 LOST_SERVER = ("ERR_CONNECTION_REFUSED", "WebSocket connection to")
@@ -75,7 +75,7 @@ async def test_a_start_that_fails_shows_its_cause() -> None:
             await console.get("#channel").fill("parlour")
             await console.get("#join").click()
             notice = console.notice("The agent did not start")
-            await expect(notice).to_contain_text("refused the API key")
+            await expect(notice).to_contain_text("while connecting (invalid_api_key)")
             await expect(notice).to_contain_text("set OPENAI_API_KEY to a valid key")
             await expect(console.get("#join")).to_be_enabled()
 

@@ -1,0 +1,122 @@
+"""`python -m main server` as a user runs it: its own process, with the local model."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_S = 60.0
+STOP_S = 20.0
+_KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
+
+
+@dataclass
+class RealServer:
+    """A running control server."""
+
+    url: str
+    process: asyncio.subprocess.Process
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON of a route."""
+        async with aiohttp.ClientSession() as http, http.get(self.url + path) as response:
+            return response.status, await response.json()
+
+    async def agent_pid(self, channel: str) -> int:
+        """The process of the channel's agent."""
+        _, body = await self.get("agents")
+        return next(int(one["pid"]) for one in body["agents"] if one["channel_name"] == channel)
+
+
+@asynccontextmanager
+async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
+    """Start it on a free port, wait until it and its model are ready, stop it as Ctrl-C would."""
+    inherited = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "main", "server", "--port", "0"),
+        cwd=ROOT,
+        env={**inherited, **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    assert process.stdout is not None
+    async with asyncio.TaskGroup() as tasks:
+        try:
+            url = await _read_url(process.stdout)
+            # A full pipe would stop the server.
+            tasks.create_task(_drain(process.stdout))
+            server = RealServer(url, process)
+            await _wait_until_ready(server)
+            yield server
+        finally:
+            await _stop(process)
+
+
+async def _read_url(output: asyncio.StreamReader) -> str:
+    said: list[str] = []
+    async with asyncio.timeout(READY_S):
+        while line := (await output.readline()).decode():
+            said.append(line)
+            if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
+                return found.group() + "/"
+    raise AssertionError("the server said no address:\n" + "".join(said))
+
+
+async def _drain(output: asyncio.StreamReader) -> None:
+    while await output.read(65_536):
+        pass
+
+
+async def _wait_until_ready(server: RealServer) -> None:
+    async def is_ready() -> bool:
+        return (await server.get("readyz"))[0] == 200
+
+    await poll(is_ready, READY_S)
+
+
+async def _stop(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(STOP_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise
+
+
+def is_alive(pid: int) -> bool:
+    """Whether this process runs; one that only waits to be reaped does not."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
+
+
+async def wait_until_gone(pid: int) -> None:
+    """Until no process has this pid."""
+
+    async def is_gone() -> bool:
+        return not is_alive(pid)
+
+    await poll(is_gone, STOP_S)
+
+
+async def poll(is_met: Callable[[], Awaitable[bool]], deadline_s: float) -> None:
+    """Until a state of another process, which can send us no event, is reached."""
+    async with asyncio.timeout(deadline_s):
+        while not await is_met():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
