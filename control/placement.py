@@ -97,7 +97,9 @@ class AgentStatus(BaseModel):
     loop_lag_ms: float | None = Field(description="worst lateness of its loop, last heartbeat")
     private_bytes: int | None = Field(description="memory of its own, last heartbeat")
     heartbeat_age_s: float | None = Field(description="since its loop last answered")
-    last_exit: ExitRecord | None = Field(default=None, description="of the run before")
+    last_exit: ExitRecord | None = Field(
+        default=None, description="how this run, or the one before, ended"
+    )
 
 
 class Placement(Protocol):
@@ -125,15 +127,11 @@ class Placement(Protocol):
         ...
 
     def status(self, channel_name: str) -> AgentStatus:
-        """The channel's live agent.
+        """The channel's live agent; or its last one (state `exited`), as long as remembered.
 
         Raises:
-            NotRunningError: there is none.
+            NotRunningError: nothing is known of the channel.
         """
-        ...
-
-    def last_exit(self, channel_name: str) -> ExitRecord | None:
-        """How the channel's last run ended, as long as it is remembered."""
         ...
 
     def list(self) -> list[AgentStatus]:

@@ -134,7 +134,7 @@ class AgentProcess:
         return self._process.pid if self._process else None
 
     def status(self, last_exit: ExitRecord | None = None) -> AgentStatus:
-        """What there is to know now; `last_exit` is the run before this one."""
+        """What there is to know now; `last_exit` is passed through."""
         beat = self._heartbeat
         age_s = None if beat.answered_s is None else time.monotonic() - beat.answered_s
         return AgentStatus(
@@ -142,10 +142,10 @@ class AgentProcess:
             channel_name=self.config.channel_name,
             uid=self.config.uid,
             state=self._lifecycle.state,
-            pid=self.pid,
+            pid=None if self.exit else self.pid,
             provider=self.config.provider.name,
             model=self.config.provider.model,
-            uptime_s=self._uptime_s(),
+            uptime_s=self.exit.uptime_s if self.exit else self._uptime_s(),
             timings_ms=dict(self.timings_ms),
             loop_lag_ms=beat.loop_lag_ms,
             private_bytes=beat.private_bytes,

@@ -25,7 +25,7 @@ from utils import OwnedTasks
 
 _log = logging.getLogger("control.supervisor")
 
-MAX_REMEMBERED_EXITS: Final = 1000
+MAX_REMEMBERED_CHANNELS: Final = 1000
 """Channels whose last exit is kept; of more, the longest ago is forgotten."""
 
 
@@ -48,7 +48,8 @@ class Supervisor:
         self._on_event = on_event
         self._on_exit = on_exit
         self._processes: dict[str, AgentProcess] = {}
-        self._exits: OrderedDict[str, ExitRecord] = OrderedDict()
+        # How each channel's last run ended; the longest ago comes first.
+        self._ended: OrderedDict[str, AgentStatus] = OrderedDict()
         self._is_draining = False
         self._tasks = OwnedTasks(_log)
 
@@ -60,7 +61,7 @@ class Supervisor:
         self._tasks.start(self._live(process), name=f"agent {config.channel_name}")
         if should_wait:
             await process.wait_ready()
-        return process.status(self.last_exit(config.channel_name))
+        return process.status(self._last_exit(config.channel_name))
 
     def _reserve(self, config: AgentConfig, prepare: Preparation | None) -> AgentProcess:
         """Take the channel. No await in here: of concurrent starts exactly one comes through."""
@@ -88,29 +89,30 @@ class Supervisor:
         if (record := process.exit) is None:
             return
         _log.info("%s: %s, exit code %s", channel_name, record.exit_reason, record.exit_code)
-        self._exits[channel_name] = record
-        self._exits.move_to_end(channel_name)
-        if len(self._exits) > MAX_REMEMBERED_EXITS:
-            self._exits.popitem(last=False)
+        self._ended[channel_name] = process.status(last_exit=record)
+        self._ended.move_to_end(channel_name)
+        if len(self._ended) > MAX_REMEMBERED_CHANNELS:
+            self._ended.popitem(last=False)
         if self._on_exit is not None:
             self._on_exit(record)
 
     async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
         """See `Placement.stop`. Concurrent stops of one run all get its record."""
-        return await self._process(channel_name).stop(reason)
+        if channel_name not in self._processes:
+            raise NotRunningError
+        return await self._processes[channel_name].stop(reason)
 
     def status(self, channel_name: str) -> AgentStatus:
         """See `Placement.status`."""
-        return self._process(channel_name).status(self.last_exit(channel_name))
-
-    def _process(self, channel_name: str) -> AgentProcess:
-        if channel_name not in self._processes:
+        if (process := self._processes.get(channel_name)) is not None:
+            return process.status(self._last_exit(channel_name))
+        if channel_name not in self._ended:
             raise NotRunningError
-        return self._processes[channel_name]
+        return self._ended[channel_name]
 
-    def last_exit(self, channel_name: str) -> ExitRecord | None:
-        """See `Placement.last_exit`."""
-        return self._exits.get(channel_name)
+    def _last_exit(self, channel_name: str) -> ExitRecord | None:
+        ended = self._ended.get(channel_name)
+        return ended.last_exit if ended else None
 
     def list(self) -> list[AgentStatus]:
         """See `Placement.list`."""

@@ -1,0 +1,74 @@
+"""The aiohttp application: routes of `operations.OPERATIONS` behind errors, guards and headers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from config import Settings
+from control.auth import require_key, require_local
+from control.console import SECURITY_HEADERS, Console
+from control.errors import answer_errors
+from control.operations import OPERATIONS, Guard
+from control.routes import MAX_BODY_BYTES, ControlApi
+from rtc.room_server import RoomServer
+
+_GUARDS: Final = {(one.method, one.path): one.guard for one in OPERATIONS}
+
+
+def create_app(
+    settings: Settings, api: ControlApi, console: Console, rooms: RoomServer
+) -> web.Application:
+    """Everything that the control server answers."""
+    app = web.Application(
+        client_max_size=MAX_BODY_BYTES,
+        middlewares=[add_security_headers, answer_errors, _guard(settings)],
+    )
+    pages = {"page": console.handle_page, "asset": console.handle_asset}
+    for one in OPERATIONS:
+        if not one.is_of_room:
+            path = one.path.replace("{path}", "{path:.+}")
+            handler = pages.get(one.name) or getattr(api, one.name)
+            app.router.add_route(one.method, path, handler)
+    rooms.add_routes(app)
+    return app
+
+
+@web.middleware
+async def add_security_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The page's rules, on every answer: it cannot matter where they are not needed."""
+    response = await handler(request)
+    if not response.prepared:
+        response.headers.update(SECURITY_HEADERS)
+    return response
+
+
+def _guard(settings: Settings) -> Middleware:
+    keys: Sequence[str] = [key.get_secret_value() for key in settings.api_keys]
+    is_room_open = settings.room_token_secret is None
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        match guard_of(request):
+            case Guard.KEY if keys:
+                require_key(request.headers, keys)
+            case Guard.KEY:
+                require_local(request.headers)
+            case Guard.ROOM if is_room_open or not keys:
+                require_local(request.headers)
+            case _:
+                pass
+        return await handler(request)
+
+    return guard
+
+
+def guard_of(request: web.Request) -> Guard:
+    """Who may use what this request asks for; what is not there is guarded as the API is."""
+    resource = request.match_info.route.resource
+    path = resource.canonical if resource else ""
+    method = "GET" if request.method == "HEAD" else request.method
+    return _GUARDS.get((method, path.replace("{path:.+}", "{path}")), Guard.KEY)

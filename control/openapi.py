@@ -1,0 +1,111 @@
+"""The OpenAPI 3.1 document, generated from `operations.OPERATIONS` and the pydantic models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final, Literal, cast
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from control.operations import Guard, Operation
+from control.schemas import ErrorBody
+
+_REFS: Final = "#/components/schemas/{model}"
+_KEY_SCHEME: Final = "api_key"
+_ROOM_SCHEME: Final = "room_token"
+_GUARD_ERRORS: Final = {
+    401: "unauthorized: a credential is needed, or yours is not valid",
+    403: "foreign_host, foreign_origin: without credentials only this machine is served",
+}
+
+
+def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The document of these operations."""
+    operations = tuple(operations)
+    names, schemas = _schemas(operations)
+    paths: dict[str, Any] = {}
+    for operation in operations:
+        item = paths.setdefault(operation.path, {})
+        item[operation.method.lower()] = _describe(operation, names)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Parley",
+            "version": "1",
+            "description": "Realtime voice agents: one supervised process per channel.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                _KEY_SCHEME: {"type": "http", "scheme": "bearer"},
+                _ROOM_SCHEME: {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
+            },
+        },
+    }
+
+
+def _schemas(
+    operations: tuple[Operation, ...],
+) -> tuple[dict[type[BaseModel], dict[str, Any]], dict[str, Any]]:
+    """Model -> reference to its schema, and all schemas by name."""
+    requests = {one.request for one in operations if one.request}
+    answers = {model for one in operations for model in one.answers.values() if model}
+    wanted: list[tuple[type[BaseModel], Literal["validation", "serialization"]]] = [
+        *((model, "validation") for model in requests),
+        *((model, "serialization") for model in answers | {ErrorBody}),
+    ]
+    references, definitions = models_json_schema(wanted, ref_template=_REFS)
+    names = {cast("type[BaseModel]", model): ref for (model, _), ref in references.items()}
+    return names, dict(sorted(definitions["$defs"].items()))
+
+
+def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.name,
+        "summary": operation.summary,
+        "security": _security(operation.guard),
+        "responses": {
+            **{
+                str(status): _answer("success", names[model] if model else None)
+                for status, model in operation.answers.items()
+            },
+            **{
+                str(status): _answer(text, names[ErrorBody])
+                for status, text in sorted(_errors(operation).items())
+            },
+        },
+    }
+    if parameters := re.findall(r"{(\w+)}", operation.path):
+        described["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in parameters
+        ]
+    if operation.request is not None:
+        content = {"application/json": {"schema": names[operation.request]}}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _errors(operation: Operation) -> dict[int, str]:
+    guarded = {} if operation.guard is Guard.OPEN else _GUARD_ERRORS
+    return {**guarded, **operation.errors, 500: "internal_error"}
+
+
+def _answer(description: str, schema: dict[str, Any] | None) -> dict[str, Any]:
+    if schema is None:
+        return {"description": description}
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _security(guard: Guard) -> list[dict[str, list[str]]]:
+    match guard:
+        case Guard.OPEN:
+            return []
+        case Guard.KEY:
+            return [{_KEY_SCHEME: []}]
+        case Guard.ROOM:
+            # The empty object: also without, as far as the room or the page itself asks for none.
+            return [{_ROOM_SCHEME: []}, {}]

@@ -1,0 +1,149 @@
+"""The routes of the control API as data: the application and the OpenAPI document are built from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+from pydantic import BaseModel
+
+from control.placement import AgentStatus
+from control.schemas import (
+    AgentList,
+    Health,
+    Readiness,
+    StartAgentAnswer,
+    StartAgentRequest,
+    StopAgentAnswer,
+    StopAgentRequest,
+    TokenAnswer,
+    TokenRequest,
+)
+from rtc.room_call import CallOffer
+
+
+class Guard(Enum):
+    """Who may use a route. OPEN: anybody; KEY: holders of an API key; ROOM: the room asks for its
+    own token. Without configured keys, KEY and ROOM are for this machine's own programs and pages.
+    """
+
+    OPEN = "open"
+    KEY = "key"
+    ROOM = "room"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route. `answers`: success status -> body, None for what is no JSON of ours."""
+
+    method: str
+    path: str
+    name: str
+    summary: str
+    answers: dict[int, type[BaseModel] | None]
+    request: type[BaseModel] | None = None
+    errors: dict[int, str] = field(default_factory=dict)
+    guard: Guard = Guard.KEY
+    # Served by the room server, documented here.
+    is_of_room: bool = False
+
+
+_BODY_ERRORS: Final = {
+    400: "invalid_request, or what the route says",
+    413: "too_large: the body exceeds 256 KiB",
+    415: "unsupported_media_type: the body must be application/json",
+}
+
+OPERATIONS: Final = (
+    Operation(
+        "POST",
+        "/start_agent",
+        "start_agent",
+        "Start the channel's agent; answers when it is ready",
+        {200: StartAgentAnswer, 202: StartAgentAnswer},
+        StartAgentRequest,
+        {
+            **_BODY_ERRORS,
+            400: "invalid_request, already_running, missing_api_key",
+            409: "stopped: before it was ready",
+            502: "start_failed: the phase and its cause are in `details`; no process remains",
+            503: "shutting_down",
+            504: "start_timeout: as 502",
+        },
+    ),
+    Operation(
+        "POST",
+        "/stop_agent",
+        "stop_agent",
+        "Stop the channel's agent gracefully; answers when its process is gone",
+        {200: StopAgentAnswer},
+        StopAgentRequest,
+        {**_BODY_ERRORS, 404: "not_running", 504: "stop_failed: the process does not go"},
+    ),
+    Operation("GET", "/agents", "list_agents", "All live agents", {200: AgentList}),
+    Operation(
+        "GET",
+        "/agents/{channel}",
+        "show_agent",
+        "The channel's agent, live or (state `exited`) its last one",
+        {200: AgentStatus},
+        errors={404: "not_running"},
+    ),
+    Operation(
+        "POST",
+        "/token",
+        "mint_token",
+        "A token to join a room with",
+        {200: TokenAnswer},
+        TokenRequest,
+        _BODY_ERRORS,
+    ),
+    Operation(
+        "GET",
+        "/rooms/{channel}/ws",
+        "join_room",
+        "Signaling of the channel's room, a WebSocket: docs/signaling.md",
+        {101: None},
+        errors={400: "bad channel name or no WebSocket request"},
+        guard=Guard.ROOM,
+        is_of_room=True,
+    ),
+    Operation(
+        "POST",
+        "/rooms/{channel}/call",
+        "call_agent",
+        "Join with one request: an SDP offer in, the agent's answer out: docs/signaling.md",
+        {200: None},
+        CallOffer,
+        {
+            **_BODY_ERRORS,
+            404: "no_agent",
+            429: "room_full",
+            502: "agent_failed",
+            504: "no_answer",
+        },
+        guard=Guard.ROOM,
+        is_of_room=True,
+    ),
+    Operation("GET", "/healthz", "health", "Liveness", {200: Health}, guard=Guard.OPEN),
+    Operation(
+        "GET",
+        "/readyz",
+        "readiness",
+        "Whether agents can be started",
+        {200: Readiness, 503: Readiness},
+        guard=Guard.OPEN,
+    ),
+    Operation("GET", "/openapi.json", "openapi", "This document", {200: None}, guard=Guard.ROOM),
+    Operation("GET", "/", "page", "The console page", {200: None}, guard=Guard.ROOM),
+    Operation(
+        "GET",
+        "/web/{path}",
+        "asset",
+        "Files of the console page",
+        {200: None},
+        errors={404: "not_found"},
+        guard=Guard.ROOM,
+    ),
+)

@@ -1,0 +1,137 @@
+"""The handlers of the control API: parse, ask the placement, answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from config import is_channel_name
+from control.errors import ApiError, invalid_request
+from control.openapi import openapi_document
+from control.operations import OPERATIONS
+from control.placement import Placement
+from control.schemas import (
+    AgentList,
+    Health,
+    Readiness,
+    StartAgentAnswer,
+    StartAgentRequest,
+    StopAgentAnswer,
+    StopAgentRequest,
+    TokenAnswer,
+    TokenRequest,
+)
+from control.starts import AgentConfigurator
+from rtc.tokens import ANY_UID, mint_token
+
+MAX_BODY_BYTES: Final = 256 * 1024
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class ControlApi:
+    """One method per operation of `operations.OPERATIONS`, under the operation's name."""
+
+    def __init__(
+        self,
+        placement: Placement,
+        configurator: AgentConfigurator,
+        readiness: Callable[[], Readiness],
+        room_token_secret: SecretStr | None,
+    ) -> None:
+        self._placement = placement
+        self._configurator = configurator
+        self._readiness = readiness
+        self._room_token_secret = room_token_secret
+        self._document = json.dumps(openapi_document(OPERATIONS), indent=1)
+
+    async def start_agent(self, request: web.Request) -> web.Response:
+        """POST /start_agent"""
+        wanted = await parse_body(request, StartAgentRequest)
+        config, prepare = self._configurator.configure(wanted)
+        status = await self._placement.start(config, prepare=prepare, should_wait=wanted.wait)
+        answer = StartAgentAnswer(
+            status="Agent started!" if wanted.wait else "Agent starting",
+            channel_name=status.channel_name,
+            uid=status.uid,
+            agent_id=status.agent_id,
+            state=status.state,
+            timings_ms=status.timings_ms,
+        )
+        return respond(answer, status=200 if wanted.wait else 202)
+
+    async def stop_agent(self, request: web.Request) -> web.Response:
+        """POST /stop_agent"""
+        wanted = await parse_body(request, StopAgentRequest)
+        return respond(StopAgentAnswer.of(await self._placement.stop(wanted.channel_name)))
+
+    async def list_agents(self, _request: web.Request) -> web.Response:
+        """GET /agents"""
+        return respond(AgentList(agents=self._placement.list()))
+
+    async def show_agent(self, request: web.Request) -> web.Response:
+        """GET /agents/{channel}"""
+        channel_name = request.match_info["channel"]
+        if not is_channel_name(channel_name):
+            raise ApiError(400, "invalid_request", "this is not a channel name")
+        return respond(self._placement.status(channel_name))
+
+    async def mint_token(self, request: web.Request) -> web.Response:
+        """POST /token"""
+        wanted = await parse_body(request, TokenRequest)
+        token = None
+        if self._room_token_secret is not None:
+            token = mint_token(
+                self._room_token_secret.get_secret_value(),
+                channel=wanted.channel_name,
+                uid=wanted.uid or ANY_UID,
+                role=wanted.role,
+                ttl_s=wanted.ttl_s,
+            )
+        answer = TokenAnswer(
+            token=token,
+            channel_name=wanted.channel_name,
+            uid=wanted.uid,
+            role=wanted.role,
+            expires_in_s=wanted.ttl_s if token else None,
+        )
+        return respond(answer)
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """GET /healthz"""
+        return respond(Health())
+
+    async def readiness(self, _request: web.Request) -> web.Response:
+        """GET /readyz"""
+        readiness = self._readiness()
+        return respond(readiness, status=200 if readiness.status == "ready" else 503)
+
+    async def openapi(self, _request: web.Request) -> web.Response:
+        """GET /openapi.json"""
+        return web.Response(text=self._document, content_type="application/json")
+
+
+def respond(answer: BaseModel, *, status: int = 200) -> web.Response:
+    """`answer` as JSON."""
+    return web.Response(
+        status=status, text=answer.model_dump_json(), content_type="application/json"
+    )
+
+
+async def parse_body(request: web.Request, model: type[M]) -> M:
+    """The request's JSON as `model`.
+
+    Raises:
+        ApiError: 415 other content type, 400 malformed or invalid; 413 comes from aiohttp.
+    """
+    if request.content_type != "application/json":
+        text = "the body must be JSON: Content-Type: application/json"
+        raise ApiError(415, "unsupported_media_type", text)
+    try:
+        return model.model_validate_json(await request.read())
+    except ValidationError as error:
+        raise invalid_request(error) from error

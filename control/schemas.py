@@ -1,0 +1,195 @@
+"""The bodies of the control API. What they allow is checked here, before anything is done."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from config import ChannelName, Uid
+from control.placement import AgentStatus, ExitRecord
+from conversation.lifecycle import AgentState, ExitReason
+from tools import ToolContext, ToolDeclarationError
+from toolsets import toolset_names
+
+MAX_TOOLS: Final = 64
+MAX_TOOLS_BYTES: Final = 128 * 1024
+MAX_TOKEN_TTL_S: Final = 24 * 3600
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerVad(_Request):
+    """Turns end after silence."""
+
+    type: Literal["server_vad"]
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    prefix_padding_ms: int | None = Field(default=None, ge=0, le=10_000)
+    silence_duration_ms: int | None = Field(default=None, ge=0, le=10_000)
+    idle_timeout_ms: int | None = Field(default=None, ge=1_000, le=60_000)
+    create_response: bool | None = None
+    interrupt_response: bool | None = None
+
+
+class SemanticVad(_Request):
+    """Turns end when the words sound finished."""
+
+    type: Literal["semantic_vad"]
+    eagerness: Literal["low", "medium", "high", "auto"] | None = None
+    create_response: bool | None = None
+    interrupt_response: bool | None = None
+
+
+TurnDetection = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
+
+
+class ToolDeclaration(_Request):
+    """A tool that the caller's program runs; its calls come to it as events."""
+
+    type: Literal["function"] = "function"
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    description: str = Field(default="", max_length=4_000)
+    parameters: dict[str, Any] | None = Field(default=None, description="JSON Schema, an object")
+
+
+class StartAgentRequest(_Request):
+    """Which agent to start, and where. Absent settings are the server's."""
+
+    channel_name: ChannelName
+    uid: Uid = Field(description="the agent's number in its channel")
+    language: str = Field(
+        default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$", description="ISO 639"
+    )
+    provider: Literal["local", "openai"] | None = None
+    model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")
+    voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    system_message: str | None = Field(default=None, max_length=32_000)
+    greeting: str | None = Field(default=None, min_length=1, max_length=1_000)
+    turn_detection: TurnDetection | None = None
+    tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
+    toolset: str | None = Field(default=None, description="name of a tool set of the server")
+    user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")
+    max_duration_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    rejoin_grace_s: float = Field(default=10.0, ge=0, le=3600)
+    wait: bool = Field(default=True, description="answer when ready, not at once")
+
+    @model_validator(mode="after")
+    def _check_uids(self) -> StartAgentRequest:
+        if self.user_uid == self.uid:
+            raise ValueError("user_uid and uid must differ: one is the user's, one the agent's")
+        return self
+
+    @model_validator(mode="after")
+    def _check_tools(self) -> StartAgentRequest:
+        if self.toolset is not None and self.toolset not in (known := toolset_names()):
+            raise ValueError(f"toolset is unknown, known are: {', '.join(known)}")
+        declarations = self.tool_declarations()
+        if len(json.dumps(declarations)) > MAX_TOOLS_BYTES:
+            raise ValueError(f"tools are larger than {MAX_TOOLS_BYTES} bytes together")
+        try:
+            context = ToolContext()
+            for declaration in declarations:
+                context.register_client_function(declaration)
+        except ToolDeclarationError as error:
+            raise ValueError(f"tools: {error}") from error
+        return self
+
+    def tool_declarations(self) -> tuple[dict[str, Any], ...]:
+        """The pass-through tools as `ToolContext` takes them."""
+        return tuple(tool.model_dump(exclude_none=True) for tool in self.tools)
+
+
+class StartAgentAnswer(BaseModel):
+    """The agent is ready; with `wait` false, on its way."""
+
+    status: Literal["Agent started!", "Agent starting"]
+    channel_name: str
+    uid: int
+    agent_id: str
+    state: AgentState
+    timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
+
+
+class StopAgentRequest(_Request):
+    """Whose agent to stop."""
+
+    channel_name: ChannelName
+
+
+class StopAgentAnswer(BaseModel):
+    """The agent's process is gone."""
+
+    status: Literal["Agent process terminated"] = "Agent process terminated"
+    channel_name: str
+    uid: int
+    agent_id: str
+    exit_reason: ExitReason
+    exit_code: int | None
+    stopped_by: str | None
+    uptime_s: float
+
+    @classmethod
+    def of(cls, record: ExitRecord) -> StopAgentAnswer:
+        """The answer that tells of this end."""
+        return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
+
+
+class AgentList(BaseModel):
+    """All live agents."""
+
+    agents: list[AgentStatus]
+
+
+class TokenRequest(_Request):
+    """For whom to mint a room token."""
+
+    channel_name: ChannelName
+    uid: Uid | None = Field(default=None, description="absent: any uid")
+    role: Literal["user", "agent"] = "user"
+    ttl_s: int = Field(default=3600, ge=1, le=MAX_TOKEN_TTL_S)
+
+
+class TokenAnswer(BaseModel):
+    """`token` is null when this server's rooms need none."""
+
+    token: str | None
+    channel_name: str
+    uid: int | None
+    role: str
+    expires_in_s: int | None
+
+
+class Health(BaseModel):
+    """The server's loop turns."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Readiness(BaseModel):
+    """Whether agents can be started; `problems` say what is missing."""
+
+    status: Literal["ready", "not_ready"]
+    agents: int
+    local_model: str = Field(description="off, starting, ready, backoff, failed or external")
+    local_model_uri: str | None
+    problems: list[str]
+
+
+class ErrorDetail(BaseModel):
+    """One thing that is wrong: a field of the request, or a phase of a start and its cause."""
+
+    msg: str
+    field: str | None = None
+    phase: str | None = None
+    cause: str | None = None
+
+
+class ErrorBody(BaseModel):
+    """Every answer that is not a success."""
+
+    error: str = Field(description="for people")
+    code: str = Field(description="for programs")
+    details: list[ErrorDetail] | None = None

@@ -1,0 +1,207 @@
+"""The control server: assembles everything, serves until a signal, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from aiohttp import web
+
+from config import Settings
+from control.app import create_app
+from control.child import DEFAULT_ENTRY
+from control.console import Console
+from control.environment import scrub_environment
+from control.forkserver import Forkserver
+from control.model_server import ModelServer, ModelState
+from control.process import DEFAULT_DEADLINES, Deadlines
+from control.routes import ControlApi
+from control.schemas import Readiness
+from control.starts import AgentConfigurator
+from control.supervisor import Supervisor
+from rtc.room_server import RoomServer
+from utils import run_unless
+
+_log = logging.getLogger("control.server")
+
+_BACKLOG: Final = 512
+_HTTP_SHUTDOWN_S: Final = 2.0
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+class ServerError(Exception):
+    """The server cannot run; the text is one line for people."""
+
+
+class ControlServer:
+    """All parts of one server, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        listener: socket.socket,
+        *,
+        agent_entry: str = DEFAULT_ENTRY,
+        deadlines: Deadlines = DEFAULT_DEADLINES,
+    ) -> None:
+        """agent_entry: `module:name` of the agent's class, from code only, never from a request.
+
+        Raises:
+            ServerError: the local model's port is taken.
+        """
+        host, port = listener.getsockname()[:2]
+        name = _ANY_ADDRESS.get(host, host)
+        self.url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        self._settings = settings
+        self._listener = listener
+        self._forkserver = Forkserver(agent_entry)
+        self.supervisor = Supervisor(self._forkserver, deadlines)
+        self.model = _create_model_server(settings)
+        secret = settings.room_token_secret
+        self._rooms = RoomServer([secret.get_secret_value()] if secret else ())
+        self._configurator = AgentConfigurator(settings, self.url, self.model)
+        api = ControlApi(self.supervisor, self._configurator, self.readiness, secret)
+        app = create_app(settings, api, Console(), self._rooms)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
+
+    async def start(self) -> None:
+        """Serve; returns when agents can be started. The local model may still be loading: starts
+        that need it wait for it.
+
+        Raises:
+            ServerError: no processes can be started here.
+        """
+        if self.model is not None and self._settings.model_provider == "local":
+            self.model.start()
+        try:
+            await self._forkserver.start()
+        except OSError as error:
+            raise ServerError(str(error)) from error
+        await self._runner.setup()
+        await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
+
+    def readiness(self) -> Readiness:
+        """Whether agents can be started, and if not, why."""
+        problems = []
+        is_default = self._settings.model_provider == "local"
+        if self.model is not None and is_default and self.model.state is not ModelState.READY:
+            problems.append(f"local model {self.model.state} {self.model.problem}".strip())
+        return Readiness(
+            status="not_ready" if problems else "ready",
+            agents=len(self.supervisor.list()),
+            local_model=self.model.state if self.model else "external",
+            local_model_uri=self._configurator.local_model_uri,
+            problems=problems,
+        )
+
+    async def stop(self) -> None:
+        """End agents first, while their rooms still work; then rooms, pages and the model."""
+        await self.supervisor.drain()
+        await self._rooms.close()
+        await self._runner.cleanup()
+        if self.model is not None:
+            await self.model.stop()
+        self._forkserver.close()
+
+
+def _create_model_server(settings: Settings) -> ModelServer | None:
+    if settings.local_model_uri is not None:
+        return None
+    try:
+        return ModelServer(settings.local_model_port)
+    except OSError as error:
+        port = settings.local_model_port
+        raise ServerError(f"LOCAL_MODEL_PORT {port} cannot be had: {error.strerror}") from error
+
+
+def open_listener(host: str, port: int) -> socket.socket:
+    """A bound socket.
+
+    Raises:
+        ServerError: the address cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            text = f"port {port} on {host} is in use: stop that program or choose another port"
+        else:
+            text = f"cannot listen on {host}:{port}: {error.strerror or error}"
+        raise ServerError(text) from error
+    except OverflowError as error:
+        raise ServerError(f"port {port} is out of range: 0 to 65535") from error
+
+
+@contextlib.contextmanager
+def _recorded_signals() -> Iterator[asyncio.Queue[signal.Signals]]:
+    """SIGTERM and SIGINT as they come; the handler does nothing but record."""
+    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    for number in numbers:
+        loop.add_signal_handler(number, signals.put_nowait, number)
+    try:
+        yield signals
+    finally:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+
+
+async def run_server(
+    settings: Settings,
+    host: str,
+    port: int,
+    *,
+    agent_entry: str = DEFAULT_ENTRY,
+    deadlines: Deadlines = DEFAULT_DEADLINES,
+) -> None:
+    """Serve until SIGTERM or SIGINT, then end every agent gracefully; a second one ends at once.
+
+    Prints one line with the URL when it serves. The environment is scrubbed for good: `settings`
+    has what matters, and no child shall inherit a secret.
+
+    Raises:
+        ConfigError: `host` needs credentials that are not configured.
+        ServerError: the address is taken, or no processes can be started.
+    """
+    settings.require_safe_bind(host)
+    scrub_environment()
+    with open_listener(host, port) as listener, _recorded_signals() as signals:
+        server = ControlServer(settings, listener, agent_entry=agent_entry, deadlines=deadlines)
+        try:
+            await _serve(server, signals)
+        finally:
+            await _stop(server, signals)
+
+
+async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> None:
+    """Start and serve until the first signal, which may come at any time."""
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(signals.get())
+        await run_unless(first, server.start())
+        if not first.done():
+            sys.stdout.write(f"Parley is ready: {server.url}\n")
+            sys.stdout.flush()
+        _log.info("%s: stopping", (await first).name)
+
+
+async def _stop(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> None:
+    """Stop; should another signal come meanwhile, kill."""
+    async with asyncio.TaskGroup() as group:
+        stopping = group.create_task(server.stop())
+        impatience = group.create_task(signals.get())
+        await asyncio.wait({stopping, impatience}, return_when=asyncio.FIRST_COMPLETED)
+        if impatience.done():
+            _log.warning("%s again: ending at once", impatience.result().name)
+            server.supervisor.kill_all()
+            if server.model is not None:
+                server.model.kill()
+        impatience.cancel()

@@ -1,0 +1,102 @@
+"""From a start request and the server's settings to the whole configuration of one agent."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Final, Literal
+
+from pydantic import SecretStr
+
+from config import AgentConfig, ProviderConfig, Settings
+from control.errors import ApiError
+from control.model_server import ModelServer
+from control.placement import Preparation
+from control.schemas import StartAgentRequest
+from rtc.tokens import mint_token
+
+MODEL_DEADLINE_S: Final = 45.0
+"""How long a start waits for a local model that is still loading."""
+
+_AGENT_TOKEN_TTL_S: Final = 7 * 24 * 3600.0
+"""An agent shows its token again whenever its signaling reconnects, so it must outlive the call."""
+
+
+class AgentConfigurator:
+    """Fills in what a request leaves to the server."""
+
+    def __init__(self, settings: Settings, room_url: str, model_server: ModelServer | None) -> None:
+        """model_server: None when the local model is elsewhere (`settings.local_model_uri`)."""
+        self._settings = settings
+        self._room_url = room_url
+        self._model_server = model_server
+
+    @property
+    def local_model_uri(self) -> str | None:
+        """Where agents with the provider `local` connect to."""
+        return self._model_server.uri if self._model_server else self._settings.local_model_uri
+
+    def configure(self, wanted: StartAgentRequest) -> tuple[AgentConfig, Preparation | None]:
+        """The agent, and what must be done before its process starts.
+
+        Raises:
+            ApiError: 400, the provider cannot be used as the server is configured.
+        """
+        settings = self._settings
+        provider = self._provider(wanted)
+        detection = wanted.turn_detection
+        config = AgentConfig(
+            agent_id=f"agent-{secrets.token_hex(8)}",
+            channel_name=wanted.channel_name,
+            uid=wanted.uid,
+            room_url=self._room_url,
+            room_token=self._room_token(wanted),
+            provider=provider,
+            user_uid=wanted.user_uid,
+            language=wanted.language,
+            voice=wanted.voice,
+            system_message=wanted.system_message,
+            greeting=wanted.greeting,
+            turn_detection=detection.model_dump(exclude_none=True) if detection else None,
+            tools=wanted.tool_declarations(),
+            toolset=wanted.toolset,
+            rejoin_grace_s=wanted.rejoin_grace_s,
+            max_duration_s=wanted.max_duration_s,
+            log_level=settings.log_level,
+            verbose=settings.verbose,
+            agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,
+            rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
+        )
+        return config, self._wait_for_model if provider.name == "local" else None
+
+    async def _wait_for_model(self) -> None:
+        if self._model_server is not None:
+            await self._model_server.wait_ready(MODEL_DEADLINE_S)
+
+    def _provider(self, wanted: StartAgentRequest) -> ProviderConfig:
+        name: Literal["local", "openai"] = wanted.provider or self._settings.model_provider
+        if name == "local":
+            return ProviderConfig(
+                name="local", model=wanted.model or "local", base_uri=self.local_model_uri or ""
+            )
+        if self._settings.openai_api_key is None:
+            text = "the provider openai needs a key: set OPENAI_API_KEY and restart the server"
+            raise ApiError(400, "missing_api_key", text)
+        return ProviderConfig(
+            name="openai",
+            model=wanted.model or self._settings.openai_model,
+            base_uri=self._settings.realtime_api_base_uri,
+            api_key=self._settings.openai_api_key,
+        )
+
+    def _room_token(self, wanted: StartAgentRequest) -> SecretStr | None:
+        secret = self._settings.room_token_secret
+        if secret is None:
+            return None
+        token = mint_token(
+            secret.get_secret_value(),
+            channel=wanted.channel_name,
+            uid=wanted.uid,
+            role="agent",
+            ttl_s=_AGENT_TOKEN_TTL_S,
+        )
+        return SecretStr(token)

@@ -1,0 +1,30 @@
+"""`python -m tests.processes.serve JSON`: the real control server with settings of a test's choice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+
+from config import Settings
+from control.process import Deadlines
+from control.server import run_server
+from utils import configure_logging
+
+
+def main() -> None:
+    wanted = json.loads(sys.argv[1])
+    configure_logging("INFO", bound_to="server")
+    asyncio.run(
+        run_server(
+            Settings.model_validate(wanted["settings"]),
+            "127.0.0.1",
+            0,
+            agent_entry=wanted["agent_entry"],
+            deadlines=Deadlines(**wanted["deadlines"]),
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
