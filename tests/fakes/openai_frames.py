@@ -80,14 +80,12 @@ def new_session(model: str) -> Frame:
 
 def deep_merge(old: Frame, new: Frame) -> Frame:
     """Settings after an update: objects of the same kind merge, everything else replaces."""
-    merged = dict(old)
-    for name, value in new.items():
-        before = merged.get(name)
-        if isinstance(before, dict) and isinstance(value, dict):
-            is_same_kind = before.get("type") == value.get("type")
-            value = deep_merge(before, value) if is_same_kind else value
-        merged[name] = value
-    return merged
+    return {**old, **{name: _merged(old.get(name), value) for name, value in new.items()}}
+
+
+def _merged(old: Any, new: Any) -> Any:
+    are_objects = isinstance(old, dict) and isinstance(new, dict)
+    return deep_merge(old, new) if are_objects and old.get("type") == new.get("type") else new
 
 
 class Reply:

@@ -33,6 +33,8 @@ class FakeRealtimeServer:
         """reply_with: given to each new session"""
         self.faults = faults or Faults()
         self.sessions: list[FakeSession] = []
+        # Set when the first client asks for a socket, whatever becomes of it.
+        self.was_asked = asyncio.Event()
         self._reply_with = reply_with
         self._port = port
         self._fresh: asyncio.Queue[FakeSession] = asyncio.Queue()
@@ -66,6 +68,7 @@ class FakeRealtimeServer:
             return await self._fresh.get()
 
     async def _handle_client(self, request: web.Request) -> web.StreamResponse:
+        self.was_asked.set()
         key = self.faults.api_key
         if self.faults.is_mute:
             await self._closing.wait()

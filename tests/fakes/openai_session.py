@@ -121,6 +121,11 @@ class FakeSession:
             await self._news.wait_for(lambda: len(self.all_of(event_type)) >= count)
         return self.all_of(event_type)[count - 1]
 
+    async def wait_sent(self, event_type: str) -> None:
+        """Until a server event of this type was sent."""
+        async with asyncio.timeout(DEADLINE_S), self._news:
+            await self._news.wait_for(lambda: any(e.type == event_type for e in self.sent))
+
     # -- what a test does ----------------------------------------------------------------------
 
     async def speech_started(self, *, audio_start_ms: int = 0) -> str:
@@ -192,8 +197,11 @@ class FakeSession:
     async def send(self, *frames: Frame) -> None:
         """Send frames of the protocol."""
         for each in frames:
+            text = json.dumps(each)
             self.sent.append(Stamped(time.monotonic(), each))
-            await self.send_raw(json.dumps(each))
+            await self.send_raw(text)
+            async with self._news:
+                self._news.notify_all()
 
     async def send_raw(self, text: str) -> None:
         """Send anything; a client that left is no error."""

@@ -1,0 +1,104 @@
+"""Settings on the wire: what is set, nothing else, and clear words about what cannot be."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openai.types.realtime import RealtimeClientEvent
+from pydantic import TypeAdapter
+
+from realtime import struct as wire
+from realtime.model import ModelSettings
+from realtime.openai import LOCAL_DIALECT, OPENAI_DIALECT
+from realtime.openai_settings import InvalidSettingsError, changed_session, initial_session
+
+PCM = {"type": "audio/pcm", "rate": 24000}
+TOOL = {
+    "type": "function",
+    "name": "add",
+    "description": "Add.",
+    "parameters": {"type": "object", "properties": {}},
+}
+
+
+def as_sent(session: wire.Session) -> dict[str, Any]:
+    """The session as the wire carries it, once the official package accepted it."""
+    text = wire.serialize(wire.SessionUpdate(session=session))
+    adapter: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
+    adapter.validate_json(text, strict=True)
+    return dict(json.loads(text)["session"])
+
+
+def test_nothing_set_leaves_the_providers_defaults() -> None:
+    assert as_sent(initial_session(ModelSettings(), OPENAI_DIALECT)) == {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "tools": [],
+        "audio": {
+            "input": {"format": PCM, "transcription": {"model": "gpt-transcribe"}},
+            "output": {"format": PCM},
+        },
+    }
+
+
+def test_everything_set_arrives() -> None:
+    settings = ModelSettings(
+        instructions="Be brief.",
+        voice="cedar",
+        language="fr",
+        tools=[TOOL],
+        tool_choice={"type": "function", "name": "add"},
+        turn_detection={"type": "server_vad", "silence_duration_ms": 300},
+        speed=1.2,
+        max_output_tokens=200,
+    )
+    assert as_sent(initial_session(settings, LOCAL_DIALECT)) == {
+        "type": "realtime",
+        "output_modalities": ["audio"],
+        "instructions": "Be brief.",
+        "tools": [TOOL],
+        "tool_choice": {"type": "function", "name": "add"},
+        "max_output_tokens": 200,
+        "audio": {
+            "input": {
+                "format": PCM,
+                "transcription": {"language": "fr"},
+                "turn_detection": {"type": "server_vad", "silence_duration_ms": 300},
+            },
+            "output": {"format": PCM, "voice": "cedar", "speed": 1.2},
+        },
+    }
+
+
+def test_manual_turns_are_an_explicit_null() -> None:
+    sent = as_sent(initial_session(ModelSettings(turn_detection=False), LOCAL_DIALECT))
+    assert sent["audio"]["input"]["turn_detection"] is None
+
+
+def test_changes_carry_only_what_changes() -> None:
+    assert as_sent(changed_session({"instructions": ""}, OPENAI_DIALECT)) == {
+        "type": "realtime",
+        "instructions": "",
+    }
+    assert as_sent(changed_session({"language": "de"}, OPENAI_DIALECT)) == {
+        "type": "realtime",
+        "audio": {"input": {"transcription": {"model": "gpt-transcribe", "language": "de"}}},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"colour": "red"}, "colour: there is no such setting"),
+        ({"speed": 9}, "audio.output.speed"),
+        ({"turn_detection": {"type": "telepathy"}}, "turn_detection"),
+        ({"turn_detection": {"type": "server_vad", "threshold": 7}}, "threshold"),
+        ({"tools": [{"type": "function"}]}, "tools.0.function.name"),
+        ({"max_output_tokens": 0}, "max_output_tokens"),
+    ],
+)
+def test_what_cannot_be_set_is_named(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidSettingsError, match=words):
+        changed_session(changes, OPENAI_DIALECT)
