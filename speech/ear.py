@@ -101,13 +101,12 @@ class Ear:
 
     def push(self, pcm: bytes) -> list[TurnEvent]:
         """Take in the next 24 kHz audio; what it meant for the turns."""
+        self._forget_silence()  # not afterwards: a turn that ends in `pcm` is still to be taken
         self._wire.push(pcm)
         audio = self._resampler.push(pcm)
         self._engine.push(audio)
         self._window += audio
-        events = [event for event in self._judge_windows() if event is not None]
-        self._forget_silence()
-        return events
+        return [event for event in self._judge_windows() if event is not None]
 
     def _judge_windows(self) -> list[TurnEvent | None]:
         events = []

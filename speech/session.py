@@ -23,6 +23,7 @@ from speech.turns import (
     SpeechStarted,
     SpeechStopped,
     TurnEvent,
+    longest_hold_ms,
     semantic_hold_ms,
 )
 from speech.workers import Workers
@@ -274,6 +275,9 @@ class Session:
             return
         self._drop_guess()
         engine_pcm = self._ear.peek(turns.start_ms, at_ms).engine_pcm
+        detection = self._config["audio"]["input"]["turn_detection"] or {}
+        if detection.get("type") == "semantic_vad":
+            turns.hold(longest_hold_ms(detection["eagerness"]))
         self._guess = self._tasks.start(self._guess_and_prepare(engine_pcm), name="guess")
 
     async def _guess_and_prepare(self, engine_pcm: bytes) -> Transcript:

@@ -207,6 +207,11 @@ def semantic_settings(eagerness: str | None) -> TurnSettings:
     return replace(TurnSettings(), silence_ms=_EAGERNESS[eagerness or "auto"][0])
 
 
+def longest_hold_ms(eagerness: str | None) -> int:
+    """How much silence to wait for while it is not yet known what was said."""
+    return _EAGERNESS[eagerness or "auto"][1]
+
+
 def semantic_hold_ms(transcript: str, eagerness: str | None) -> int:
     """How much silence an unfinished sentence deserves; 0 when it sounds complete."""
     words = transcript.lower().rstrip(" .,…").split()

@@ -68,10 +68,9 @@ def respond(context: Context) -> list[Action]:
     outputs = [entry for entry in entries if isinstance(entry, ToolOutput)]
     if outputs:
         return speak_results(outputs, _calls(context.history), _last_question(context.history))
-    for entry in entries:
-        is_order = isinstance(entry, Turn) and entry.role == "system"
-        if is_order and (ordered := words_to_say(entry.text)) is not None:
-            return [Say(ordered)]
+    notes = [e.text for e in entries if isinstance(e, Turn) and e.role == "system"]
+    for ordered in filter(None, map(words_to_say, notes)):
+        return [Say(ordered)]
     return [_answer(user_words(entries), context)]
 
 

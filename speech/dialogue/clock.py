@@ -95,7 +95,7 @@ def answer_clock(heard: Heard, context: Context) -> Action | None:
     if not is_time and not is_date:
         return None
     place = zone_in(heard.text)
-    if "tomorrow" not in heard.words and (tool := time_tool(context.tools)) is not None:
+    if not heard.has("tomorrow") and (tool := time_tool(context.tools)) is not None:
         zone = place[1] if place is not None else context.zone_name
         return Call(tool.name, _zone_arguments(tool, zone))
     asked = heard.find(r"\bin ((?!the moment|here)[a-z ]{3,30})$")
@@ -105,7 +105,7 @@ def answer_clock(heard: Heard, context: Context) -> Action | None:
     where = f" in {place[0]}" if place is not None else ""
     if is_time:
         return Say(f"It is {clock_text(now)}{where}.")
-    if "tomorrow" in heard.words:
+    if heard.has("tomorrow"):
         return Say(f"Tomorrow is {date_text(now + timedelta(days=1))}.")
     return Say(f"It is {date_text(now)}{where}.")
 

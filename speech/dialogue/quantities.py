@@ -39,7 +39,7 @@ def answer_arithmetic(heard: Heard, _context: Context) -> Action | None:
     """ "How much is 27 times 14?" """
     text = re.sub(r"(?<=\d) -(?=\d)", " - ", _in_order(heard.core))
     for pattern, operator in _OPERATORS:
-        text = re.sub(rf"(?<=[\d\s%])(?:{pattern})(?=[\s\d-])", f" {operator} ", text)
+        text = re.sub(rf"(?<=[\d%])\s*(?:{pattern})(?=[\s\d-])", f" {operator} ", text)
     expression = re.search(rf"{_NUMBER}(?:\s*(?:\*|/|\+|-|\^|%|mod)\s*{_NUMBER})+", text)
     if expression is None:
         return None

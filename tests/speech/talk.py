@@ -14,6 +14,7 @@ from openai import AsyncOpenAI
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
+from websockets.exceptions import ConnectionClosed
 
 from speech.resampling import Resampler
 from utils import read_wav
@@ -124,6 +125,19 @@ class Caller:
         """Change the session and wait until that is done."""
         await self.send(type="session.update", session={"type": "realtime", **session})
         return await self.until("session.updated")
+
+    async def hang_up(self) -> None:
+        """Close, reading on meanwhile: a client that stops reading never sees the goodbye."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drain())
+            await self.connection.close()
+
+    async def _drain(self) -> None:
+        try:
+            while True:
+                await self.connection.recv_bytes()
+        except ConnectionClosed:
+            return
 
     def types(self, start: int = 0) -> list[str]:
         """The kinds of events received, repeated deltas once."""
