@@ -3,21 +3,23 @@
 - A receiver hands us each depayloaded packet on arrival: its own buffer would add 80 ms and its
   decoder a thread per peer.
 - Loopback addresses become host candidates where the room is on this machine.
-- mDNS candidates of browsers are ignored; the browser's checks reveal its address anyway.
+- A peer that is gone is noticed in 7 s instead of 30.
 """
 
 from __future__ import annotations
 
 import contextvars
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import aioice.ice
 from aiortc import RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
 
-_LOOPBACK = "127.0.0.1"
+CONSENT_INTERVAL_S: Final = 2
+CONSENT_FAILURES: Final = 3
+
+_LOOPBACK: Final = "127.0.0.1"
 _should_use_loopback: contextvars.ContextVar[bool] = contextvars.ContextVar(
     "should_use_loopback", default=False
 )
@@ -74,6 +76,12 @@ def use_loopback_candidates() -> None:
     _should_use_loopback.set(True)
 
 
+def notice_dead_peers_soon() -> None:
+    """From now on, a peer that answers no connectivity check for about 7 s has failed."""
+    aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL_S
+    aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES
+
+
 _original_host_addresses = aioice.ice.get_host_addresses
 
 
@@ -82,39 +90,3 @@ def _host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
     if use_ipv4 and (_should_use_loopback.get() or not addresses):
         return [_LOOPBACK, *addresses]
     return addresses
-
-
-_SECTION = re.compile(r"^m=(\S+)", re.MULTILINE)
-_OPUS_MAP = re.compile(r"^a=rtpmap:(\d+) opus/48000/2\r\n", re.MULTILINE | re.IGNORECASE)
-_MDNS = re.compile(r"^a=candidate:[^\r\n]*\.local [^\r\n]*\r?\n", re.MULTILINE)
-_END = re.compile(r"^a=end-of-candidates\r?\n", re.MULTILINE)
-
-
-def check_description(sdp: str) -> str:
-    """A remote description without mDNS candidates.
-
-    Raises:
-        ValueError: not one audio section with Opus and at most one data channel section.
-    """
-    kinds = _SECTION.findall(sdp)
-    if kinds.count("audio") != 1 or not set(kinds) <= {"audio", "application"} or len(kinds) > 2:
-        raise ValueError("need one audio section, at most one data channel section, nothing else")
-    if "opus/48000" not in sdp.lower():
-        raise ValueError("need Opus in the audio section")
-    stripped = _MDNS.sub("", sdp)
-    # An address may still be learnt from the peer's checks, so this is not the end.
-    return sdp if stripped == sdp else _END.sub("", stripped)
-
-
-def has_data_channel(sdp: str) -> bool:
-    """Whether a data channel section is in this description."""
-    return "application" in _SECTION.findall(sdp)
-
-
-def announce_opus_settings(sdp: str) -> str:
-    """Our description, asking the peer for mono and in-band error correction."""
-    if "useinbandfec" in sdp:
-        return sdp
-    return _OPUS_MAP.sub(
-        lambda match: f"{match[0]}a=fmtp:{match[1]} minptime=10;useinbandfec=1;stereo=0\r\n", sdp
-    )

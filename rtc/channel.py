@@ -213,9 +213,6 @@ class Channel:
             RoomError: code unknown_member.
         """
         self._audio_of(uid).subscribe()
-        link = self._mesh.links.get(uid)
-        if link is not None and link.peer is not None and link.peer.connected.is_set():
-            self._audio[uid].handle_connected()
 
     def get_audio_frames(self, uid: int) -> AsyncIterator[PcmAudioFrame]:
         """Frames of 20 ms without gaps until `uid` leaves; one reader at a time.

@@ -22,12 +22,11 @@ from aiortc.sdp import candidate_from_sdp
 
 from rtc.aiortc_adapter import (
     RtpPacket,
-    announce_opus_settings,
-    check_description,
-    has_data_channel,
+    notice_dead_peers_soon,
     prefer_opus,
     tap_receiver,
 )
+from rtc.sdp import announce_opus_settings, check_description, has_data_channel
 from rtc.sender_track import OpusTrack
 from rtc.signals import IceServer, RelayedCandidate
 
@@ -75,6 +74,7 @@ class Peer:
         # Candidates that came before the description they belong to; None once it is there.
         self._early: list[RelayedCandidate] | None = []
         self._has_data_channel = True
+        notice_dead_peers_soon()
         self._pc = RTCPeerConnection(
             RTCConfiguration(
                 iceServers=[

@@ -80,6 +80,7 @@ class RemoteAudio:
         self._frames: deque[PcmAudioFrame] = deque()
         self._wake = asyncio.Event()
         self._is_closed = False
+        self._is_connected = False
         # Loop time up to which the stream has audio; gaps are measured from here.
         self._covered_until_s = 0.0
         self._is_filling = False
@@ -89,6 +90,7 @@ class RemoteAudio:
     def subscribe(self) -> None:
         """Start to decode; until then packets are ignored. Idempotent."""
         self.is_subscribed = True
+        self._start_filling()
 
     @property
     def reorder_wait_ms(self) -> float:
@@ -111,12 +113,12 @@ class RemoteAudio:
 
     def handle_connected(self) -> None:
         """From now on silence is filled."""
-        self._covered_until_s = self._loop.time()
-        if self._fill_timer is None and not self._is_closed:
-            self._arm_fill_timer(self._covered_until_s + FILL_AFTER_S)
+        self._is_connected = True
+        self._start_filling()
 
     def handle_disconnected(self) -> None:
         """The media connection is gone: nothing is filled until it is back."""
+        self._is_connected = False
         if self._fill_timer is not None:
             self._fill_timer.cancel()
             self._fill_timer = None
@@ -220,13 +222,18 @@ class RemoteAudio:
 
     # -- silence --------------------------------------------------------------------------------
 
+    def _start_filling(self) -> None:
+        is_wanted = self._is_connected and self.is_subscribed and not self._is_closed
+        if is_wanted and self._fill_timer is None:
+            self._covered_until_s = self._loop.time()
+            self._arm_fill_timer(self._covered_until_s + FILL_AFTER_S)
+
     def _arm_fill_timer(self, at_s: float) -> None:
         self._fill_timer = self._loop.call_at(at_s, self._fill)
 
     def _fill(self) -> None:
         now_s = self._loop.time()
-        is_due = self._is_filling or now_s >= self._covered_until_s + FILL_AFTER_S
-        if is_due and self.is_subscribed:
+        if self._is_filling or now_s >= self._covered_until_s + FILL_AFTER_S:
             self._is_filling = True
             while self._covered_until_s + FRAME_S <= now_s:
                 self._covered_until_s += FRAME_S

@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import is_channel_name
+from rtc.sdp import check_description
 from rtc.signals import (
     MAX_FRAME_BYTES,
     Join,
@@ -123,6 +124,8 @@ async def _read_offer(channel: str, request: web.Request) -> CallOffer:
         offer = CallOffer.model_validate_json(body)
     except ValidationError as error:
         raise CallRefusedError(400, "invalid", describe_validation(error)) from error
-    if not offer.sdp.startswith("v=0") or "m=audio" not in offer.sdp:
-        raise CallRefusedError(400, "invalid", "sdp: not a session description with audio")
+    try:
+        check_description(offer.sdp)
+    except ValueError as error:
+        raise CallRefusedError(400, "invalid", f"sdp: {error}") from error
     return offer

@@ -273,6 +273,26 @@ async def test_a_dead_peer_connection_is_replaced(site: Site, who: int) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_network_that_swallows_everything_is_noticed_and_replaced(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtc.aiortc_adapter.CONSENT_INTERVAL_S", 0.2)
+    agent, ada = await site.join(AGENT, "agent"), await site.join(ADA)
+    await _meet(agent, ada)
+    peer = ada[0]._mesh.links[AGENT].peer
+    assert peer is not None
+    ice = peer._pc.getTransceivers()[0].receiver.transport.transport._connection
+    for protocol in ice._protocols:
+        monkeypatch.setattr(protocol.transport, "sendto", lambda *_: None, raising=False)
+    for _, recorder, uid in ((*agent, ADA), (*ada, AGENT)):
+        await recorder.wait_for("user_connected", uid, count=2)
+    await agent[0].subscribe_audio(ADA)
+    ada[0].push_audio_frame(tone(440, 0.3, RATE_HZ))
+    assert loudness(await _hear_loud(agent[0], ADA, 5)) > 1000
+    assert agent[1].of("user_left") == []
+
+
+@pytest.mark.asyncio
 async def test_refusals_and_silence_have_codes(open_site: OpenSite, unused_port: int) -> None:
     secret = "s" * 32
     site: Site = await open_site(secrets=(secret,))

@@ -90,7 +90,8 @@ async def test_a_flood_is_dropped_and_said_once(site: Site) -> None:
 
 
 @pytest.mark.asyncio
-async def test_too_large_a_frame_ends_the_socket_only(site: Site) -> None:
+async def test_too_large_a_frame_ends_the_socket_only(open_site: OpenSite) -> None:
+    site: Site = await open_site(resume_grace_s=0.1)
     socket, other = await site.socket(), await site.socket()
     await _join(socket, uid=1)
     await _join(other, uid=2)
@@ -221,7 +222,11 @@ async def _call(site: Site, body: Any, **headers: str) -> tuple[int, dict[str, A
         return response.status, await response.json()
 
 
-OFFER = {"type": "offer", "sdp": "v=0\r\nm=audio 9 UDP/TLS/RTP/SAVPF 111\r\n"}
+SDP = (
+    "v=0\r\na=ice-ufrag:x\r\na=ice-pwd:y\r\na=fingerprint:sha-256 00\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+)
+OFFER = {"type": "offer", "sdp": SDP}
 
 
 @pytest.mark.asyncio
