@@ -21,6 +21,7 @@ from utils import OwnedTasks, read_wav, run_unless, write_wav
 
 SAMPLE_RATE_HZ = 24_000
 _CONNECT_TIMEOUT_S = 10.0
+_GREETING_WITHIN_S = 1.0
 _QUIET_AFTER_REPLY_S = 1.5
 _QUESTION = "question"
 
@@ -38,6 +39,7 @@ class Transcript:
         self._unplayed: set[str] = set()
         self.has_reply = False
         self.changed = asyncio.Event()
+        self.reply_began = asyncio.Event()
 
     @property
     def is_waiting(self) -> bool:
@@ -56,6 +58,7 @@ class Transcript:
 
     def _handle_agent_response_created(self, event: dict[str, Any]) -> None:
         self._open_responses.add(event["response_id"])
+        self.reply_began.set()
 
     def _handle_agent_response_done(self, event: dict[str, Any]) -> None:
         self._open_responses.discard(event["response_id"])
@@ -142,6 +145,7 @@ class Call:
 
     async def _talk(self, pcm: bytes) -> None:
         await _wait(self._connected, _CONNECT_TIMEOUT_S, "no agent in this channel")
+        await self._listen_to_greeting()
         self._channel.push_audio_frame(pcm, key=_QUESTION)
         self._channel.finish_audio(_QUESTION)
         length_s = len(pcm) / 2 / SAMPLE_RATE_HZ
@@ -173,27 +177,43 @@ class Call:
         async for frame in self._channel.get_audio_frames(uid):
             self._heard += frame.pcm
 
+    async def _listen_to_greeting(self) -> None:
+        """A polite caller does not speak over a greeting, if there is one."""
+        transcript = self._transcript
+        await _happens(transcript.reply_began, _GREETING_WITHIN_S)
+        while transcript.is_waiting:
+            transcript.changed.clear()
+            await _wait(transcript.changed, self._max_wait_s, "the greeting does not end")
+        transcript.has_reply = False
+
     async def _wait_for_reply(self) -> None:
         """Until the agent has replied and then been quiet for a moment."""
         transcript = self._transcript
-        while not (transcript.has_reply and not transcript.is_waiting):
+        while not await self._is_over():
+            transcript.changed.clear()
             problem = f"no reply within {self._max_wait_s:.0f} s"
             await _wait(transcript.changed, self._max_wait_s, problem)
-            transcript.changed.clear()
-        try:
-            await _wait(transcript.changed, _QUIET_AFTER_REPLY_S, "")
-        except CallError:
-            return
+
+    async def _is_over(self) -> bool:
+        transcript = self._transcript
+        if transcript.is_waiting or not transcript.has_reply:
+            return False
         transcript.changed.clear()
-        await self._wait_for_reply()
+        return not await _happens(transcript.changed, _QUIET_AFTER_REPLY_S)
+
+
+async def _happens(event: asyncio.Event, within_s: float) -> bool:
+    try:
+        async with asyncio.timeout(within_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 async def _wait(event: asyncio.Event, timeout_s: float, problem: str) -> None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError as error:
-        raise CallError(problem) from error
+    if not await _happens(event, timeout_s):
+        raise CallError(problem)
 
 
 def _load(path: Path) -> bytes:

@@ -1,0 +1,198 @@
+"""A stage for one agent: a real room server, a real agent, a scripted model, people who call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable
+from types import TracebackType
+from typing import Any, TypeVar
+
+import numpy as np
+from aiohttp import web
+from pydantic import SecretStr
+
+from agent import RealtimeKitAgent
+from config import AgentConfig, ProviderConfig
+from conversation.client_events import ServerEvent
+from conversation.lifecycle import AgentState, ExitReason
+from rtc.channel import Channel
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from rtc.room_server import RoomServer
+from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
+from utils import cancel_and_wait
+
+DEADLINE_S = 10.0
+AGENT_UID = 1000
+API_KEY = "sk-test"
+LOUD = 1000
+
+T = TypeVar("T")
+
+
+async def soon(awaitable: Awaitable[T]) -> T:
+    """The result, or a failure when it does not come within the deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        return await awaitable
+
+
+class Person:
+    """Somebody in the room, who records events and what is heard from the agent."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.events: list[dict[str, Any]] = []
+        self.heard = bytearray()
+        self.connected = asyncio.Event()
+        self._news = asyncio.Condition()
+        channel.on("event", self._handle_event)
+        channel.on("user_connected", lambda _uid: self.connected.set())
+        self._listening: asyncio.Task[None] | None = None
+
+    async def join(self) -> None:
+        """Join, wait for media with the agent, listen."""
+        await self.channel.connect()
+        await soon(self.connected.wait())
+        self._listening = asyncio.get_running_loop().create_task(self._listen())
+
+    async def leave(self) -> None:
+        """Leave the room."""
+        if self._listening is not None:
+            await cancel_and_wait(self._listening)
+        await self.channel.disconnect()
+
+    async def _handle_event(self, text: str, _uid: int) -> None:
+        async with self._news:
+            self.events.append(json.loads(text))
+            self._news.notify_all()
+
+    async def _listen(self) -> None:
+        await self.channel.subscribe_audio(AGENT_UID)
+        async for frame in self.channel.get_audio_frames(AGENT_UID):
+            async with self._news:
+                self.heard += frame.pcm
+                self._news.notify_all()
+
+    async def wait_event(self, event_type: str, count: int = 1) -> dict[str, Any]:
+        """The `count`-th event of this type."""
+
+        def found() -> list[dict[str, Any]]:
+            return [event for event in self.events if event["type"] == event_type]
+
+        async with asyncio.timeout(DEADLINE_S), self._news:
+            await self._news.wait_for(lambda: len(found()) >= count)
+        return found()[count - 1]
+
+    async def wait_loud(self, duration_ms: float) -> None:
+        """Until this much loud audio was heard."""
+        async with asyncio.timeout(DEADLINE_S), self._news:
+            await self._news.wait_for(lambda: self.loud_ms >= duration_ms)
+
+    @property
+    def loud_ms(self) -> float:
+        """How much of what was heard is loud, in 5 ms steps."""
+        samples = np.frombuffer(bytes(self.heard), np.int16)
+        steps = samples[: len(samples) // 120 * 120].reshape(-1, 120).astype(np.int32)
+        return 5.0 * int((np.abs(steps).max(axis=1) > LOUD).sum()) if len(steps) else 0.0
+
+    def send(self, **event: Any) -> None:
+        """Send a client event to the agent."""
+        assert self.channel.send_event(json.dumps(event))
+
+
+class Stage:
+    """Everything one agent needs, on loopback. Ends with nothing left."""
+
+    def __init__(self, faults: Faults | None = None) -> None:
+        self.provider = FakeRealtimeServer(faults=faults)
+        self.states: list[AgentState] = []
+        self.published: list[ServerEvent] = []
+        self.people: list[Person] = []
+        self.room_url = ""
+        self.agent: RealtimeKitAgent | None = None
+        self._running: asyncio.Task[ExitReason] | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Stage:
+        await self.provider.__aenter__()
+        app = web.Application()
+        RoomServer().add_routes(app)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.room_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        for person in self.people:
+            await person.leave()
+        if self.agent is not None and self._running is not None and not self._running.done():
+            self.agent.stop()
+            await soon(asyncio.wait([self._running]))
+        assert self._runner is not None
+        await self._runner.cleanup()
+        await self.provider.__aexit__()
+
+    # -- the agent -----------------------------------------------------------------------------
+
+    def config(self, **changes: Any) -> AgentConfig:
+        """An agent of this stage."""
+        values: dict[str, Any] = {
+            "agent_id": "a1",
+            "channel_name": "demo",
+            "uid": AGENT_UID,
+            "room_url": self.room_url,
+            "provider": ProviderConfig(
+                name="openai",
+                model="gpt-realtime-2.1",
+                base_uri=self.provider.uri,
+                api_key=SecretStr(API_KEY),
+            ),
+        }
+        return AgentConfig(**(values | changes))
+
+    def run(self, **changes: Any) -> asyncio.Task[ExitReason]:
+        """Start the agent; its end is the task's result."""
+        self.agent = RealtimeKitAgent(self.config(**changes), self)
+        self._running = asyncio.get_running_loop().create_task(self.agent.run())
+        return self._running
+
+    async def start(self, **changes: Any) -> FakeSession:
+        """Start the agent and wait until it is ready; returns the model's side."""
+        self._ready = asyncio.Event()
+        running = self.run(**changes)
+        waiting = asyncio.get_running_loop().create_task(self._ready.wait())
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        await cancel_and_wait(waiting)
+        assert self._ready.is_set(), f"the agent did not start: {running.exception()}"
+        return await self.provider.next_session()
+
+    async def ended(self) -> ExitReason:
+        """Why the agent ended."""
+        assert self._running is not None
+        return await soon(self._running)
+
+    def handle_state(self, _old: AgentState, new: AgentState) -> None:
+        self.states.append(new)
+        if new is AgentState.READY and hasattr(self, "_ready"):
+            self._ready.set()
+
+    def handle_event(self, event: ServerEvent) -> None:
+        self.published.append(event)
+
+    # -- people --------------------------------------------------------------------------------
+
+    async def join(self, uid: int = 7) -> Person:
+        """Somebody joins and has media with the agent."""
+        options = RtcOptions(channel_name="demo", uid=uid, role="user", name=f"user {uid}")
+        person = Person(RtcEngine(self.room_url).create_channel(options))
+        self.people.append(person)
+        await person.join()
+        return person

@@ -1,0 +1,321 @@
+"""One agent from joining to leaving, over real WebRTC, against a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import numpy as np
+import pytest
+
+from agent import StartFailedError
+from conversation.lifecycle import AgentState, ExitReason
+from tests.fakes.openai_realtime import Faults, tone
+from tests.loopback.stage import API_KEY, DEADLINE_S, Stage, soon
+from tools import ToolContext
+
+CLIENT_TOOL = {
+    "type": "function",
+    "name": "open_door",
+    "description": "Open a door.",
+    "parameters": {"type": "object", "properties": {"door": {"type": "string"}}},
+}
+
+
+@pytest.mark.asyncio
+async def test_a_life_from_joining_to_leaving() -> None:
+    async with Stage() as stage:
+        await stage.start(rejoin_grace_s=0.1)
+        person = await stage.join()
+        await person.wait_event("agent_ready")
+        await person.leave()
+        assert await stage.ended() is ExitReason.USER_LEFT
+        assert stage.states == [
+            AgentState.JOINING,
+            AgentState.CONNECTING,
+            AgentState.READY,
+            AgentState.RUNNING,
+            AgentState.READY,
+            AgentState.STOPPING,
+            AgentState.EXITED,
+        ]
+
+
+@pytest.mark.asyncio
+async def test_settings_reach_the_model() -> None:
+    async with Stage() as stage:
+        session = await stage.start(
+            system_message="Be brief.", voice="marin", toolset="everyday", tools=(CLIENT_TOOL,)
+        )
+        assert session.settings["instructions"] == "Be brief."
+        assert session.settings["audio"]["output"]["voice"] == "marin"
+        names = [tool["name"] for tool in session.settings["tools"]]
+        assert names == ["get_current_time", "set_timer", "open_door"]
+
+
+@pytest.mark.asyncio
+async def test_the_greeting_is_said_once_when_somebody_can_hear_it() -> None:
+    async with Stage() as stage:
+        session = await stage.start(greeting="Welcome!")
+        assert session.all_of("response.create") == []
+        await stage.join(7)
+        request = await session.wait_for("response.create")
+        assert "Welcome!" in request["response"]["instructions"]
+        await stage.join(8)
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+async def test_the_model_hears_the_user_in_pieces_of_20_ms() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        person = await stage.join()
+        person.channel.push_audio_frame(tone(1000, hz=440), key="words")
+        await session.wait_for("input_audio_buffer.append", 60)
+        samples = np.frombuffer(bytes(session.audio), np.int16).astype(float)
+        spectrum = np.abs(np.fft.rfft(samples))
+        hz = np.fft.rfftfreq(len(samples), 1 / 24_000)[int(spectrum.argmax())]
+        assert abs(hz - 440) < 5
+        pieces = [event.frame["audio"] for event in session.received if "audio" in event.frame]
+        assert {len(piece) for piece in pieces} == {1280}  # base64 of 960 bytes
+
+
+@pytest.mark.asyncio
+async def test_the_user_hears_the_reply_and_reads_its_words() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        person = await stage.join()
+        await session.say(tone(600), "six hundred milliseconds")
+        await person.wait_event("agent_playout_done")
+        await person.wait_loud(590)
+        done = await person.wait_event("agent_response_audio_transcript_done")
+        assert done["transcript"] == "six hundred milliseconds"
+        assert person.loud_ms <= 625
+        kinds = [event["type"] for event in person.events]
+        assert kinds.index("agent_response_created") < kinds.index("agent_playout_done")
+
+
+@pytest.mark.asyncio
+async def test_barge_in_silences_at_once_and_tells_the_model_what_was_heard() -> None:
+    async with Stage(Faults(late_deltas=5)) as stage:
+        session = await stage.start()
+        person = await stage.join()
+        words = " ".join(f"w{number}" for number in range(100))
+        saying = asyncio.get_running_loop().create_task(session.say(tone(10_000), words, pace=0.5))
+        await person.wait_loud(1000)
+        before_ms = person.loud_ms
+        await session.speech_started()
+        truncate = await session.wait_for("conversation.item.truncate")
+        interrupted = await person.wait_event("agent_interrupted")
+        reply = await soon(saying)
+        assert truncate["item_id"] == interrupted["item_id"] == reply.item_id
+        assert truncate["audio_end_ms"] == interrupted["audio_end_ms"]
+        await session.speech_stopped("u1", "wait")
+        await person.wait_event("agent_input_transcription_done")
+        # Everything that will ever arrive of the cut reply has arrived once the next is heard.
+        heard_ms = person.loud_ms
+        await session.say(tone(200), "yes")
+        await person.wait_event("agent_playout_done")
+        await person.wait_loud(heard_ms + 190)
+        assert person.loud_ms - heard_ms < 240, "late audio of the cut reply was played"
+        assert before_ms - 60 <= truncate["audio_end_ms"] <= heard_ms + 60
+        assert interrupted["heard"]
+        assert words.startswith(interrupted["heard"])
+        assert len(interrupted["heard"]) < len(words) / 2
+        assert len(session.all_of("conversation.item.truncate")) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_reply_nobody_heard_yet_is_forgotten_by_the_model() -> None:
+    async with Stage(Faults(late_deltas=3)) as stage:
+        session = await stage.start()
+        await stage.join()
+        saying = asyncio.get_running_loop().create_task(session.say(tone(2000), "a b", pace=1.0))
+        await session.wait_sent("response.created")
+        await session.speech_started()
+        await soon(saying)
+        truncate = await session.wait_for("conversation.item.truncate")
+        assert truncate["audio_end_ms"] <= 60
+
+
+@pytest.mark.asyncio
+async def test_a_local_tool_runs_and_the_model_goes_on_once() -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="everyday")
+        person = await stage.join()
+        call_id = await session.call_tool("get_current_time", {"zone": "Europe/Paris"})
+        item = (await session.wait_for("conversation.item.create"))["item"]
+        assert (item["type"], item["call_id"]) == ("function_call_output", call_id)
+        assert json.loads(item["output"])["zone"] == "Europe/Paris"
+        await session.wait_for("response.create")
+        use = await person.wait_event("agent_response_tool_use_done")
+        assert use["tool_use"]["input"] == {"zone": "Europe/Paris"}
+        result = await person.wait_event("agent_response_tool_result")
+        assert not result["tool_result"]["is_error"]
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("no_such_tool", "{}"), ("get_current_time", "{"), ("get_current_time", '{"zone": 3}')],
+)
+async def test_a_tool_called_badly_is_an_answer_and_the_call_goes_on(
+    name: str, arguments: str
+) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="everyday")
+        person = await stage.join()
+        await session.call_tool(name, arguments)
+        item = (await session.wait_for("conversation.item.create"))["item"]
+        assert "error" in json.loads(item["output"])
+        await session.wait_for("response.create")
+        await session.say(tone(100), "sorry")
+        await person.wait_event("agent_playout_done")
+
+
+@pytest.mark.asyncio
+async def test_a_pass_through_tool_is_answered_by_the_client() -> None:
+    async with Stage() as stage:
+        session = await stage.start(tools=(CLIENT_TOOL,))
+        person = await stage.join()
+        call_id = await session.call_tool("open_door", {"door": "front"})
+        use = await person.wait_event("agent_response_tool_use_done")
+        assert use["is_client_tool"]
+        person.send(type="client_tool_result", id=call_id, name="open_door", output="open")
+        item = (await session.wait_for("conversation.item.create"))["item"]
+        assert item["output"] == "open"
+        await session.wait_for("response.create")
+
+
+@pytest.mark.asyncio
+async def test_a_client_that_never_answers_a_tool_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.ToolContext", lambda: ToolContext(client_timeout_s=0.1))
+    async with Stage() as stage:
+        session = await stage.start(tools=(CLIENT_TOOL,))
+        await stage.join()
+        await session.call_tool("open_door", {"door": "front"})
+        item = (await session.wait_for("conversation.item.create"))["item"]
+        assert "no answer" in json.loads(item["output"])["error"]
+        await session.wait_for("response.create")
+
+
+@pytest.mark.asyncio
+async def test_written_words_interrupt_and_are_answered() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        person = await stage.join()
+        saying = asyncio.get_running_loop().create_task(session.say(tone(5000), "long", pace=1.0))
+        await person.wait_loud(200)
+        person.send(type="client_text_append", text="what time is it")
+        await session.wait_for("response.cancel")
+        item = (await session.wait_for("conversation.item.create"))["item"]
+        assert item["content"][0]["text"] == "what time is it"
+        await session.wait_for("response.create")
+        await person.wait_event("agent_interrupted")
+        noted = await person.wait_event("agent_input_transcription_done")
+        assert noted["transcript"] == "what time is it"
+        await soon(saying)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("nonsense", "invalid_event"),
+        ('{"type": "client_text_append", "text": ""}', "invalid_event"),
+        ('{"type": "client_session_create"}', "unsupported_event"),
+        ('{"type": "client_tool_result", "id": "x", "name": "y", "output": "z"}', "unknown_call"),
+        ('{"type": "client_image_append", "image": "?"}', "invalid_event"),
+    ],
+)
+async def test_every_client_event_is_answered(text: str, code: str) -> None:
+    async with Stage() as stage:
+        await stage.start()
+        person = await stage.join()
+        person.channel.send_event(text)
+        error = await person.wait_event("agent_error")
+        assert (error["error_type"], error["code"]) == ("client", code)
+
+
+@pytest.mark.asyncio
+async def test_a_client_may_end_the_call() -> None:
+    async with Stage() as stage:
+        await stage.start()
+        person = await stage.join()
+        person.send(type="client_session_end")
+        assert await stage.ended() is ExitReason.STOPPED
+
+
+@pytest.mark.asyncio
+async def test_two_people_are_heard_and_both_hear() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        first, second = await stage.join(7), await stage.join(8)
+        first.channel.push_audio_frame(tone(1500, hz=300), key="a")
+        second.channel.push_audio_frame(tone(1500, hz=900), key="b")
+        await session.wait_for("input_audio_buffer.append", 80)
+        samples = np.frombuffer(bytes(session.audio), np.int16).astype(float)
+        spectrum = np.abs(np.fft.rfft(samples))
+        hz = np.fft.rfftfreq(len(samples), 1 / 24_000)
+        for wanted in (300, 900):
+            near = spectrum[np.abs(hz - wanted) < 10].max()
+            assert near > 20 * np.median(spectrum)
+        await session.say(tone(300), "both")
+        await first.wait_loud(280)
+        await second.wait_loud(280)
+
+
+@pytest.mark.asyncio
+async def test_nobody_comes() -> None:
+    async with Stage() as stage:
+        await stage.start(user_wait_s=0.1)
+        assert await stage.ended() is ExitReason.NO_USER
+
+
+@pytest.mark.asyncio
+async def test_a_page_refresh_resumes_the_same_conversation() -> None:
+    async with Stage() as stage:
+        session = await stage.start(rejoin_grace_s=DEADLINE_S)
+        await (await stage.join(7)).leave()
+        person = await stage.join(7)
+        await session.say(tone(200), "still here")
+        await person.wait_loud(190)
+        assert len(stage.provider.sessions) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_lost_model_ends_the_agent_with_its_reason() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        await stage.join()
+        await session.drop()
+        assert await stage.ended() is ExitReason.PROVIDER_FAILED
+
+
+@pytest.mark.asyncio
+async def test_a_refused_key_fails_the_start_and_names_phase_and_cause() -> None:
+    async with Stage(Faults(api_key="another")) as stage:
+        with pytest.raises(StartFailedError) as caught:
+            await soon(stage.run())
+        assert (caught.value.phase, caught.value.code) == ("connecting", "invalid_api_key")
+        assert API_KEY not in str(caught.value)
+        assert stage.states[-1] is AgentState.EXITED
+
+
+@pytest.mark.asyncio
+async def test_an_unreachable_room_fails_the_start() -> None:
+    async with Stage() as stage:
+        with pytest.raises(StartFailedError) as caught:
+            await soon(stage.run(room_url="http://127.0.0.1:9"))
+        assert (caught.value.phase, caught.value.code) == ("joining", "unreachable")
+
+
+@pytest.mark.asyncio
+async def test_a_stop_during_the_start_is_obeyed() -> None:
+    async with Stage(Faults(is_silent=True)) as stage:
+        running = stage.run()
+        await soon(stage.provider.was_asked.wait())
+        assert stage.agent is not None
+        stage.agent.stop(ExitReason.SUPERVISOR_GONE)
+        assert await soon(running) is ExitReason.SUPERVISOR_GONE
