@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import signal
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+
+from utils import OwnedTasks
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_S = 60.0
@@ -51,16 +54,17 @@ async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
         stderr=asyncio.subprocess.STDOUT,
     )
     assert process.stdout is not None
-    async with asyncio.TaskGroup() as tasks:
-        try:
-            url = await _read_url(process.stdout)
-            # A full pipe would stop the server.
-            tasks.create_task(_drain(process.stdout))
-            server = RealServer(url, process)
-            await _wait_until_ready(server)
-            yield server
-        finally:
-            await _stop(process)
+    tasks = OwnedTasks(logging.getLogger("real server"))
+    try:
+        url = await _read_url(process.stdout)
+        # A full pipe would stop the server.
+        tasks.start(_drain(process.stdout), name="server output")
+        server = RealServer(url, process)
+        await _wait_until_ready(server)
+        yield server
+    finally:
+        await _stop(process)
+        await tasks.close()
 
 
 async def _read_url(output: asyncio.StreamReader) -> str:

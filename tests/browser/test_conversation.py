@@ -111,9 +111,10 @@ async def test_a_spoken_conversation_from_start_to_stop(tmp_path: Path) -> None:
         await expect(reply).to_have_attribute("data-state", "done", timeout=SPOKEN_WAIT_MS)
 
         events, heard = await read_events(console.page), await read_heard(console.page)
-        said = first(events, "agent_response_audio_transcript_done")
-        played = first(events, "agent_playout_done", item_id=said["item_id"])
-        words = first(events, "agent_response_audio_transcript_delta", item_id=said["item_id"])
+        played = first(events, "agent_playout_done")
+        item = {"item_id": played["item_id"]}
+        said = first(events, "agent_response_audio_transcript_done", **item)
+        words = first(events, "agent_response_audio_transcript_delta", **item)
         check_interruption(heard, events, words["at_ms"])
         spoken = recognise(heard.between(words["at_ms"], played["at_ms"] + 500))
         assert likeness(spoken, said["transcript"]) > 0.6, (spoken, said["transcript"])
