@@ -80,10 +80,11 @@ class RealtimeApiConnection:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._open(await _resolve(api_key))
-        except BaseException as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             await self.close()
-            if isinstance(error, (aiohttp.ClientError, OSError, ValueError)):
-                raise self._explain(error) from error
+            raise self._explain(error) from error
+        except BaseException:
+            await self.close()
             raise
         if self._is_closed:
             await self.close()
@@ -215,5 +216,9 @@ def _host(uri: str) -> str:
 async def _resolve(api_key: ApiKey) -> str | None:
     if not callable(api_key):
         return api_key
-    key = api_key()
-    return await key if inspect.isawaitable(key) else key
+    try:
+        key = api_key()
+        return await key if inspect.isawaitable(key) else key
+    except Exception as error:
+        text = f"the function that gives the key failed ({type(error).__name__})"
+        raise ModelConnectError(text, code="no_api_key", is_retryable=True) from error

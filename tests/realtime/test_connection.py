@@ -71,16 +71,26 @@ async def test_messages_go_both_ways_in_order(server: FakeRealtimeServer) -> Non
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("key", ["secret-key", lambda: "secret-key"])
-async def test_key_may_be_a_function(key: object) -> None:
+async def test_key_may_be_a_function() -> None:
     async def later() -> str:
         return "secret-key"
 
     async with FakeRealtimeServer(faults=Faults(api_key="secret-key")) as server:
-        for each in (key, later):
+        for key in ("secret-key", lambda: "secret-key", later):
             connection = RealtimeApiConnection(server.uri, "m")
-            await connection.connect(each)  # type: ignore[arg-type]
+            await connection.connect(key)
             await connection.close()
+
+
+@pytest.mark.asyncio
+async def test_a_key_function_that_fails_is_said(server: FakeRealtimeServer) -> None:
+    def fail() -> str:
+        raise KeyError("secret vault")
+
+    connection = RealtimeApiConnection(server.uri, "m")
+    with pytest.raises(ModelConnectError, match=r"failed \(KeyError\)") as caught:
+        await connection.connect(fail)
+    assert caught.value.code == "no_api_key"
 
 
 @pytest.mark.asyncio
