@@ -1,0 +1,113 @@
+"""The real application over a real socket, with a placement that remembers what it was asked."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp.test_utils import TestClient, TestServer
+
+from config import AgentConfig, Settings
+from control.app import create_app
+from control.console import Console
+from control.placement import (
+    AgentStatus,
+    AlreadyRunningError,
+    ExitRecord,
+    NotRunningError,
+    PlacementError,
+    Preparation,
+)
+from control.routes import ControlApi
+from control.schemas import Readiness
+from control.starts import AgentConfigurator
+from conversation.lifecycle import AgentState, ExitReason
+from rtc.room_server import RoomServer
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+class FakePlacement:
+    """Agents that exist in name only; `failure` is raised instead of starting or stopping."""
+
+    def __init__(self) -> None:
+        self.configs: dict[str, AgentConfig] = {}
+        self.failure: PlacementError | Exception | None = None
+
+    async def start(
+        self, config: AgentConfig, *, prepare: Preparation | None = None, should_wait: bool = True
+    ) -> AgentStatus:
+        if self.failure is not None:
+            raise self.failure
+        if config.channel_name in self.configs:
+            raise AlreadyRunningError(config.channel_name)
+        self.configs[config.channel_name] = config
+        return self.status(config.channel_name)
+
+    async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
+        if self.failure is not None:
+            raise self.failure
+        if channel_name not in self.configs:
+            raise NotRunningError
+        config = self.configs.pop(channel_name)
+        return ExitRecord(
+            agent_id=config.agent_id,
+            channel_name=channel_name,
+            uid=config.uid,
+            pid=77,
+            exit_reason=reason,
+            exit_code=0,
+            stopped_by="ask",
+            uptime_s=1.0,
+            ended_at_ms=1,
+        )
+
+    def status(self, channel_name: str) -> AgentStatus:
+        if channel_name not in self.configs:
+            raise NotRunningError
+        config = self.configs[channel_name]
+        return AgentStatus(
+            agent_id=config.agent_id,
+            channel_name=channel_name,
+            uid=config.uid,
+            state=AgentState.READY,
+            pid=77,
+            provider=config.provider.name,
+            model=config.provider.model,
+            uptime_s=1.0,
+            timings_ms={"joining": 3.5},
+            loop_lag_ms=None,
+            private_bytes=None,
+            heartbeat_age_s=None,
+        )
+
+    def list(self) -> list[AgentStatus]:
+        return [self.status(name) for name in self.configs]
+
+    async def drain(self) -> None:
+        self.configs.clear()
+
+
+class Api(TestClient):
+    """A client of the application, and the placement behind it."""
+
+    placement: FakePlacement
+    readiness: Readiness
+
+
+@asynccontextmanager
+async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
+    settings = settings or Settings(local_model_uri="ws://127.0.0.1:9")
+    placement = FakePlacement()
+    secret = settings.room_token_secret
+    readiness = Readiness(
+        status="ready", agents=0, local_model="external", local_model_uri=None, problems=[]
+    )
+    configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
+    control = ControlApi(placement, configurator, lambda: api.readiness, secret)
+    rooms = RoomServer([secret.get_secret_value()] if secret else ())
+    api = Api(TestServer(create_app(settings, control, Console(), rooms)))
+    api.placement = placement
+    api.readiness = readiness
+    async with api:
+        yield api

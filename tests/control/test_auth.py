@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import pytest
+
+from control.auth import is_known_key, require_key, require_local
+from control.errors import ApiError
+
+KEYS = ("first-key", "zweiter-schlüssel")
+
+
+@pytest.mark.parametrize("header", ["Bearer first-key", "bearer zweiter-schlüssel"])
+def test_any_configured_key_opens(header: str) -> None:
+    require_key({"Authorization": header}, KEYS)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Authorization": ""},
+        {"Authorization": "Bearer "},
+        {"Authorization": "Bearer first"},
+        {"Authorization": "Bearer first-key2"},
+        {"Authorization": "Basic first-key"},
+        {"Authorization": "first-key"},
+        {"Authorization": "Bearer first-key,zweiter-schlüssel"},
+    ],
+)
+def test_anything_else_does_not(headers: dict[str, str]) -> None:
+    with pytest.raises(ApiError) as caught:
+        require_key(headers, KEYS)
+    assert (caught.value.status, caught.value.code) == (401, "unauthorized")
+    assert caught.value.response().headers["WWW-Authenticate"] == "Bearer"
+
+
+def test_without_keys_no_key_is_known() -> None:
+    assert not is_known_key("", ())
+
+
+@pytest.mark.parametrize(
+    ("host", "origin"),
+    [
+        ("127.0.0.1:8080", None),
+        ("localhost", None),
+        ("[::1]:8080", None),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("LOCALHOST:8080", "http://localhost:8080"),
+    ],
+)
+def test_this_machines_own_requests_pass(host: str, origin: str | None) -> None:
+    require_local({"Host": host} | ({"Origin": origin} if origin else {}))
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "code"),
+    [
+        ("evil.example:8080", None, "foreign_host"),
+        ("127.0.0.1.evil.example", None, "foreign_host"),
+        ("", None, "foreign_host"),
+        ("[", None, "foreign_host"),
+        ("evil@127.0.0.1.evil.example", None, "foreign_host"),
+        ("127.0.0.1:8080", "https://evil.example", "foreign_origin"),
+        ("127.0.0.1:8080", "http://127.0.0.1:9090", "foreign_origin"),
+        ("127.0.0.1:8080", "null", "foreign_origin"),
+    ],
+)
+def test_foreign_pages_do_not(host: str, origin: str | None, code: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        require_local({"Host": host} | ({"Origin": origin} if origin else {}))
+    assert (caught.value.status, caught.value.code) == (403, code)
