@@ -1,0 +1,150 @@
+"""The client's side of signaling: addresses, give-up, and refusals on the way back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from rtc.errors import RoomError
+from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
+from rtc.signals import Join, Leave, Mute, ServerFrame
+
+
+@pytest.mark.parametrize(
+    ("address", "url"),
+    [
+        ("http://127.0.0.1:8080", "ws://127.0.0.1:8080/rooms/demo/ws"),
+        ("https://voice.example/", "wss://voice.example/rooms/demo/ws"),
+        ("ws://127.0.0.1:1/base", "ws://127.0.0.1:1/base/rooms/demo/ws"),
+    ],
+)
+def test_addresses(address: str, url: str) -> None:
+    assert room_socket_url(address, "demo") == url
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:8080", "ftp://host", "http://"])
+def test_wrong_addresses(address: str) -> None:
+    with pytest.raises(ValueError, match="room server"):
+        room_socket_url(address, "demo")
+
+
+class ScriptedRoom:
+    """A room that answers each socket by a script: frames to send, then it closes."""
+
+    def __init__(self, *scripts: list[dict[str, Any]]) -> None:
+        self.joins: list[dict[str, Any]] = []
+        self._scripts = list(scripts)
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> str:
+        app = web.Application()
+        app.router.add_get("/rooms/demo/ws", self._handle)
+        self._runner = web.AppRunner(app, shutdown_timeout=1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return f"ws://127.0.0.1:{self._runner.addresses[0][1]}/rooms/demo/ws"
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        self.joins.append(await socket.receive_json())
+        for frame in self._scripts.pop(0):
+            await socket.send_json(frame)
+        await socket.close()
+        return socket
+
+
+def _joined(**more: Any) -> dict[str, Any]:
+    basis = {"type": "joined", "channel": "demo", "uid": 7, "instance": "i"}
+    return {**basis, "is_resumed": False, "members": [], **more}
+
+
+class Watcher:
+    """A client, with what it reported."""
+
+    def __init__(self, url: str) -> None:
+        self.frames: list[ServerFrame] = []
+        self.states: list[str] = []
+        self._changed = asyncio.Event()
+        self.client = SignalingClient(
+            url,
+            Join(role="user", instance="i"),
+            on_frame=self.frames.append,
+            on_state=self._note,
+        )
+
+    def _note(self, state: ConnectionState) -> None:
+        self.states.append(state)
+        self._changed.set()
+
+    async def wait_for(self, state: ConnectionState) -> None:
+        async with asyncio.timeout(5):
+            while state not in self.states:
+                self._changed.clear()
+                await self._changed.wait()
+
+
+@pytest.mark.asyncio
+async def test_comes_back_as_the_same_participant_until_refused() -> None:
+    refusal = {"type": "error", "code": "replaced", "message": "elsewhere"}
+    unknown = {"type": "weather", "is_sunny": True}
+    broken = {"type": "member_left", "uid": -1, "reason": "?"}
+    room = ScriptedRoom([_joined(), unknown, broken], [_joined(), refusal])
+    async with room as url:
+        watcher = Watcher(url)
+        assert (await watcher.client.connect()).uid == 7
+        await watcher.wait_for(ConnectionState.FAILED)
+        await watcher.client.close()
+    assert watcher.states == [
+        "connecting", "connected", "disconnected", "connected", "failed", "closed",
+    ]  # fmt: skip
+    assert [join["uid"] for join in room.joins] == [None, 7]
+    assert {join["instance"] for join in room.joins} == {"i"}
+    assert [frame.type for frame in watcher.frames] == ["joined"]
+
+
+@pytest.mark.asyncio
+async def test_gives_up_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtc.signaling_client.GIVE_UP_AFTER_S", 0.4)
+    async with ScriptedRoom([_joined()], [], []) as url:
+        watcher = Watcher(url)
+        await watcher.client.connect()
+        await watcher.wait_for(ConnectionState.FAILED)
+        with pytest.raises(RoomError):
+            watcher.client.send(Leave())
+        await watcher.client.close()
+    assert watcher.states[-3:] == ["disconnected", "failed", "closed"]
+
+
+@pytest.mark.asyncio
+async def test_frames_wait_while_cut_off_but_not_without_end() -> None:
+    async with ScriptedRoom([_joined()]) as url:
+        watcher = Watcher(url)
+        await watcher.client.connect()
+        await watcher.wait_for(ConnectionState.DISCONNECTED)
+        for _ in range(256):
+            watcher.client.send(Mute(is_muted=True))
+        with pytest.raises(RoomError, match="256 frames"):
+            watcher.client.send(Mute(is_muted=True))
+        await watcher.client.close()
+
+
+@pytest.mark.asyncio
+async def test_what_is_no_room_is_told_apart() -> None:
+    async with ScriptedRoom([]) as url:
+        watcher = Watcher(url.replace("/ws", "/nothing"))
+        with pytest.raises(RoomError) as caught:
+            await watcher.client.connect()
+        assert (caught.value.code, "404" in str(caught.value)) == ("refused", True)
+        assert isinstance(caught.value.__cause__, aiohttp.WSServerHandshakeError)
+        closed = Watcher(url)
+        with pytest.raises(RoomError, match="closed the connection"):
+            await closed.client.connect()
