@@ -149,6 +149,8 @@ function listenTo(joining) {
 function handleMembers() {
   callView.refresh();
   if (call.agents.length > 0) hideNotice("agent");
+  const isAlone = call.members.length === call.agents.length;
+  conversation.userLabel = isAlone ? "You" : "Someone here";
 }
 
 function handleServerEvent(event) {

@@ -1,14 +1,17 @@
 // The conversation as a list of entries, built from server events. Pure: no DOM, no clock.
 //
 // entry: {key, kind, text, state, ...}
-//   kind "user":  state "hearing" until the words are final, then "done"
-//   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard)
+//   kind "user":  state "hearing" until the words are final, then "done"; speaker
+//   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard); speaker
 //   kind "tool":  state "calling", "waiting" (for this page's answer), "done" or "failed"; name, input, output
 //   kind "chat":  from; kind "note": tone
 
 export class Conversation {
   #entries = new Map();
   #count = 0;
+
+  /** Who "user" entries are by: an agent hears all people as one. */
+  userLabel = "You";
 
   /** @returns {{changed: object[], removed: object[]}} what the event did. */
   apply(event) {
@@ -49,18 +52,21 @@ function change(entry, fields, changes) {
   changes.changed.push(Object.assign(entry, fields));
 }
 
+function findWords(conversation, event) {
+  return find(conversation, "user", event.item_id, { state: "hearing", speaker: conversation.userLabel });
+}
+
 function hear(conversation, event, changes) {
-  find(conversation, "user", event.item_id, { state: "hearing" });
-  changes.changed.push(conversation.get(`user ${event.item_id}`));
+  changes.changed.push(findWords(conversation, event));
 }
 
 function hearDelta(conversation, event, changes) {
-  const entry = find(conversation, "user", event.item_id, { state: "hearing" });
+  const entry = findWords(conversation, event);
   change(entry, { text: entry.text + event.delta }, changes);
 }
 
 function hearDone(conversation, event, changes) {
-  const entry = find(conversation, "user", event.item_id);
+  const entry = findWords(conversation, event);
   const text = event.transcript.trim();
   if (text === "") changes.removed.push(conversation.remove(entry.key));
   else change(entry, { text, state: "done" }, changes);

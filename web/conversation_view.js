@@ -77,9 +77,8 @@ export class ConversationView {
 }
 
 function speakerOf(entry) {
-  if (entry.kind === "user") return "You";
   if (entry.kind === "chat") return entry.from;
-  return entry.kind === "agent" ? entry.speaker || "Agent" : "";
+  return entry.speaker ?? "";
 }
 
 function renderWords(entry) {

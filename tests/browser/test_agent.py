@@ -195,6 +195,21 @@ async def test_stop_ends_the_agent_and_another_can_be_started() -> None:
 
 
 @pytest.mark.asyncio
+async def test_an_agent_that_comes_back_as_a_new_process_is_heard_again() -> None:
+    async with open_call() as (site, console, _agent):
+        successor = ScriptedAgent(site.url, "parlour", 1000, None)
+        await successor.start()
+        try:
+            await successor.wait_for_user()
+            await expect(console.get(".person")).to_have_count(2)
+            await expect(console.get("#status")).to_have_text("Connected")
+            successor.play_tone(440, 3.0)
+            await expect_sound(console.page)
+        finally:
+            await successor.stop()
+
+
+@pytest.mark.asyncio
 async def test_an_api_key_is_asked_for_until_it_is_right() -> None:
     async with (
         open_site(api_key=API_KEY) as site,

@@ -1,0 +1,74 @@
+"""The pure parts of the page, run where they run: in the browser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.chromium import open_chromium
+from tests.browser.console import open_console
+from tests.browser.site import open_site
+
+pytestmark = pytest.mark.browser
+
+REPLY_TIMES = """async () => {
+  const { ReplyClock } = await import('/web/latency.js');
+  const quiet = 0, voice = 0.8;
+  const times = (steps) => {
+    const clock = new ReplyClock();
+    return steps.map(([now, user, agent, event]) => {
+      if (event === 'done') clock.handleInputDone(now);
+      if (event === 'started') clock.handleInputStarted();
+      return clock.handleLevels({ user, agent, now });
+    }).filter((time) => time !== null);
+  };
+  return {
+    fromEndOfSpeech: times([[0, voice, quiet], [100, quiet, quiet],
+      [600, quiet, quiet, 'done'], [700, quiet, voice], [720, quiet, voice]]),
+    fromTheEventWhenNobodyWasHeard: times([[5000, quiet, quiet, 'done'], [5200, quiet, voice]]),
+    noneWhenTheUserGoesOn: times([[0, voice, quiet], [500, quiet, quiet, 'done'],
+      [600, voice, quiet, 'started'], [900, quiet, voice]]),
+    noneForTheAgentAlone: times([[0, quiet, voice]]),
+  };
+}"""
+
+CONVERSATION = """async () => {
+  const { Conversation } = await import('/web/conversation.js');
+  const conversation = new Conversation();
+  const agent = { agent_id: 'a', agent_name: 'Parley' };
+  const say = (type, fields) => conversation.apply({ type, ...agent, ...fields });
+  const item = { response_id: 'r', item_id: 'i' };
+  say('an_event_of_the_future', {});
+  say('agent_playout_done', { response_id: 'r', item_id: 'never seen' });
+  say('agent_interrupted', { ...item, audio_end_ms: 0, heard: '' });
+  say('agent_response_audio_transcript_delta', { ...item, delta: 'too late' });
+  say('agent_playout_done', item);
+  const result = { id: 'c', name: 'tool', output: '5' };
+  say('agent_response_tool_result', { tool_result: result });
+  const late = { ...item, tool_use: { id: 'c', name: 'tool', input: {} }, is_client_tool: true };
+  say('agent_response_tool_use_done', late);
+  say('agent_response_done', { response_id: 'r', status: 'failed' });
+  return conversation.entries.map(({ kind, state, text }) => [kind, state, text]);
+}"""
+
+
+@pytest.mark.asyncio
+async def test_pure_modules() -> None:
+    async with (
+        open_site() as site,
+        open_chromium() as browser,
+        open_console(browser, site.url) as console,
+    ):
+        times: dict[str, Any] = await console.page.evaluate(REPLY_TIMES)
+        assert times == {
+            "fromEndOfSpeech": [700],
+            "fromTheEventWhenNobodyWasHeard": [200],
+            "noneWhenTheUserGoesOn": [],
+            "noneForTheAgentAlone": [],
+        }
+        assert await console.page.evaluate(CONVERSATION) == [
+            ["agent", "interrupted", ""],
+            ["tool", "done", ""],
+            ["note", "done", "The agent could not answer."],
+        ]
