@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aioice.ice
-from aiortc import RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
+from aiortc import RTCPeerConnection, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
 
 CONSENT_INTERVAL_S: Final = 2
 CONSENT_FAILURES: Final = 3
@@ -74,6 +74,15 @@ def use_loopback_candidates() -> None:
     if aioice.ice.get_host_addresses is not _host_addresses:
         aioice.ice.get_host_addresses = _host_addresses
     _should_use_loopback.set(True)
+
+
+async def close_connection(connection: RTCPeerConnection) -> None:
+    """Close, and wait for a handshake under way to notice: aiortc leaves it running for a moment."""
+    transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
+    await connection.close()
+    for transport in transports:
+        if (started := getattr(transport, "_RTCIceTransport__start")) is not None:  # noqa: B009
+            await started.wait()
 
 
 def notice_dead_peers_soon() -> None:

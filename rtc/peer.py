@@ -22,6 +22,7 @@ from aiortc.sdp import candidate_from_sdp
 
 from rtc.aiortc_adapter import (
     RtpPacket,
+    close_connection,
     notice_dead_peers_soon,
     prefer_opus,
     tap_receiver,
@@ -166,7 +167,7 @@ class Peer:
         self.track.stop()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
-                await self._pc.close()
+                await close_connection(self._pc)
         except TimeoutError:
             logger.warning("a peer connection did not close within %.0f s", CLOSE_TIMEOUT_S)
 

@@ -8,13 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rtc.aiortc_adapter import RtpPacket
-from rtc.peer import Peer, PeerCallbacks, PeerError, new_connection_id
+from rtc.peer import (
+    MAX_EARLY_CANDIDATES,
+    Peer,
+    PeerCallbacks,
+    PeerError,
+    new_connection_id,
+)
 from rtc.signals import (
     ClientFrame,
     Description,
@@ -62,6 +69,8 @@ class PeerLink:
         self._callbacks = callbacks
         # Set while our own offer waits for its answer.
         self._answer: asyncio.Future[str] | None = None
+        # Candidates of an offer that we have not begun to answer yet; the oldest give way.
+        self._early: deque[RelayedCandidate] = deque(maxlen=MAX_EARLY_CANDIDATES)
         self._task: asyncio.Task[None] | None = None
         self._tasks = OwnedTasks(logger)
 
@@ -84,6 +93,8 @@ class PeerLink:
         """React to a trickled candidate of the member."""
         if self.peer is not None and self.peer.connection_id == frame.connection_id:
             self._tasks.start(self.peer.add_candidate(frame), name="candidate")
+        else:
+            self._early.append(frame)
 
     async def close(self) -> None:
         """Hang up. Idempotent."""
@@ -136,7 +147,11 @@ class PeerLink:
             ),
         )
         self.peer = peer
+        early = [frame for frame in self._early if frame.connection_id == connection_id]
+        self._early.clear()
         try:
+            for frame in early:
+                await peer.add_candidate(frame)
             yield peer
         finally:
             self.peer = None

@@ -13,6 +13,7 @@ import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
 from rtc.aiortc_adapter import use_loopback_candidates
+from rtc.signals import RelayedCandidate, RelayedDescription
 from tests.loopback.conftest import DEADLINE_S, Site, receive
 from tests.rtc.sound import frequency_hz, loudness, tone
 
@@ -131,6 +132,33 @@ async def test_a_call_with_an_unusable_offer_is_refused_and_the_agent_stays(site
         assert len(site.server.rooms()["demo"]) == before
     assert agent.uid in {member.uid for member in site.server.rooms()["demo"]}
     assert events.of("connection_state_changed")[-1] == ("connected",)
+
+
+@pytest.mark.asyncio
+async def test_candidates_that_overtake_the_answering_are_kept(site: Site) -> None:
+    agent, _ = await site.join(AGENT, "agent")
+    client = RTCPeerConnection()
+    client.addTransceiver("audio")
+    await client.setLocalDescription(await client.createOffer())
+    lines = client.localDescription.sdp.splitlines(keepends=True)
+    await client.close()
+    bare = "".join(line for line in lines if "candidate" not in line)
+    socket = await site.socket()
+    await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+    await receive(socket, "joined")
+    link = agent._mesh.links[ADA]
+    offer = RelayedDescription(sender=ADA, connection_id="c1", sdp_type="offer", sdp=bare)
+    text = "candidate:1 1 udp 2130706431 127.0.0.1 50000 typ host"
+    # Both in one turn of the loop, as frames that arrive together are handled.
+    link.handle_description(offer)
+    link.handle_candidate(
+        RelayedCandidate(sender=ADA, connection_id="c1", candidate=text, sdp_m_line_index=0)
+    )
+    await receive(socket, "description")
+    peer = link.peer
+    assert peer is not None
+    transport = peer._pc.getTransceivers()[0].receiver.transport.transport
+    assert [candidate.port for candidate in transport.getRemoteCandidates()] == [50000]
 
 
 @pytest.mark.asyncio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import inspect
 
@@ -62,3 +63,21 @@ def test_consent_checks_are_where_we_quicken_them() -> None:
     for name in ("CONSENT_INTERVAL", "CONSENT_FAILURES"):
         assert name in source
         assert hasattr(aioice.ice, name)
+
+
+@pytest.mark.asyncio
+async def test_closing_waits_for_a_handshake_under_way() -> None:
+    offerer, answerer = RTCPeerConnection(), RTCPeerConnection()
+    offerer.addTransceiver("audio")
+    await offerer.setLocalDescription(await offerer.createOffer())
+    await answerer.setRemoteDescription(offerer.localDescription)
+    await answerer.setLocalDescription(await answerer.createAnswer())
+    ice = answerer.getTransceivers()[0].receiver.transport.transport
+    has_begun = asyncio.Event()
+    ice.on("statechange", has_begun.set)
+    async with asyncio.timeout(5):
+        if ice.state == "new":
+            await has_begun.wait()
+        await adapter.close_connection(answerer)
+        await adapter.close_connection(answerer)
+    await offerer.close()
