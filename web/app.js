@@ -132,7 +132,7 @@ function listenTo(joining) {
     joining.addEventListener(name, ({ detail }) => {
       if (call === joining) handle(detail);
     });
-  listen("state", refreshStatus);
+  listen("state", handleState);
   listen("members", handleMembers);
   listen("event", handleServerEvent);
   listen("chat", ({ from, text }) => addEntry({ kind: "chat", from, text }));
@@ -175,11 +175,19 @@ function showNoAgent(title, message) {
   showNotice("agent", { title, message, tone: "info", actions: [{ label: "Start an agent", run: startAgentInCall }] });
 }
 
+function handleState() {
+  refreshStatus();
+  if (call.isLost && call.agentLink === "broken") handleLost();
+}
+
 function handleLost() {
   refreshStatus();
+  const isAgentLost = call.agentLink === "broken";
   showNotice("server", {
-    title: "Connection to the server lost",
-    message: "You can go on talking: the sound does not pass through the server. This page keeps trying to reach it.",
+    title: isAgentLost ? "Server and agent are lost" : "Connection to the server lost",
+    message: isAgentLost
+      ? "This page keeps trying to reach them. You can leave, or wait for them to come back."
+      : "You can go on talking: the sound does not pass through the server. This page keeps trying to reach it.",
     tone: "warn",
   });
 }

@@ -6,6 +6,8 @@ import { LevelMeter } from "./levels.js";
 import { Mesh } from "./mesh.js";
 import { Signaling } from "./signaling.js";
 
+const DEAD_STATES = new Set(["failed", "disconnected", "closed"]);
+
 /**
  * Events: `members`, `state` (something about the connection changed), `event` (ServerEvent of an
  * agent), `chat` ({from, text}), `left` ({member, reason}), `lost` ({retryInMs}), `regained`,
@@ -57,7 +59,7 @@ export class Call extends EventTarget {
     const states = this.agents.map(({ uid }) => this.#mesh.stateOf(uid));
     if (states.length === 0) return "none";
     if (states.includes("connected")) return "connected";
-    return states.some((state) => state === "failed" || state === "disconnected") ? "broken" : "connecting";
+    return states.some((state) => DEAD_STATES.has(state)) ? "broken" : "connecting";
   }
 
   /** Loudness of both sides now, 0 to 1. */

@@ -150,3 +150,6 @@ async def test_a_written_conversation_and_a_server_that_dies(tmp_path: Path) -> 
         server.process.kill()
         await expect(console.notice("Connection to the server lost")).to_be_visible()
         await wait_until_gone(pid)
+        await expect(console.notice("Server and agent are lost")).to_be_visible(
+            timeout=SPOKEN_WAIT_MS
+        )
