@@ -19,9 +19,11 @@ import time
 import traceback
 from collections.abc import Callable
 from enum import IntEnum
+from multiprocessing import forkserver
 from typing import Any, Final, Protocol, cast
 
 from config import AgentConfig
+from control.environment import FORKSERVER_PID
 from control.leash import ParentGoneError, die_with_parent
 from control.link import (
     PARENT_MESSAGE,
@@ -41,9 +43,6 @@ from control.link import (
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
 from utils import OwnedTasks, configure_logging, wall_clock_ms
-
-FORKSERVER_PID: Final = "PARLEY_FORKSERVER_PID"
-"""Variable by which the forkserver tells its forks who their parent is."""
 
 DEFAULT_ENTRY: Final = "agent:RealtimeKitAgent"
 _START_DEADLINE_S: Final = 10.0
@@ -247,6 +246,18 @@ def private_bytes() -> int:
     return total_kib * 1024
 
 
+def _let_go_of_forkserver() -> None:
+    """Close our copy of the pipe by which the forkserver notices that the server is gone.
+
+    multiprocessing gives every fork one, so that the forkserver outlives them all; then a hung
+    agent would keep it alive, and with it everything that waits for its death.
+    """
+    server: Any = forkserver._forkserver  # noqa: SLF001 - there is no other way
+    if (alive_fd := server._forkserver_alive_fd) is not None:  # noqa: SLF001
+        os.close(alive_fd)
+        server._forkserver_alive_fd = None  # noqa: SLF001
+
+
 async def _serve(sock: socket.socket, entry: str) -> ExitCode:
     link = await Link.open(sock, PARENT_MESSAGE)
     try:
@@ -271,6 +282,7 @@ async def _serve(sock: socket.socket, entry: str) -> ExitCode:
 def main(sock: socket.socket, entry: str = DEFAULT_ENTRY) -> None:
     """Be an agent process; `multiprocessing` calls this in a fresh fork of the forkserver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _let_go_of_forkserver()
     try:
         die_with_parent(int(os.environ.get(FORKSERVER_PID, os.getppid())))
     except ParentGoneError:

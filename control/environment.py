@@ -16,7 +16,22 @@ _KEPT: Final = frozenset(
         *("LOG_LEVEL", "VERBOSE"),
     }
 )
-_KEPT_PREFIXES: Final = ("LC_", "PYTHON", "COVERAGE_", "OMP_", "OPENBLAS_", "MKL_", "SPEECH_")
+FORKSERVER_PID: Final = "PARLEY_FORKSERVER_PID"
+"""By which the forkserver tells its forks who their parent is."""
+
+MAIN_MODULE: Final = "PARLEY_MAIN_MODULE"
+"""By which the server tells the forkserver what not to import: name and path, a line each."""
+
+_KEPT_PREFIXES: Final = (
+    "PARLEY_",
+    "LC_",
+    "PYTHON",
+    "COVERAGE_",
+    "OMP_",
+    "OPENBLAS_",
+    "MKL_",
+    "SPEECH_",
+)
 
 
 def child_environment(environ: Mapping[str, str]) -> dict[str, str]:

@@ -13,11 +13,13 @@ import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import spawn
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from control import child
+from control.environment import MAIN_MODULE
 
 _ROOT: Final = str(Path(__file__).resolve().parent.parent)
 _PROBE_DEADLINE_S: Final = 30.0
@@ -113,6 +115,9 @@ class Forkserver:
         paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
         if _ROOT not in paths:
             os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, paths)])
+        main = spawn.get_preparation_data("agent")
+        names = (main.get("init_main_from_name", ""), main.get("init_main_from_path", ""))
+        os.environ[MAIN_MODULE] = "\n".join(names)
         self._context.set_forkserver_preload(["control.preload"])
         probe = self._context.Process(target=os.getpid, name="probe", daemon=True)
         probe.start()

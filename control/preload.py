@@ -10,12 +10,14 @@ import atexit
 import gc
 import importlib
 import os
+import sys
 import time
+from importlib.machinery import ModuleSpec
 from typing import Final
 
-from control.environment import scrub_environment
+from control.environment import FORKSERVER_PID, MAIN_MODULE, scrub_environment
 
-LINGER_S: Final = 5.0
+LINGER_S: Final = 4.0
 
 # What an agent imports late on purpose, and what our libraries import on first use.
 _HEAVY_MODULES: Final = (
@@ -59,12 +61,25 @@ def _import_heavy_modules() -> None:
             os.write(2, f"forkserver: cannot preload {name}: {error}\n".encode())
 
 
+def _stand_in_for_main() -> None:
+    """Make multiprocessing believe that each fork has the server's main module already.
+
+    It would import it again in every child, for pickled things that refer to it. We send none.
+    """
+    name, _, path = os.environ.get(MAIN_MODULE, "").partition("\n")
+    main = sys.modules["__main__"]
+    main.__spec__ = ModuleSpec(name, None) if name else None
+    if path:
+        main.__file__ = path
+
+
 scrub_environment()
+_stand_in_for_main()
 # One thread only: threads do not survive a fork, their locks do.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
 # Out of the terminal's foreground group: Ctrl-C is for the server, which then asks us politely.
 os.setsid()
-os.environ["PARLEY_FORKSERVER_PID"] = str(os.getpid())
+os.environ[FORKSERVER_PID] = str(os.getpid())
 _import_heavy_modules()
 # The server's exit ends the forkserver (multiprocessing's alive pipe); the agents may outlive both
 # by this much, and not a moment longer.

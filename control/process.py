@@ -42,6 +42,8 @@ from utils import OwnedTasks, run_unless, wall_clock_ms
 _log = logging.getLogger("control.process")
 
 _LAST_WORDS_S = 1.0
+# An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
+_CHILDS_SHARE = 0.8
 
 T = TypeVar("T")
 
@@ -319,7 +321,7 @@ class AgentProcess:
         match rung:
             case Rung.ASK:
                 try:
-                    link.send(Stop(reason=reason, deadline_s=self._deadlines.ask_s))
+                    link.send(Stop(reason=reason, deadline_s=_CHILDS_SHARE * self._deadlines.ask_s))
                 except LinkBrokenError:
                     return
             case Rung.TERMINATE:

@@ -1,0 +1,174 @@
+"""Real processes: a forkserver for all tests of this folder, and whole servers to be killed."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from config import AgentConfig, ProviderConfig
+from control.forkserver import Forkserver
+from control.process import Deadlines
+from control.supervisor import Supervisor
+
+SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
+ROOT = Path(__file__).resolve().parents[2]
+DEADLINE_S = 20.0
+QUICK = Deadlines(
+    start_s=10.0, ask_s=0.5, terminate_s=0.3, dump_s=0.2, kill_s=5.0, ping_interval_s=0.1
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forkserver() -> None:
+    """It lives as long as this process; the instruments of each test take it as given."""
+
+    async def start() -> None:
+        server = Forkserver()
+        await server.start()
+        server.close()
+
+    asyncio.run(start())
+
+
+def agent_config(channel_name: str = "demo", script: str = "ready", **more: Any) -> AgentConfig:
+    provider = ProviderConfig(name="local", model="local", base_uri="ws://127.0.0.1:9")
+    return AgentConfig(
+        agent_id=f"id-{channel_name}",
+        channel_name=channel_name,
+        uid=1000,
+        room_url="http://127.0.0.1:9",
+        provider=provider,
+        greeting=script,
+        **more,
+    )
+
+
+@asynccontextmanager
+async def supervised(
+    deadlines: Deadlines = QUICK, entry: str = SCRIPTED, **hooks: Any
+) -> AsyncIterator[Supervisor]:
+    source = Forkserver(entry)
+    supervisor = Supervisor(source, deadlines, **hooks)
+    try:
+        yield supervisor
+    finally:
+        await supervisor.drain()
+        source.close()
+
+
+def is_gone(pid: int | None) -> bool:
+    """Not even a zombie is left of `pid`."""
+    return pid is not None and not psutil.pid_exists(pid)
+
+
+async def until(condition: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+    """Wait for something observable."""
+    async with asyncio.timeout(deadline_s):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.01)
+
+
+class ServerProcess:
+    """A control server in a process of its own, with its log and its descendants."""
+
+    def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
+        self.process = process
+        self.log = log
+        self.url = ""
+
+    def wait_ready(self) -> None:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line.startswith("Parley is ready: http://127.0.0.1:"), self.log.read_text()
+        self.url = line.split()[-1]
+
+    def descendants(self) -> list[psutil.Process]:
+        found: list[psutil.Process] = psutil.Process(self.process.pid).children(recursive=True)
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        return self.process.wait(DEADLINE_S)
+
+    async def post(self, path: str, body: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        async with aiohttp.ClientSession(self.url) as http, http.post(path, json=body) as response:
+            return response.status, await response.json()
+
+    async def get(self, path: str) -> tuple[int, dict[str, Any]]:
+        async with aiohttp.ClientSession(self.url) as http, http.get(path) as response:
+            return response.status, await response.json()
+
+
+def all_gone(processes: list[psutil.Process]) -> bool:
+    return not any(one.is_running() and one.status() != "zombie" for one in processes if _is(one))
+
+
+def _is(process: psutil.Process) -> bool:
+    try:
+        process.status()
+    except psutil.NoSuchProcess:
+        return False
+    return True
+
+
+@contextmanager
+def server_process(
+    tmp_path: Path,
+    settings: dict[str, Any] | None = None,
+    entry: str = SCRIPTED,
+    deadlines: Deadlines = QUICK,
+) -> Iterator[ServerProcess]:
+    wanted = {
+        "settings": {"local_model_uri": "ws://127.0.0.1:9"} if settings is None else settings,
+        "agent_entry": entry,
+        "deadlines": dataclasses.asdict(deadlines),
+    }
+    log = tmp_path / "server.log"
+    with log.open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.processes.serve", json.dumps(wanted)],
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=ROOT,
+            env=os.environ | {"OPENAI_API_KEY": "sk-must-not-leak"},
+        )
+    server = ServerProcess(process, log)
+    try:
+        server.wait_ready()
+        yield server
+    finally:
+        _end(server)
+
+
+def _end(server: ServerProcess) -> None:
+    """However the test ended, nothing of its server may stay."""
+    left = [] if server.process.poll() is not None else server.descendants()
+    server.process.kill()
+    server.process.wait(DEADLINE_S)
+    assert server.process.stdout is not None
+    server.process.stdout.close()
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not all_gone(left) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    for process in left:
+        if process.is_running():
+            process.kill()

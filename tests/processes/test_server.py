@@ -1,0 +1,202 @@
+"""Whole servers, ended in every way there is; each time nothing of them may be left."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import ConfigError, Settings
+from control.server import ServerError, open_listener, run_server
+from tests.processes.conftest import (
+    DEADLINE_S,
+    ROOT,
+    ServerProcess,
+    all_gone,
+    server_process,
+    until,
+)
+
+MODEL = {"model_provider": "local"}
+
+
+def start_body(channel_name: str = "demo", script: str = "ready") -> dict[str, Any]:
+    return {"channel_name": channel_name, "uid": 1000, "greeting": script}
+
+
+async def start(server: ServerProcess, *bodies: dict[str, Any]) -> list[int]:
+    """Start agents; returns their pids."""
+    for body in bodies:
+        status, answer = await server.post("/start_agent", body)
+        assert status == 200, answer
+    agents = (await server.get("/agents"))[1]["agents"]
+    return [agent["pid"] for agent in agents]
+
+
+async def hung(server: ServerProcess, channel_name: str) -> None:
+    """Return when the agent no longer answers its supervisor."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            _, shown = await server.get(f"/agents/{channel_name}")
+            if (shown["heartbeat_age_s"] or 0) > 0.5:
+                return
+
+
+@pytest.mark.asyncio
+async def test_start_and_stop_over_http_leave_no_process(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        idle = len(server.descendants())
+        (pid,) = await start(server, start_body())
+        assert pid in {one.pid for one in server.descendants()}
+        status, answer = await server.post("/stop_agent", {"channel_name": "demo"})
+        assert (status, answer["status"]) == (200, "Agent process terminated")
+        assert answer["exit_reason"] == "stopped"
+        assert len(server.descendants()) == idle
+        status, answer = await server.get("/agents/demo")
+        assert (status, answer["state"]) == (200, "exited")
+
+
+@pytest.mark.asyncio
+async def test_of_fifty_concurrent_requests_exactly_one_starts(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        answers = await asyncio.gather(
+            *(server.post("/start_agent", start_body()) for _ in range(50))
+        )
+        codes = Counter((status, answer.get("code")) for status, answer in answers)
+        assert codes == {(200, None): 1, (400, "already_running"): 49}
+
+
+@pytest.mark.asyncio
+async def test_a_failed_start_answers_with_phase_and_cause(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        idle = len(server.descendants())
+        status, answer = await server.post("/start_agent", start_body(script="fail"))
+        assert (status, answer["code"]) == (502, "start_failed")
+        assert answer["details"] == [
+            {"msg": "the room is full", "phase": "joining", "cause": "room_full"}
+        ]
+        assert len(server.descendants()) == idle
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_one_signal_stops_every_agent_gracefully(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with server_process(tmp_path) as server:
+        await start(server, start_body("one"), start_body("two"))
+        family = server.descendants()
+        server.signal(number)
+        assert await asyncio.to_thread(server.wait) == 0
+        await until(lambda: all_gone(family))
+        log = server.log.read_text()
+        assert log.count("stopped, exit code 0") == 2
+        assert "Traceback" not in log
+
+
+@pytest.mark.asyncio
+async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
+    from control.process import DEFAULT_DEADLINES
+
+    # With these deadlines a polite end of this agent would take ten seconds.
+    with server_process(tmp_path, deadlines=DEFAULT_DEADLINES) as server:
+        await start(server, start_body(script="deaf"))
+        family = server.descendants()
+        server.signal(signal.SIGTERM)
+        await until(lambda: "SIGTERM: stopping" in server.log.read_text())
+        server.signal(signal.SIGINT)
+        async with asyncio.timeout(5):
+            assert await asyncio.to_thread(server.wait) == 0
+        await until(lambda: all_gone(family))
+        assert "SIGINT again" in server.log.read_text()
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_the_server_takes_everything_with_it(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        pids = await start(server, start_body("one"), start_body("two"), start_body("hung", "hang"))
+        await hung(server, "hung")
+        stopped = (await server.post("/start_agent", start_body("stopped")))[1]
+        frozen = (await server.get(f"/agents/{stopped['channel_name']}"))[1]["pid"]
+        os.kill(frozen, signal.SIGSTOP)
+        family = server.descendants()
+        assert {*pids, frozen} < {one.pid for one in family}
+        server.signal(signal.SIGKILL)
+        await asyncio.to_thread(server.wait)
+        await until(lambda: all_gone(family))
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_an_agent_frees_its_channel(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        (pid,) = await start(server, start_body())
+        os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                _, shown = await server.get("/agents/demo")
+                if shown["state"] == "exited":
+                    break
+        assert shown["last_exit"]["exit_reason"] == "crashed"
+        assert shown["last_exit"]["exit_code"] == -signal.SIGKILL
+        (second,) = await start(server, start_body())
+        assert second != pid
+
+
+@pytest.mark.asyncio
+async def test_a_hung_agent_leaves_its_stacks_and_goes(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        await start(server, start_body(script="hang"))
+        await hung(server, "demo")
+        status, answer = await server.post("/stop_agent", {"channel_name": "demo"})
+        assert (status, answer["stopped_by"]) == (200, "kill")
+        assert "Current thread" in server.log.read_text()
+
+
+@pytest.mark.asyncio
+async def test_no_child_inherits_a_secret(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        await start(server, start_body())
+        for process in server.descendants():
+            assert "sk-must-not-leak" not in str(process.environ()), process
+        assert "sk-must-not-leak" not in server.log.read_text()
+
+
+def test_a_terminals_interrupt_reaches_the_server_only(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        asyncio.run(start(server, start_body()))
+        own = os.getsid(server.process.pid)
+        agents = [one for one in server.descendants() if os.getsid(one.pid) != own]
+        assert len(agents) == 2, "the forkserver and its agent have left the terminal's session"
+
+
+def test_a_taken_port_is_said_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ServerError, match=f"port {port} on 127.0.0.1 is in use"):
+            open_listener("127.0.0.1", port)
+
+
+@pytest.mark.asyncio
+async def test_an_open_server_does_not_leave_the_machine() -> None:
+    with pytest.raises(ConfigError, match="API_KEYS"):
+        await run_server(Settings(), "0.0.0.0", 0)
+
+
+def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
+    """A command on the leash of a parent that is not (any more) its own never runs."""
+    marker = tmp_path / "ran"
+    code = f"open({str(marker)!r}, 'w')"
+    command = [sys.executable, "-m", "control.leash", "1", sys.executable, "-c", code]
+    assert subprocess.run(command, cwd=ROOT, timeout=DEADLINE_S, check=False).returncode == 1
+    assert not marker.exists()
+    command[3] = str(os.getpid())
+    assert subprocess.run(command, cwd=ROOT, timeout=DEADLINE_S, check=False).returncode == 0
+    assert marker.exists()

@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+import pytest
+
+from control.placement import (
+    AgentStartError,
+    AgentStatus,
+    AlreadyRunningError,
+    ExitRecord,
+    NotRunningError,
+    ShuttingDownError,
+)
+from control.process import Deadlines, Rung
+from control.supervisor import Supervisor
+from conversation.client_events import AgentReady, ServerEvent
+from conversation.lifecycle import AgentState, ExitReason
+from tests.processes.conftest import agent_config, is_gone, supervised, until
+
+
+@pytest.mark.asyncio
+async def test_an_agent_starts_is_seen_and_stops_leaving_no_process() -> None:
+    async with supervised() as supervisor:
+        status = await supervisor.start(agent_config())
+        assert status.state is AgentState.READY
+        assert status.pid is not None
+        assert status.pid != os.getpid()
+        assert {"process", "joining", "connecting", "total"} <= set(status.timings_ms)
+        await until(lambda: supervisor.status("demo").private_bytes)
+        assert supervisor.list()[0].pid == status.pid
+
+        record = await supervisor.stop("demo")
+        assert (record.exit_reason, record.exit_code) == (ExitReason.STOPPED, 0)
+        assert (record.pid, record.stopped_by) == (status.pid, Rung.ASK)
+        assert is_gone(status.pid)
+        assert supervisor.list() == []
+        ended = supervisor.status("demo")
+        assert (ended.state, ended.pid, ended.last_exit) == (AgentState.EXITED, None, record)
+        with pytest.raises(NotRunningError):
+            await supervisor.stop("demo")
+
+
+@pytest.mark.asyncio
+async def test_of_fifty_concurrent_starts_exactly_one_wins() -> None:
+    async with supervised() as supervisor:
+        outcomes = await asyncio.gather(
+            *(supervisor.start(agent_config()) for _ in range(50)), return_exceptions=True
+        )
+        winners = [one for one in outcomes if isinstance(one, AgentStatus)]
+        losers = [one for one in outcomes if isinstance(one, AlreadyRunningError)]
+        assert (len(winners), len(losers)) == (1, 49)
+        assert [one.pid for one in supervisor.list()] == [winners[0].pid]
+
+
+@pytest.mark.asyncio
+async def test_many_channels_at_once_each_get_their_own_process() -> None:
+    async with supervised() as supervisor:
+        names = [f"c{n}" for n in range(12)]
+        started = await asyncio.gather(*(supervisor.start(agent_config(name)) for name in names))
+        pids = {one.pid for one in started}
+        assert len(pids) == len(names)
+        await supervisor.drain()
+        assert all(is_gone(pid) for pid in pids)
+        with pytest.raises(ShuttingDownError):
+            await supervisor.start(agent_config())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("script", "phase", "code", "words"),
+    [
+        ("fail", "joining", "room_full", "the room is full"),
+        ("raise", "starting", "crashed", "a defect"),
+    ],
+)
+async def test_a_failed_start_names_phase_and_cause_and_leaves_nothing(
+    script: str, phase: str, code: str, words: str
+) -> None:
+    ended: list[ExitRecord] = []
+    async with supervised(on_exit=ended.append) as supervisor:
+        with pytest.raises(AgentStartError, match=words) as caught:
+            await supervisor.start(agent_config(script=script))
+        assert (caught.value.phase, caught.value.code) == (phase, code)
+        await until(lambda: not supervisor.list())
+        assert is_gone(ended[0].pid)
+        assert ended[0].exit_reason is ExitReason.START_FAILED
+        assert ended[0].error is not None
+        assert (await supervisor.start(agent_config())).state is AgentState.READY
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_takes_too_long_fails_and_leaves_nothing() -> None:
+    ended: list[ExitRecord] = []
+    deadlines = Deadlines(start_s=0.5, ask_s=0.5, terminate_s=0.5, dump_s=0.2, kill_s=5.0)
+    async with supervised(deadlines, on_exit=ended.append) as supervisor:
+        with pytest.raises(AgentStartError) as caught:
+            await supervisor.start(agent_config(script="never_ready"))
+        assert (caught.value.phase, caught.value.code) == ("connecting", "start_timeout")
+        await until(lambda: ended)
+        assert is_gone(ended[0].pid)
+
+
+@pytest.mark.asyncio
+async def test_a_preparation_that_fails_costs_no_process() -> None:
+    ended: list[ExitRecord] = []
+
+    async def prepare() -> None:
+        raise AgentStartError("model", "model_failed", "no model")
+
+    async with supervised(on_exit=ended.append) as supervisor:
+        with pytest.raises(AgentStartError, match="no model") as caught:
+            await supervisor.start(agent_config(), prepare=prepare)
+        assert caught.value.phase == "model"
+        await until(lambda: ended)
+        assert ended[0].pid is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("script", ["never_ready", "preparing"])
+async def test_a_stop_during_the_start_ends_both(script: str) -> None:
+    async def prepare() -> None:
+        if script == "preparing":
+            await asyncio.Event().wait()
+
+    async with supervised() as supervisor:
+        async with asyncio.TaskGroup() as group:
+            starting = group.create_task(_outcome(supervisor, script, prepare))
+            await until(supervisor.list)
+            if script == "never_ready":
+                await until(lambda: supervisor.status("demo").state is AgentState.CONNECTING)
+            record = await supervisor.stop("demo")
+        outcome = starting.result()
+        assert isinstance(outcome, AgentStartError)
+        assert outcome.code == "stopped"
+        assert record.exit_reason is ExitReason.STOPPED
+        assert record.pid is None or is_gone(record.pid)
+        assert supervisor.list() == []
+
+
+async def _outcome(supervisor: Supervisor, script: str, prepare: Any) -> object:
+    try:
+        return await supervisor.start(agent_config(script=script), prepare=prepare)
+    except AgentStartError as error:
+        return error
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_an_agent_is_noticed_and_its_channel_is_free_again() -> None:
+    ended: list[ExitRecord] = []
+    async with supervised(on_exit=ended.append) as supervisor:
+        first = await supervisor.start(agent_config())
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: ended)
+        assert (ended[0].exit_reason, ended[0].exit_code) == (ExitReason.CRASHED, -signal.SIGKILL)
+        assert ended[0].stopped_by is None
+        assert is_gone(first.pid)
+        second = await supervisor.start(agent_config())
+        assert second.pid != first.pid
+        assert second.last_exit == ended[0]
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_leaves_by_itself_says_why() -> None:
+    ended: list[ExitRecord] = []
+    async with supervised(on_exit=ended.append) as supervisor:
+        await supervisor.start(agent_config(script="leave"))
+        await until(lambda: ended)
+        assert (ended[0].exit_reason, ended[0].exit_code) == (ExitReason.USER_LEFT, 0)
+        assert ended[0].stopped_by is None
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("script", "rung", "exit_code"),
+    [
+        ("deaf", Rung.ASK, 1),  # its own deadline cancels it, before the next rung
+        ("hang", Rung.KILL, -signal.SIGKILL),
+    ],
+)
+async def test_the_ladder_ends_what_does_not_listen(
+    script: str, rung: Rung, exit_code: int
+) -> None:
+    async with supervised() as supervisor:
+        status = await supervisor.start(agent_config(script=script))
+        if script == "hang":
+            await until(lambda: (supervisor.status("demo").heartbeat_age_s or 0) > 0.5)
+        record = await supervisor.stop("demo")
+        assert (record.stopped_by, record.exit_code) == (rung, exit_code)
+        assert is_gone(status.pid)
+        assert record.exit_reason is ExitReason.STOPPED
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_process_goes_through_the_whole_ladder() -> None:
+    async with supervised() as supervisor:
+        status = await supervisor.start(agent_config())
+        assert status.pid is not None
+        os.kill(status.pid, signal.SIGSTOP)
+        stops = await asyncio.gather(*(supervisor.stop("demo") for _ in range(5)))
+        assert len({one.model_dump_json() for one in stops}) == 1
+        assert (stops[0].stopped_by, stops[0].exit_code) == (Rung.KILL, -signal.SIGKILL)
+        assert is_gone(status.pid)
+
+
+@pytest.mark.asyncio
+async def test_stop_then_start_never_loses_the_new_agent() -> None:
+    async with supervised() as supervisor:
+        pids = set()
+        for _ in range(5):
+            status = await supervisor.start(agent_config())
+            pids.add(status.pid)
+            assert supervisor.status("demo").pid == status.pid
+            await supervisor.stop("demo")
+        assert len(pids) == 5
+        assert all(is_gone(pid) for pid in pids)
+
+
+@pytest.mark.asyncio
+async def test_agents_know_no_secret_of_the_environment_and_no_terminal() -> None:
+    told: list[tuple[str, ServerEvent]] = []
+    async with supervised(on_event=lambda *one: told.append(one)) as supervisor:
+        await supervisor.start(agent_config(script="environment"))
+        await until(lambda: told)
+        channel, event = told[0]
+        assert channel == "demo"
+        assert isinstance(event, AgentReady)
+        assert "PATH" in event.agent_name
+        assert "PYTEST_CURRENT_TEST" not in event.agent_name
+        assert int(event.agent_id) != os.getsid(0)
+
+
+@pytest.mark.asyncio
+async def test_no_thread_is_parked_per_agent() -> None:
+    async with supervised() as supervisor:
+        await supervisor.start(agent_config("first"))
+        before = psutil.Process().num_threads()
+        for n in range(5):
+            await supervisor.start(agent_config(f"c{n}"))
+        assert psutil.Process().num_threads() == before
+
+
+@pytest.mark.asyncio
+async def test_a_caller_that_gives_up_leaves_the_start_going_on() -> None:
+    async with supervised() as supervisor:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await supervisor.start(agent_config())
+        await until(lambda: supervisor.status("demo").state is AgentState.READY)
+
+
+@pytest.mark.asyncio
+async def test_a_start_that_need_not_wait_returns_at_once() -> None:
+    async with supervised() as supervisor:
+        status = await supervisor.start(agent_config(script="never_ready"), should_wait=False)
+        assert (status.state, status.pid) == (AgentState.STARTING, None)
