@@ -62,6 +62,7 @@ class Mesh:
         self._missing: dict[int, asyncio.TimerHandle] = {}
         self._joined: Joined | None = None
         self._tasks = OwnedTasks(logger)
+        self._hang_ups: set[asyncio.Task[None]] = set()
 
     def handle_frame(self, frame: ServerFrame) -> None:
         """React to what the room says."""
@@ -100,6 +101,9 @@ class Mesh:
         self.links.clear()
         # One after the other would add up the time that each goodbye takes.
         await asyncio.gather(*(link.close() for link in links))
+        # Those under way end by themselves; cancelled halfway they would leave sockets behind.
+        if self._hang_ups:
+            await asyncio.wait(set(self._hang_ups))
         await self._tasks.close()
         self.users.clear()
 
@@ -155,7 +159,9 @@ class Mesh:
     def _leave(self, uid: int, reason: LeaveReason) -> None:
         self._forget_missing(uid)
         if (link := self.links.pop(uid, None)) is not None:
-            self._tasks.start(link.close(), name=f"hang up on {uid}")
+            task = self._tasks.start(link.close(), name=f"hang up on {uid}")
+            self._hang_ups.add(task)
+            task.add_done_callback(self._hang_ups.discard)
         self._members.pop(uid, None)
         if (user := self.users.pop(uid, None)) is not None:
             self._on_left(user, reason)
