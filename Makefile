@@ -16,7 +16,7 @@ test: $(VENV)/.dev chromium lint types unit
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	$(BIN)/flake8-async --enable=ASYNC103,ASYNC104 $(SOURCES)
+	find . -name '*.py' -not -path './$(VENV)/*' | xargs $(BIN)/flake8-async --enable=ASYNC103,ASYNC104
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev

@@ -34,6 +34,13 @@ def _children() -> set[int]:
     return {int(pid) for pid in text.split()}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def frozen_heap() -> None:
+    """What was imported stays out of the collections below, which run around every test."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_leaks() -> Iterator[None]:
     """A test ends with the sockets, pipes and child processes that it began with."""

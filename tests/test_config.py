@@ -76,7 +76,9 @@ def test_an_agent_configuration_survives_its_link_with_secrets() -> None:
         uid=7,
         room_url="http://127.0.0.1:1",
         room_token=SecretStr("t"),
-        provider=ProviderConfig(name="openai", model="m", base_uri="wss://x", api_key=SecretStr("k")),
+        provider=ProviderConfig(
+            name="openai", model="m", base_uri="wss://x", api_key=SecretStr("k")
+        ),
     )
     assert AgentConfig.model_validate(config.to_json()) == config
     assert "'k'" not in repr(config)

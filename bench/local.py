@@ -1,0 +1,73 @@
+"""The local model end to end: how long a caller waits for an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import av
+import numpy as np
+
+from bench.stand import AGENT_UID, DEADLINE_S, LOUD, Caller, Server, calling, running_server
+from utils import read_wav
+
+SPEECH = Path(__file__).parent.parent / "tests" / "data" / "speech"
+QUESTIONS = ("u01_f.wav", "u07_f.wav", "u22_f.wav")
+ROUNDS = 4
+STARTS = 20
+RATE_HZ = 24_000
+
+
+@dataclass
+class LocalFigures:
+    """Milliseconds."""
+
+    start: list[float] = field(default_factory=list)
+    answer: list[float] = field(default_factory=list)
+
+
+async def measure_local() -> LocalFigures:
+    """Starts with the model warm, then questions from recorded speech."""
+    figures = LocalFigures()
+    async with running_server(is_local=True) as server:
+        for number in range(STARTS):
+            began_s = time.monotonic()
+            await server.post("/start_agent", channel_name=f"s{number}", uid=AGENT_UID)
+            figures.start.append((time.monotonic() - began_s) * 1000)
+            await server.post("/stop_agent", channel_name=f"s{number}")
+        await _ask(server, figures)
+    return figures
+
+
+async def _ask(server: Server, figures: LocalFigures) -> None:
+    await server.post("/start_agent", channel_name="local", uid=AGENT_UID, toolset="everyday")
+    async with calling(server, "local") as caller:
+        for _ in range(ROUNDS):
+            for question in QUESTIONS:
+                figures.answer.append(await _ask_once(caller, _load(question)))
+    await server.post("/stop_agent", channel_name="local")
+
+
+async def _ask_once(caller: Caller, speech: np.ndarray) -> float:
+    """From the last loud sample spoken to the first loud frame heard."""
+    await caller.wait_quiet(1.0)
+    heard = len(caller.loud_at_s)
+    end_s = float(np.flatnonzero(np.abs(speech) > LOUD / 2)[-1]) / RATE_HZ
+    started: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+    caller.channel.once("playout_started", lambda _key: started.set_result(time.monotonic()))
+    caller.channel.push_audio_frame(speech.tobytes(), key=object())
+    async with asyncio.timeout(DEADLINE_S):
+        spoken_s = await started + end_s
+    await caller.wait_loud(heard + 1)
+    return (caller.loud_at_s[heard] - spoken_s) * 1000
+
+
+def _load(name: str) -> np.ndarray:
+    pcm, rate_hz = read_wav(SPEECH / name)
+    frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, np.int16).reshape(1, -1), "s16", "mono")
+    frame.sample_rate = rate_hz
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
+    pieces = [*resampler.resample(frame), *resampler.resample(None)]
+    return np.concatenate([piece.to_ndarray().reshape(-1) for piece in pieces])

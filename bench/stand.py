@@ -1,0 +1,155 @@
+"""The test stand: the real control server as a process, a scripted model, a caller in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+
+from rtc.channel import Channel
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession
+
+ROOT = Path(__file__).parent.parent
+AGENT_UID = 1000
+DEADLINE_S = 20.0
+LOUD = 1500
+
+
+def is_loud(pcm: bytes) -> bool:
+    """Whether a frame holds the test tone rather than silence or its fading rest."""
+    return int(np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0)) > LOUD
+
+
+@dataclass
+class Server:
+    """A running control server and the model its agents talk to."""
+
+    url: str
+    http: aiohttp.ClientSession
+    model: FakeRealtimeServer
+
+    async def post(self, route: str, **body: Any) -> dict[str, Any]:
+        """One control request; failures raise with the server's own words."""
+        async with self.http.post(f"{self.url}{route}", json=body) as answer:
+            data: dict[str, Any] = await answer.json()
+            if answer.status != 200:
+                raise RuntimeError(f"{route}: {answer.status} {data}")
+            return data
+
+    async def start_agent(self, channel_name: str) -> tuple[FakeSession, dict[str, Any]]:
+        """Start an agent; returns the model's side of it and the server's answer."""
+        answer = await self.post("/start_agent", channel_name=channel_name, uid=AGENT_UID)
+        return await self.model.next_session(), answer
+
+    async def agents(self) -> list[dict[str, Any]]:
+        """What the server says of its agents."""
+        async with self.http.get(f"{self.url}/agents") as answer:
+            agents: list[dict[str, Any]] = (await answer.json())["agents"]
+            return agents
+
+
+@contextlib.asynccontextmanager
+async def running_server(*, is_local: bool = False) -> AsyncIterator[Server]:
+    """Start the server as its users do; stop it at the end.
+
+    is_local: agents use the local model, and the server is ready when that is.
+    """
+    async with FakeRealtimeServer() as model, aiohttp.ClientSession() as http:
+        environ = {
+            "PATH": os.environ["PATH"],
+            "LOG_LEVEL": "ERROR",
+            "MODEL_PROVIDER": "local" if is_local else "openai",
+            "OPENAI_API_KEY": "sk-bench",
+            "REALTIME_API_BASE_URI": model.uri,
+            "LOCAL_MODEL_URI": "" if is_local else model.uri,
+        }
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "main", "server", "--port", "0"),
+            cwd=ROOT,
+            env=environ,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            async with asyncio.timeout(DEADLINE_S):
+                line = (await process.stdout.readline()).decode()
+            server = Server(line.split()[-1], http, model)
+            await _wait_ready(server)
+            yield server
+        finally:
+            process.terminate()
+            async with asyncio.timeout(DEADLINE_S):
+                await process.wait()
+
+
+async def _wait_ready(server: Server) -> None:
+    async with asyncio.timeout(60):
+        while True:
+            async with server.http.get(f"{server.url}/readyz") as answer:
+                if answer.status == 200:
+                    return
+            await asyncio.sleep(0.1)
+
+
+@dataclass
+class Caller:
+    """Somebody in the room who notes when each loud frame arrived (monotonic seconds)."""
+
+    channel: Channel
+    loud_at_s: list[float] = field(default_factory=list)
+    news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    async def listen(self) -> None:
+        """Hear the agent until cancelled."""
+        await self.channel.subscribe_audio(AGENT_UID)
+        async for frame in self.channel.get_audio_frames(AGENT_UID):
+            if is_loud(frame.pcm):
+                async with self.news:
+                    self.loud_at_s.append(frame.received_at)
+                    self.news.notify_all()
+
+    async def wait_loud(self, count: int) -> None:
+        """Until this many loud frames arrived."""
+        async with asyncio.timeout(DEADLINE_S), self.news:
+            await self.news.wait_for(lambda: len(self.loud_at_s) >= count)
+
+    async def wait_quiet(self, quiet_s: float = 0.3) -> None:
+        """Until nothing loud arrived for this long."""
+        while True:
+            since_s = time.monotonic() - (self.loud_at_s[-1] if self.loud_at_s else 0)
+            if since_s >= quiet_s:
+                return
+            await asyncio.sleep(quiet_s - since_s)
+
+
+@contextlib.asynccontextmanager
+async def calling(server: Server, channel_name: str) -> AsyncIterator[Caller]:
+    """Join as a person, with media up."""
+    options = RtcOptions(channel_name=channel_name, role="user")
+    channel = RtcEngine(server.url).create_channel(options)
+    connected = asyncio.Event()
+    channel.on("user_connected", lambda _uid: connected.set())
+    await channel.connect()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await connected.wait()
+        caller = Caller(channel)
+        listening = asyncio.get_running_loop().create_task(caller.listen())
+        try:
+            yield caller
+        finally:
+            listening.cancel()
+            await asyncio.wait([listening])
+    finally:
+        await channel.disconnect()
