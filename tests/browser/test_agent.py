@@ -195,6 +195,19 @@ async def test_stop_ends_the_agent_and_another_can_be_started() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_reload_comes_back_to_the_same_call_as_the_same_person() -> None:
+    async with open_call() as (site, console, _agent):
+        before = {member.uid for member in site.rooms.rooms()["parlour"]}
+        await console.page.reload()
+        await expect(console.get("#channel")).to_have_value("parlour")
+        await expect(console.get("#join-label")).to_have_text("Join the call")
+        await console.get("#join").click()
+        await expect(console.get("#status")).to_have_text("Connected")
+        assert {member.uid for member in site.rooms.rooms()["parlour"]} == before
+        assert [path for path, _ in site.requests] == ["/start_agent"]
+
+
+@pytest.mark.asyncio
 async def test_an_agent_that_comes_back_as_a_new_process_is_heard_again() -> None:
     async with open_call() as (site, console, _agent):
         successor = ScriptedAgent(site.url, "parlour", 1000, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,15 @@ LONG_GREETING = (
     "somebody will interrupt me in the middle of it. Until then I can tell you that the sun is "
     "shining, that the coffee is warm, that the train is late, and that the cat sleeps on the sofa."
 )
+WEATHER_TOOL = {
+    "name": "get_weather",
+    "description": "Weather in a city",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
 SILENCED_WITHIN_MS = 400
 SPOKEN_WAIT_MS = 30_000
 
@@ -127,7 +137,9 @@ async def test_a_spoken_conversation_from_start_to_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_written_conversation_and_a_server_that_dies(tmp_path: Path) -> None:
+async def test_a_written_conversation_with_a_tool_of_the_page_until_the_server_dies(
+    tmp_path: Path,
+) -> None:
     microphone = compose(tmp_path / "silence.wav", 60.0)
     tolerated = ("ERR_CONNECTION_REFUSED", "WebSocket connection to")
     async with (
@@ -137,15 +149,19 @@ async def test_a_written_conversation_and_a_server_that_dies(tmp_path: Path) -> 
     ):
         await console.get("summary").click()
         await console.get("#greeting").fill("")
+        await console.get("#tools").fill(json.dumps([WEATHER_TOOL]))
         await console.join("parlour")
         await expect(console.get("#status")).to_have_text("Connected")
-        await console.get("#message").fill("What time is it?")
+        await console.get("#message").fill("What is the weather in Tokyo?")
         await console.get("#message").press("Enter")
-        await expect(console.entries("user")).to_contain_text("What time is it?")
+        await expect(console.entries("user")).to_contain_text("What is the weather in Tokyo?")
+        await expect(console.entries("tool").locator(".tool-input")).to_contain_text("Tokyo")
+        await console.get(".tool-answer").fill("Sunny, 21 degrees")
+        await console.get(".tool-answer").press("Enter")
         await expect(console.entries("tool")).to_have_attribute("data-state", "done")
-        await expect(console.entries("agent").last).to_have_attribute(
-            "data-state", "done", timeout=SPOKEN_WAIT_MS
-        )
+        reply = console.entries("agent").last
+        await expect(reply).to_contain_text("21 degrees")
+        await expect(reply).to_have_attribute("data-state", "done", timeout=SPOKEN_WAIT_MS)
         pid = await server.agent_pid("parlour")
         server.process.kill()
         await expect(console.notice("Connection to the server lost")).to_be_visible()
