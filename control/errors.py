@@ -87,7 +87,7 @@ def _start_failure(error: AgentStartError) -> ApiError:
     details = [ErrorDetail(phase=error.phase, cause=error.code, msg=str(error))]
     if error.code == "stopped":
         return ApiError(409, "stopped", "the agent was stopped before it was ready", details)
-    text = f"the agent failed while {error.phase} ({error.code}): {error}"
+    text = f"the start failed in phase {error.phase} ({error.code}): {error}"
     if error.code in _TIMEOUT_CODES:
         return ApiError(504, "start_timeout", text, details)
     return ApiError(502, "start_failed", text, details)

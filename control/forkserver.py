@@ -7,22 +7,26 @@ for several threads, and a start blocks for some milliseconds, so one thread of 
 from __future__ import annotations
 
 import asyncio
+import logging
 import multiprocessing
 import os
 import signal
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import spawn
+from multiprocessing import forkserver, resource_tracker, spawn
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from control import child
 from control.environment import MAIN_MODULE
 
 _ROOT: Final = str(Path(__file__).resolve().parent.parent)
 _PROBE_DEADLINE_S: Final = 30.0
+_STOP_DEADLINE_S: Final = 6.0
+
+_log = logging.getLogger("control.forkserver")
 
 _T = TypeVar("_T")
 
@@ -158,6 +162,25 @@ class Forkserver:
         future = asyncio.get_running_loop().run_in_executor(self._bookkeeper, call)
         return await asyncio.shield(future)
 
+    async def stop(self) -> None:
+        """End and reap the forkserver, so that our exit leaves nothing to others. Call it last."""
+        try:
+            async with asyncio.timeout(_STOP_DEADLINE_S):
+                await self._run(_stop_helpers)
+        except TimeoutError:
+            _log.warning("the forkserver does not end; it will when we are gone")
+        self.close()
+
     def close(self) -> None:
         """Free the thread; the forkserver itself ends with our process. Idempotent."""
         self._bookkeeper.shutdown(wait=False)
+
+
+def _stop_helpers() -> None:
+    """multiprocessing leaves its helper processes to init, which may reap them late or never."""
+    helpers: tuple[Any, ...] = (
+        forkserver._forkserver,  # noqa: SLF001 - there is no other way
+        resource_tracker._resource_tracker,  # noqa: SLF001
+    )
+    for helper in helpers:
+        helper._stop()  # noqa: SLF001

@@ -108,7 +108,7 @@ class ControlServer:
         await self._runner.cleanup()
         if self.model is not None:
             await self.model.stop()
-        self._forkserver.close()
+        await self._forkserver.stop()
 
 
 def _create_model_server(settings: Settings) -> ModelServer | None:

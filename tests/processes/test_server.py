@@ -12,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from config import ConfigError, Settings
@@ -24,8 +25,6 @@ from tests.processes.conftest import (
     server_process,
     until,
 )
-
-MODEL = {"model_provider": "local"}
 
 
 def start_body(channel_name: str = "demo", script: str = "ready") -> dict[str, Any]:
@@ -96,7 +95,7 @@ async def test_one_signal_stops_every_agent_gracefully(
         family = server.descendants()
         server.signal(number)
         assert await asyncio.to_thread(server.wait) == 0
-        await until(lambda: all_gone(family))
+        assert not [one for one in family if psutil.pid_exists(one.pid)], "not even a zombie"
         log = server.log.read_text()
         assert log.count("stopped, exit code 0") == 2
         assert "Traceback" not in log
@@ -167,6 +166,25 @@ async def test_no_child_inherits_a_secret(tmp_path: Path) -> None:
         for process in server.descendants():
             assert "sk-must-not-leak" not in str(process.environ()), process
         assert "sk-must-not-leak" not in server.log.read_text()
+
+
+@pytest.mark.speech
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+async def test_the_local_model_comes_and_goes_with_the_server(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    with server_process(tmp_path, {"model_provider": "local"}) as server:
+        status, answer = await server.post("/start_agent", start_body())
+        assert status == 200, answer
+        assert answer["timings_ms"]["model"] > 0
+        status, ready = await server.get("/readyz")
+        assert (status, ready["local_model"]) == (200, "ready")
+        family = server.descendants()
+        assert any("model" in one.cmdline() for one in family)
+        server.signal(number)
+        await asyncio.to_thread(server.wait)
+        await until(lambda: all_gone(family))
 
 
 def test_a_terminals_interrupt_reaches_the_server_only(tmp_path: Path) -> None:
