@@ -25,16 +25,15 @@ class Outbox:
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._drained.set()
-        self.is_overrun = False
+        self._overrun = asyncio.Event()
 
     def put(self, text: str) -> None:
         """Queue one frame; once overrun, everything is dropped, as the session is ending."""
         if len(self._waiting) >= self._limits.outbox_events or (
             self._bytes + len(text) > self._limits.outbox_bytes
         ):
-            self.is_overrun = True
-        if self.is_overrun:
-            self._filled.set()
+            self._overrun.set()
+        if self._overrun.is_set():
             return
         self._waiting.append(text)
         self._bytes += len(text)
@@ -50,14 +49,18 @@ class Outbox:
         """Send until cancelled.
 
         Raises:
-            SlowClientError: the outbox overflowed, or one frame took longer than the limit.
+            SlowClientError (in a group): the outbox overflowed, or one frame took too long.
         """
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._send(), name="outbox sender")
+            await self._overrun.wait()
+            raise SlowClientError
+
+    async def _send(self) -> None:
         while True:
             await self._filled.wait()
             self._filled.clear()
             await self.flush()
-            if self.is_overrun:
-                raise SlowClientError
 
     async def flush(self) -> None:
         """Send all that waits now. Raises: SlowClientError."""

@@ -96,6 +96,8 @@ class ModelServer:
             await self._serve(ws, request)
         finally:
             self._sessions.discard(ws)
+            if not ws.closed and request.transport is not None:
+                request.transport.abort()  # it took no goodbye in time
         return ws
 
     def _refusal(self, request: web.Request) -> web.Response | None:
@@ -150,7 +152,7 @@ async def run_session(
         session.emit_error("session_expired", "Your session hit the maximum duration.")
         with contextlib.suppress(SlowClientError, ConnectionError):
             await outbox.flush()
-        await ws.close(code=WSCloseCode.GOING_AWAY, message=b"session_expired")
+        await _close(ws, WSCloseCode.GOING_AWAY, b"session_expired")
     finally:
         await session.close()
         log.info("session %s closed", session.id)
@@ -164,9 +166,16 @@ async def _converse(ws: web.WebSocketResponse, session: Session, outbox: Outbox)
             sender.cancel()
     except* SlowClientError:
         log.warning("session %s does not read what it is sent: closed", session.id)
-        await ws.close(code=WSCloseCode.POLICY_VIOLATION, message=b"client reads too slowly")
+        await _close(ws, WSCloseCode.POLICY_VIOLATION, b"client reads too slowly")
     except* ConnectionError:
         log.info("session %s: connection lost", session.id)
+
+
+async def _close(ws: web.WebSocketResponse, code: int, message: bytes) -> None:
+    """Say goodbye, but do not wait long for one who does not listen."""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await ws.close(code=code, message=message)
 
 
 async def _receive(ws: web.WebSocketResponse, session: Session) -> None:

@@ -150,13 +150,13 @@ _RULES: list[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str]] = [
     (
         re.compile(
             r"\b(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?::[0-5]\d)?"
-            r"(?:\s*(?P<half>[ap]\.?m\b\.?))?",
+            r"(?:\s*(?P<half>[ap]\.m\.|[ap]m\b))?",
             re.IGNORECASE,
         ),
         _time,
     ),
     (
-        re.compile(r"\b(?P<hour>1[0-2]|[1-9])\s*(?P<half>[ap])\.?m\b\.?", re.IGNORECASE),
+        re.compile(r"\b(?P<hour>1[0-2]|[1-9])\s*(?P<half>[ap])(?:\.m\.|m\b)", re.IGNORECASE),
         _hour_with_half,
     ),
     (

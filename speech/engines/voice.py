@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,8 @@ class PiperVoice:
 
     def synthesise(self, text: str, *, speed: float = 1.0) -> bytes:
         """Speak one clause; cost grows with its length, so callers split replies."""
+        if not re.search(r"[^\W_]", text):
+            return b""
         ids = self.phoneme_ids(text)
         if len(ids) <= 3:
             return b""
