@@ -9,7 +9,7 @@ export function isVoice(level) {
 }
 
 /** Level of some samples in -1 to 1. */
-export function levelOf(samples) {
+function levelOf(samples) {
   let sum = 0;
   for (const sample of samples) sum += sample * sample;
   const db = 10 * Math.log10(sum / samples.length + 1e-12);
