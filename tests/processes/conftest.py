@@ -39,7 +39,8 @@ def forkserver() -> None:
     async def start() -> None:
         server = Forkserver()
         await server.start()
-        server.close()
+        # To its thread's end: the kernel lists children by the thread that made them.
+        server._bookkeeper.shutdown()
 
     asyncio.run(start())
 

@@ -218,3 +218,20 @@ def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
     command[3] = str(os.getpid())
     assert subprocess.run(command, cwd=ROOT, timeout=DEADLINE_S, check=False).returncode == 0
     assert marker.exists()
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_the_forkserver_costs_its_agents_but_not_the_server(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        (pid,) = await start(server, start_body())
+        parent = psutil.Process(pid).parent()
+        assert parent is not None
+        assert "forkserver" in " ".join(parent.cmdline())
+        os.kill(parent.pid, signal.SIGKILL)
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                if (await server.get("/agents"))[1] == {"agents": []}:
+                    break
+        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+        (second,) = await start(server, start_body())
+        assert second != pid
