@@ -109,7 +109,11 @@ def _ask_local_model_uri(server_url: str) -> str:
     import urllib.request
 
     try:
-        with urllib.request.urlopen(f"{server_url}/readyz", timeout=5) as answer:
+        try:
+            answer = urllib.request.urlopen(f"{server_url}/readyz", timeout=5)
+        except urllib.error.HTTPError as not_ready:
+            answer = not_ready  # still loading: its sessions wait until it is ready
+        with answer:
             uri = json.load(answer).get("local_model_uri")
     except (OSError, ValueError) as error:
         raise CommandError(f"no server answers at {server_url}: {error}") from error
