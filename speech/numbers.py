@@ -120,26 +120,24 @@ def _read_number(tokens: list[str], start: int) -> tuple[str, int]:
     if not used:
         return "", 0
     following = [token.lower() for token in tokens[start + used : start + used + 12]]
-    if following[:1] == ["point"]:
-        fraction = ""
-        for token in following[1:]:
-            if token in _VALUES and _VALUES[token] < 10:
-                fraction += str(_VALUES[token])
-            elif token.isdecimal():
-                fraction += token
-            else:
-                break
-        if fraction:
-            count = next(
-                i
-                for i in range(2, len(following) + 1)
-                if i == len(following)
-                or not (following[i].isdecimal() or _VALUES.get(following[i], 99) < 10)
-            )
-            return f"{value}.{fraction}", used + count
+    if following[:1] == ["point"] and (digits_said := _digits_said(following[1:])):
+        return f"{value}.{''.join(digits_said)}", used + 1 + len(digits_said)
     if following[:3] == ["and", "a", "half"]:
         return f"{value}.5", used + 3
     return str(value), used
+
+
+def _digits_said(tokens: list[str]) -> list[str]:
+    """The figures at the beginning of `tokens`, as figures."""
+    said: list[str] = []
+    for token in tokens:
+        if token.isdecimal():
+            said.append(token)
+        elif _VALUES.get(token, 99) < 10:
+            said.append(str(_VALUES[token]))
+        else:
+            break
+    return said
 
 
 def _read_digit_row(tokens: list[str], start: int) -> tuple[str, int]:

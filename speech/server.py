@@ -224,12 +224,7 @@ async def run_model_server(
     )
     await runner.setup()
     try:
-        site: web.BaseSite = (
-            web.SockSite(runner, sock)
-            if sock is not None
-            else web.TCPSite(runner, settings.host, settings.port)
-        )
-        await site.start()
+        await _site(runner, settings, sock).start()
         if on_listening is not None:
             on_listening(runner.addresses[0][1])
         await run_unless(waiting, server.load())
@@ -240,3 +235,11 @@ async def run_model_server(
         await tasks.close()
         await server.close()
         await runner.cleanup()
+
+
+def _site(
+    runner: web.AppRunner, settings: SpeechSettings, sock: socket.socket | None
+) -> web.BaseSite:
+    if sock is not None:
+        return web.SockSite(runner, sock)
+    return web.TCPSite(runner, settings.host, settings.port)

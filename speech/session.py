@@ -345,7 +345,14 @@ class Session:
             # With interrupt_response off the reply under way goes on; this turn is then answered.
             self._replies.create_after_active()
         else:
-            self._replies.create(wire.ResponseParams())
+            self._create_reply(wire.ResponseParams())
+
+    def _create_reply(self, params: wire.ResponseParams) -> None:
+        """A reply that no message asked for: what stands against it is still told."""
+        try:
+            self._replies.create(params)
+        except ClientError as error:
+            self.emit_error(error.code, str(error), param=error.param)
 
     def _detection(self, key: str) -> bool:
         detection = self._config["audio"]["input"]["turn_detection"]
@@ -379,4 +386,4 @@ class Session:
             )
         )
         self._commit_utterance(Utterance(b"", b""), item_id, None, should_reply=False)
-        self._replies.create(wire.ResponseParams(instructions=_STILL_THERE))
+        self._create_reply(wire.ResponseParams(instructions=_STILL_THERE))

@@ -216,7 +216,7 @@ async def _handle(engines: Engines, frames: list[str]) -> list[dict[str, Any]]:
         emitted.append(VALIDATOR.validate_json(wire.serialize(event)).model_dump())
 
     async def wait_for_room() -> None:
-        return
+        await asyncio.sleep(0)
 
     workers = Workers(engines, threads=1)
     session = Session(
