@@ -245,6 +245,16 @@ class Channel:
         """Fall silent now; where each key that was playing or waiting stood."""
         return list(self._clock.clear()) if self._clock is not None else []
 
+    def pause_playout(self) -> None:
+        """Fall silent now, keeping what waits; more may be pushed meanwhile."""
+        if self._clock is not None:
+            self._clock.pause()
+
+    def resume_playout(self) -> None:
+        """Go on with the sample after the last one that left."""
+        if self._clock is not None:
+            self._clock.resume()
+
     def playout_position(self) -> PlayoutPosition | None:
         """Where the key that plays now stands; None in silence."""
         return None if self._clock is None else self._clock.buffer.position

@@ -79,6 +79,9 @@ class PlayoutBuffer:
         self._max_bytes = int(sample_rate_hz * max_queued_s) * _SAMPLE_BYTES
         self._segments: deque[_Segment] = deque()
         self._queued_bytes = 0
+        self._is_paused = False
+        # The pause began with a fade, so what follows it begins with one.
+        self._has_faded = False
         self.statistics = PlayoutStatistics()
 
     @property
@@ -88,7 +91,9 @@ class PlayoutBuffer:
 
     @property
     def has_frame(self) -> bool:
-        """Whether a whole frame waits, or the padded last one of finished audio."""
+        """Whether a whole frame may leave, or the padded last one of finished audio."""
+        if self._is_paused:
+            return False
         if self._queued_bytes >= self.frame_bytes:
             return True
         return self._queued_bytes > 0 and self._segments[-1].is_finished
@@ -134,6 +139,8 @@ class PlayoutBuffer:
 
     def take_frame(self, *, is_flush: bool = False) -> PlayoutFrame | None:
         """The next frame; None when there is none. is_flush: pad and take an unfinished rest."""
+        if self._is_paused:
+            return None
         if not (self.has_frame or (is_flush and self._queued_bytes)):
             self.statistics.underruns += self.is_expecting
             return None
@@ -150,20 +157,54 @@ class PlayoutBuffer:
             # An unfinished key with a successor is over too: keys never interleave.
             done.append(self._segments.popleft().key)
         pcm += bytes(self.frame_bytes - len(pcm))
-        return PlayoutFrame(bytes(pcm), tuple(started), tuple(done))
+        return PlayoutFrame(self._faded_in(pcm), tuple(started), tuple(done))
+
+    def pause(self) -> bytes | None:
+        """Let nothing leave until `resume`, except the returned fade of what is being heard.
+
+        The faded samples count as played: what follows the pause is the very next sample.
+        """
+        if self._is_paused:
+            return None
+        self._is_paused = True
+        # Nothing to fade in a pause that no frame has ended. A rest as short as the fade is kept
+        # whole: its key is done when it leaves, not before.
+        is_heard = self.position is not None and not self._has_faded
+        if not is_heard or len(self._segments[0].pcm) <= self._fade_bytes:
+            return None
+        self._has_faded = True
+        return self._fade_out()
+
+    def resume(self) -> None:
+        """Go on exactly where `pause` stopped; without a pause nothing happens."""
+        self._is_paused = False
 
     def clear(self) -> Cleared:
         """Forget everything that waits, except a fade of what is being heard right now."""
         self.statistics.clears += 1
-        fade = self._fade_out() if self.position is not None else None
+        is_heard = self.position is not None and not self._is_paused
+        fade = self._fade_out() if is_heard else None
+        self._is_paused = self._has_faded = False
         positions = tuple(self._position_of(segment) for segment in self._segments)
         self._segments.clear()
         self._queued_bytes = 0
         return Cleared(positions, fade)
 
+    @property
+    def _fade_bytes(self) -> int:
+        return self.sample_rate_hz * FADE_MS // 1000 * _SAMPLE_BYTES
+
+    def _faded_in(self, pcm: bytearray) -> bytes:
+        if not self._has_faded:
+            return bytes(pcm)
+        self._has_faded = False
+        audio = np.frombuffer(pcm, np.int16).copy()
+        samples = self._fade_bytes // _SAMPLE_BYTES
+        audio[:samples] = audio[:samples] * np.linspace(0.0, 1.0, samples)
+        return audio.tobytes()
+
     def _fade_out(self) -> bytes | None:
-        samples = self.sample_rate_hz * FADE_MS // 1000
-        rest = self._take(self._segments[0], samples * _SAMPLE_BYTES)
+        rest = self._take(self._segments[0], self._fade_bytes)
         if not rest:
             return None
         audio = np.frombuffer(rest, np.int16)

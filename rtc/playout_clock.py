@@ -85,12 +85,24 @@ class PlayoutClock:
     def clear(self) -> tuple[PlayoutPosition, ...]:
         """Fall silent now: a 5 ms fade leaves at once, everything else is forgotten."""
         cleared = self.buffer.clear()
-        if cleared.fade is not None:
-            self._send(cleared.fade)
+        self._end_with(cleared.fade)
+        return cleared.positions
+
+    def pause(self) -> None:
+        """Fall silent now as `clear` does, and forget nothing."""
+        self._end_with(self.buffer.pause())
+
+    def resume(self) -> None:
+        """Go on with the very next sample, at once."""
+        self.buffer.resume()
+        self._wake.set()
+
+    def _end_with(self, fade: bytes | None) -> None:
+        if fade is not None:
+            self._send(fade)
             self._due_s = self._last_at_s + PTIME_S
             self._tail_left = TAIL_FRAMES
         self._wake.set()
-        return cleared.positions
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

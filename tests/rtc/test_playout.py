@@ -157,3 +157,69 @@ def test_everything_pushed_leaves_once_in_order(pushes: list[tuple[int, int, int
     assert not any(left[len(sent) :])
     assert buffer.statistics.played_samples == len(sent)
     assert buffer.queued_ms == 0
+
+
+@given(
+    length=st.integers(1, 4000),
+    pauses=st.lists(st.integers(0, 12), max_size=4),
+    is_finished=st.booleans(),
+)
+def test_pauses_lose_and_repeat_nothing(length: int, pauses: list[int], is_finished: bool) -> None:
+    buffer = PlayoutBuffer(RATE_HZ)
+    buffer.push("a", _pcm(length))
+    if is_finished:
+        buffer.finish("a")
+    heard: list[bytes] = []
+    done: list[object] = []
+    fades = 0
+    for count in [*pauses, 99]:
+        for _ in range(count):
+            if (frame := buffer.take_frame(is_flush=True)) is not None:
+                heard.append(frame.pcm)
+                done += frame.done
+        if (fade := buffer.pause()) is not None:
+            fades += 1
+            heard.append(fade)
+        assert not buffer.has_frame
+        assert buffer.take_frame(is_flush=True) is None
+        buffer.resume()
+    # A fade makes samples smaller, and just one of its own silent.
+    assert np.count_nonzero(np.frombuffer(b"".join(heard), np.int16)) == length - 2 * fades
+    assert buffer.queued_ms == 0
+    assert done == (["a"] if is_finished else [])
+
+
+def test_a_pause_ends_and_resumes_with_a_fade_at_the_next_sample() -> None:
+    buffer = PlayoutBuffer(RATE_HZ)
+    buffer.push("a", _pcm(2000))
+    buffer.take_frame()
+    fade = buffer.pause()
+    assert fade is not None
+    out = np.frombuffer(fade, np.int16)
+    assert out[0] == 1000
+    assert (np.diff(out[:120]) <= 0).all()
+    assert not out[120:].any()
+    assert buffer.pause() is None
+    assert buffer.position == _position("a", 600)
+    buffer.resume()
+    frame = buffer.take_frame()
+    assert frame is not None
+    back = np.frombuffer(frame.pcm, np.int16)
+    assert back[0] == 0
+    assert (np.diff(back[:120]) >= 0).all()
+    assert (back[120:] == 1000).all()
+    assert buffer.position == _position("a", 1080)
+
+
+def test_what_is_cleared_in_a_pause_ends_in_silence() -> None:
+    buffer = PlayoutBuffer(RATE_HZ)
+    buffer.push("a", _pcm(2000))
+    buffer.take_frame()
+    buffer.pause()
+    cleared = buffer.clear()
+    assert cleared.fade is None
+    assert cleared.positions == (_position("a", 600),)
+    buffer.push("b", _pcm(480))
+    frame = buffer.take_frame()
+    assert frame is not None
+    assert frame.pcm == _pcm(480)

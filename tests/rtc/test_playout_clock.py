@@ -138,3 +138,29 @@ async def test_finish_after_the_last_sample_says_done_at_once() -> None:
         await line.wait_for_packets(1)
         line.clock.finish("a")
         assert line.events == [("started", "a"), ("done", "a")]
+
+
+@pytest.mark.asyncio
+async def test_a_pause_is_silent_at_once_and_resumes_at_once_with_the_next_sample() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 1, RATE_HZ))
+        line.clock.finish("a")
+        await line.wait_for_packets(8)
+        before = len(line.packets)
+        line.clock.pause()
+        assert len(line.packets) == before + 1
+        async with asyncio.timeout(5):
+            while line.clock._tail_left:
+                line.changed.clear()
+                await line.changed.wait()
+        assert not any(line.loud()[before + 2 :])
+        silent = len(line.packets)
+        line.clock.resume()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert len(line.packets) == silent + 1
+        assert line.clock.buffer.position is not None
+        assert line.clock.buffer.position.played_samples == before * 480 + 120 + 480
+        await line.wait_for_silence()
+        assert line.clock.buffer.statistics.played_samples == RATE_HZ
+        assert line.events == [("started", "a"), ("done", "a")]
