@@ -35,7 +35,12 @@ class ModelDisconnectedError(RealtimeModelError):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can do; the agent asks this record, never a provider's name."""
+    """What a model can do; the agent asks this record, never a provider's name.
+
+    has_turn_control: replies to speech and interruptions by it can be left to us (`create_response`
+        and `interrupt_response` of its turn detection)
+    has_early_transcripts: what was said is known before a reply to it could begin
+    """
 
     input_sample_rate_hz: int
     output_sample_rate_hz: int
@@ -43,6 +48,8 @@ class Capabilities:
     has_image_input: bool = False
     has_tools: bool = True
     has_truncation: bool = False
+    has_turn_control: bool = False
+    has_early_transcripts: bool = False
     has_resumption: bool = False
     has_history_replay: bool = False
     session_cap_s: float | None = None

@@ -33,6 +33,7 @@ OPENAI_CAPABILITIES = Capabilities(
     output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
     has_image_input=True,
     has_truncation=True,
+    has_turn_control=True,
     has_history_replay=True,
     session_cap_s=3600.0,
 )
@@ -43,6 +44,8 @@ LOCAL_CAPABILITIES = Capabilities(
     input_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
     output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
     has_truncation=True,
+    has_turn_control=True,
+    has_early_transcripts=True,
     has_history_replay=True,
 )
 LOCAL_DIALECT = Dialect(transcription_model=None)
