@@ -6,12 +6,16 @@ import asyncio
 import inspect
 import json
 import logging
+from collections import deque
 from collections.abc import Mapping
 
 import aiohttp
 import yarl
 
 from realtime import struct as wire
+from realtime.codec import Codec, GaCodec, ServerMessage
+from realtime.ending import CLOSED_BY_US, Ending, read_close
+from realtime.endpoint import Endpoint
 from realtime.model import ApiKey, ModelConnectError, ModelDisconnectedError
 from utils import shorten
 
@@ -32,7 +36,8 @@ _HTTP_CODES: dict[int, tuple[str, bool]] = {
 
 _log = logging.getLogger("realtime")
 
-ServerMessage = wire.KnownServerEvent | wire.UnknownEvent
+_OPENAI_ENDPOINT = Endpoint()
+_GA_CODEC = GaCodec()
 
 
 class RealtimeApiConnection:
@@ -48,27 +53,40 @@ class RealtimeApiConnection:
         model: str,
         *,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
+        endpoint: Endpoint = _OPENAI_ENDPOINT,
+        codec: Codec = _GA_CODEC,
         is_verbose: bool = False,
     ) -> None:
         """
         base_uri: scheme, host and port (`wss://api.openai.com`)
-        headers: sent besides the authorization
+        headers, query: sent besides what `endpoint` says
         is_verbose: log each message at DEBUG, long fields cut
         """
         self._base_uri = base_uri
         self._model = model
         self._headers = dict(headers or {})
+        self._query = dict(query or {})
+        self._endpoint = endpoint
+        self._codec = codec
+        # A frame of another dialect may be several messages of ours.
+        self._ready: deque[ServerMessage] = deque()
         self._is_verbose = is_verbose and _log.isEnabledFor(logging.DEBUG)
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._is_closed = False
         self._unknown_types: set[str] = set()
-        self._end_reason = ""
+        self._ending: Ending | None = None
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the connection is gone; None while it is there."""
+        return self._ending
 
     @property
     def end_reason(self) -> str:
-        """Why the connection is gone; empty while it is there."""
-        return self._end_reason
+        """The same in words; empty while it is there."""
+        return self._ending.reason if self._ending is not None else ""
 
     async def connect(self, api_key: ApiKey = None, *, timeout_s: float = 10.0) -> None:
         """Open the socket.
@@ -94,8 +112,8 @@ class RealtimeApiConnection:
         assert self._http is not None
         headers = dict(self._headers)
         if api_key is not None:
-            headers["Authorization"] = f"Bearer {api_key}"
-        url = yarl.URL(self._base_uri) / "v1/realtime" % {"model": self._model}
+            headers |= self._endpoint.authorize(api_key)
+        url = self._endpoint.url(self._base_uri, self._model, self._query)
         self._socket = await self._http.ws_connect(
             url,
             headers=headers,
@@ -134,7 +152,8 @@ class RealtimeApiConnection:
         """
         if self._socket is None or self._socket.closed:
             raise self._disconnected()
-        text = wire.serialize(message)
+        if (text := self._codec.encode(message)) is None:
+            return
         if self._is_verbose:
             _log.debug("-> %s", shorten(json.loads(text)))
         try:
@@ -143,7 +162,7 @@ class RealtimeApiConnection:
             raise self._disconnected() from error
 
     def _disconnected(self) -> ModelDisconnectedError:
-        reason = self._end_reason or "the connection is closed"
+        reason = self.end_reason or "the connection is closed"
         return ModelDisconnectedError(reason, code="disconnected", is_retryable=True)
 
     def __aiter__(self) -> RealtimeApiConnection:
@@ -153,28 +172,30 @@ class RealtimeApiConnection:
         """The next message, as soon as there is one."""
         if self._socket is None:
             raise StopAsyncIteration
-        frame = await self._socket.receive()
-        if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-            return self._parse(frame.data)
-        self._end_reason = self._end_reason or _describe_end(self._socket, frame)
-        await self.close()
-        raise StopAsyncIteration
+        while not self._ready:
+            frame = await self._socket.receive()
+            if frame.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                self._ending = self._ending or _ending_of(self._socket, frame)
+                await self.close()
+                raise StopAsyncIteration
+            self._ready += self._parse(frame.data)
+        return self._ready.popleft()
 
-    def _parse(self, text: str | bytes) -> ServerMessage:
+    def _parse(self, text: str | bytes) -> list[ServerMessage]:
         try:
-            message = wire.parse_server_event(text)
+            messages = self._codec.decode(text)
         except wire.InvalidEventError as error:
             _log.warning("the provider sent a malformed event: %s", error)
-            return wire.ErrorEvent(
-                error=wire.ErrorDetails(
-                    type="protocol_error", code="malformed_event", message=str(error)
-                )
+            details = wire.ErrorDetails(
+                type="protocol_error", code="malformed_event", message=str(error)
             )
+            return [wire.ErrorEvent(error=details)]
         if self._is_verbose:
             _log.debug("<- %s", shorten(json.loads(text)))
-        if isinstance(message, wire.UnknownEvent):
-            self._note_unknown(message.type)
-        return message
+        for message in messages:
+            if isinstance(message, wire.UnknownEvent):
+                self._note_unknown(message.type)
+        return messages
 
     def _note_unknown(self, event_type: str) -> None:
         is_news = event_type not in self._unknown_types
@@ -185,7 +206,7 @@ class RealtimeApiConnection:
     async def close(self) -> None:
         """Close socket and HTTP session; safe at any time and again."""
         self._is_closed = True
-        self._end_reason = self._end_reason or "closed by us"
+        self._ending = self._ending or CLOSED_BY_US
         socket, http = self._socket, self._http
         try:
             if socket is not None and not socket.closed:
@@ -195,13 +216,13 @@ class RealtimeApiConnection:
                 await http.close()
 
 
-def _describe_end(socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage) -> str:
-    parts = [f"close code {socket.close_code}"]
-    if frame.type is aiohttp.WSMsgType.CLOSE and frame.extra:
-        parts.append(shorten(frame.extra))
-    if (error := socket.exception()) is not None:
-        parts.append(type(error).__name__)
-    return f"the provider's connection ended ({', '.join(parts)})"
+def _ending_of(socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage) -> Ending:
+    error = socket.exception()
+    return read_close(
+        socket.close_code,
+        str(frame.extra or "") if frame.type is aiohttp.WSMsgType.CLOSE else "",
+        "" if error is None else type(error).__name__,
+    )
 
 
 def _host(uri: str) -> str:

@@ -62,9 +62,29 @@ class SessionUpdated:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The provider session is gone for good; no event follows it."""
+    """The provider session is gone for good; no event follows it.
+
+    code: machine word of the cause (`disconnected`, `session_expired`, `idle`, ...)
+    is_retryable: whether a new session can be expected to work
+    """
 
     reason: str
+    code: str = "disconnected"
+    is_retryable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class GoAwayReceived:
+    """The provider will close this session soon; `time_left_ms` is None when it did not say when."""
+
+    time_left_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResumptionUpdated:
+    """A later session may go on where this one is now; None: not at this point."""
+
+    handle: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +258,41 @@ class ToolCallCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class ToolApprovalRequested:
+    """The provider wants to call a tool by itself and waits for an `AnswerToolApproval`."""
+
+    request_id: str
+    server_label: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class HostedToolProgress:
+    """How far the provider is with a tool, or with a tool server, that it calls by itself.
+
+    stage: `listing`, `listed`, `listing_failed` of a server's tools; `calling`, `done`, `failed`
+        of one call. The names, arguments and output are known where the provider tells them.
+    """
+
+    item_id: str
+    stage: Literal["listing", "listed", "listing_failed", "calling", "done", "failed"]
+    server_label: str = ""
+    name: str = ""
+    arguments: str = ""
+    output: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReceived:
+    """A telephone key: one of `0` to `9`, `*`, `#`, `A` to `D`; `received_at_s` is Unix time."""
+
+    key: str
+    received_at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Interrupted:
     """The provider itself cut its reply because the user spoke."""
 
@@ -279,9 +334,11 @@ class ItemDeleted:
 
 @dataclass(frozen=True, slots=True)
 class RateLimitsUpdated:
-    """The provider's limits as name -> remaining."""
+    """The provider's limits by name: what remains, of how much, and seconds until it is reset."""
 
     remaining: Mapping[str, int]
+    limits: Mapping[str, int] = field(default_factory=dict)
+    reset_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,15 +354,18 @@ class ProviderError:
 
 @dataclass(frozen=True, slots=True)
 class UnknownEventReceived:
-    """A provider event that this version does not know."""
+    """A provider event that this version does not know, with all it carried."""
 
     type: str
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 ModelEvent = (
     SessionOpened
     | SessionUpdated
     | SessionEnded
+    | GoAwayReceived
+    | ResumptionUpdated
     | ConnectionChanged
     | SpeechStarted
     | SpeechStopped
@@ -325,6 +385,9 @@ ModelEvent = (
     | ToolCallDelta
     | ToolCallRequested
     | ToolCallCancelled
+    | ToolApprovalRequested
+    | HostedToolProgress
+    | DtmfReceived
     | Interrupted
     | GenerationDone
     | ResponseDone
@@ -371,6 +434,16 @@ class AddImage:
 
     data: bytes
     mime_type: Literal["image/jpeg", "image/png"] = "image/jpeg"
+    detail: Literal["auto", "low", "high"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddToolCall:
+    """A call that was made in an earlier session, told again; its `AddToolOutput` follows."""
+
+    call_id: str
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,6 +452,15 @@ class AddToolOutput:
 
     call_id: str
     output: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerToolApproval:
+    """The answer to a `ToolApprovalRequested`."""
+
+    request_id: str
+    is_approved: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -424,7 +506,9 @@ ModelCommand = (
     | ClearAudio
     | AddText
     | AddImage
+    | AddToolCall
     | AddToolOutput
+    | AnswerToolApproval
     | CreateResponse
     | CancelResponse
     | TruncateItem

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from realtime.events import ModelCommand, ModelEvent
 
@@ -37,9 +37,13 @@ class ModelDisconnectedError(RealtimeModelError):
 class Capabilities:
     """What a model can do; the agent asks this record, never a provider's name.
 
+    has_hosted_tools: the provider itself can call tools of MCP servers
+    needs_response_after_tool: it goes on after tool outputs only when a reply is asked for
     has_turn_control: replies to speech and interruptions by it can be left to us (`create_response`
         and `interrupt_response` of its turn detection)
     has_early_transcripts: what was said is known before a reply to it could begin
+    session_cap_s: the longest life of a session; None when it has no end
+    idle_cut_s: the provider ends a session that hears and says nothing for so long
     """
 
     input_sample_rate_hz: int
@@ -47,22 +51,36 @@ class Capabilities:
     has_text_input: bool = True
     has_image_input: bool = False
     has_tools: bool = True
+    has_hosted_tools: bool = False
+    needs_response_after_tool: bool = True
     has_truncation: bool = False
     has_turn_control: bool = False
     has_early_transcripts: bool = False
     has_resumption: bool = False
     has_history_replay: bool = False
     session_cap_s: float | None = None
+    idle_cut_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """A session's settings in provider-neutral words; None leaves the provider's default.
 
-    turn_detection: an OpenAI-shaped object (`{"type": "server_vad", ...}`), or `False` for manual
-        turns.
-    tools: function declarations in OpenAI's GA form (`tools.ToolContext.model_description`).
+    A setting that a provider does not have is an error when the session opens, except where its
+    page in docs/providers.md says otherwise.
+
     language: ISO 639-1 code of the expected speech.
+    tools: function declarations in OpenAI's GA form (`tools.ToolContext.model_description`), and
+        MCP servers (`{"type": "mcp", "server_label": ..., ...}`) where the provider hosts tools.
+    turn_detection: an OpenAI-shaped object (`{"type": "server_vad", ...}`, `"semantic_vad"`), or
+        `False` for manual turns.
+    transcription: how the user's words are written down (`{"model", "prompt", "keywords", ...}`),
+        or `False` for not at all.
+    noise_reduction: `near_field`, `far_field`, or `False` for off.
+    truncation: what a full context forgets: `auto`, `disabled`, or an OpenAI-shaped object.
+    tracing: `auto`, labels of the provider's trace, or `False`.
+    prompt: a prompt stored at the provider, as `{"id", "version", "variables"}`.
+    extra: further fields of the provider's own session object, merged over all others.
     """
 
     instructions: str | None = None
@@ -73,6 +91,16 @@ class ModelSettings:
     turn_detection: Mapping[str, Any] | bool | None = None
     speed: float | None = None
     max_output_tokens: int | None = None
+    output_modality: Literal["audio", "text"] | None = None
+    transcription: Mapping[str, Any] | bool | None = None
+    noise_reduction: Literal["near_field", "far_field"] | bool | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+    temperature: float | None = None
+    truncation: str | Mapping[str, Any] | None = None
+    tracing: str | Mapping[str, Any] | bool | None = None
+    prompt: Mapping[str, Any] | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,16 +108,24 @@ class RealtimeModelConfig:
     """How to reach a provider and how its session begins.
 
     base_uri: scheme, host and port (`wss://api.openai.com`); the adapter adds path and query.
+    query: added to the query, for example Azure's `api-version`.
     timeout_s: for socket, handshake and first event together.
+    resumption_handle: of an earlier session to go on with (`ResumptionUpdated`).
     """
 
     model: str
     base_uri: str
     api_key: ApiKey = field(default=None, repr=False)
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     settings: ModelSettings = field(default_factory=ModelSettings)
     timeout_s: float = 10.0
+    resumption_handle: str | None = field(default=None, repr=False)
     is_verbose: bool = False
+
+
+class InvalidSettingsError(ValueError):
+    """A setting cannot be expressed to the provider; the text names it."""
 
 
 class RealtimeModel(Protocol):

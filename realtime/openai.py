@@ -10,45 +10,29 @@ from typing import TypeVar
 
 from realtime import events as ours
 from realtime import struct as wire
-from realtime.connection import RealtimeApiConnection, ServerMessage
+from realtime.capabilities import capabilities_of, require_settings, require_supported
+from realtime.codec import ServerMessage
+from realtime.connection import RealtimeApiConnection
+from realtime.ending import CLOSED_BY_US
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.model import (
     Capabilities,
+    InvalidSettingsError,
     ModelConnectError,
     ModelDisconnectedError,
+    ModelSettings,
     RealtimeModelConfig,
     UnsupportedCommandError,
 )
 from realtime.openai_commands import command_message, reply_message
+from realtime.openai_dialect import OPENAI_DIALECT, Dialect
 from realtime.openai_mapping import BUSY_CODE, OpenAIMapper, is_fatal
-from realtime.openai_settings import Dialect, InvalidSettingsError, initial_session
+from realtime.openai_settings import initial_session
 from realtime.response_gate import ReplyRequest, ResponseGate
 
 M = TypeVar("M", bound=wire.ServerMessage)
 
 _log = logging.getLogger("realtime")
-
-OPENAI_CAPABILITIES = Capabilities(
-    input_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
-    output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
-    has_image_input=True,
-    has_truncation=True,
-    has_turn_control=True,
-    has_history_replay=True,
-    session_cap_s=3600.0,
-)
-OPENAI_DIALECT = Dialect(transcription_model="gpt-transcribe")
-
-# The local server hears and speaks on this machine: it sees nothing, and its sessions never expire.
-LOCAL_CAPABILITIES = Capabilities(
-    input_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
-    output_sample_rate_hz=wire.PCM_SAMPLE_RATE_HZ,
-    has_truncation=True,
-    has_turn_control=True,
-    has_early_transcripts=True,
-    has_history_replay=True,
-)
-LOCAL_DIALECT = Dialect(transcription_model=None)
 
 
 class OpenAIRealtimeModel:
@@ -56,12 +40,16 @@ class OpenAIRealtimeModel:
 
     def __init__(
         self,
-        capabilities: Capabilities = OPENAI_CAPABILITIES,
+        capabilities: Capabilities | None = None,
         dialect: Dialect = OPENAI_DIALECT,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """clock: monotonic seconds"""
+        """
+        capabilities: None: what OpenAI's own models can
+        clock: monotonic seconds
+        """
+        capabilities = capabilities or capabilities_of("openai")
         self._capabilities = capabilities
         self._dialect = dialect
         self._clock = clock
@@ -86,15 +74,21 @@ class OpenAIRealtimeModel:
 
     async def connect(self, config: RealtimeModelConfig) -> None:
         """Open the session; see `RealtimeModel.connect`."""
+        self._dialect = dialect = self._dialect_for(config)
         try:
             update = wire.SessionUpdate(
-                event_id=wire.new_id("setup"),
-                session=initial_session(config.settings, self._dialect),
+                event_id=wire.new_id("setup"), session=self._session_for(config.settings)
             )
         except InvalidSettingsError as error:
             raise _connect_error(str(error), "invalid_settings") from error
         self._connection = RealtimeApiConnection(
-            config.base_uri, config.model, headers=config.headers, is_verbose=config.is_verbose
+            config.base_uri,
+            config.model,
+            headers=config.headers,
+            query=config.query,
+            endpoint=dialect.endpoint,
+            codec=dialect.codec,
+            is_verbose=config.is_verbose,
         )
         try:
             async with asyncio.timeout(config.timeout_s):
@@ -103,9 +97,20 @@ class OpenAIRealtimeModel:
             await self.close()
             text = f"the provider did not open a session in {config.timeout_s:g} s"
             raise _connect_error(text, "timeout", is_retryable=True) from error
+        except InvalidSettingsError as error:  # of the dialect: GA has it, this server has not
+            await self.close()
+            raise _connect_error(str(error), "invalid_settings") from error
         except BaseException:
             await self.close()
             raise
+
+    def _dialect_for(self, _config: RealtimeModelConfig) -> Dialect:
+        """How to talk to the server that `config` names."""
+        return self._dialect
+
+    def _session_for(self, settings: ModelSettings) -> wire.Session:
+        require_settings(settings, self._capabilities)
+        return initial_session(settings, self._dialect.transcription_model)
 
     async def _open(
         self,
@@ -151,9 +156,8 @@ class OpenAIRealtimeModel:
             ModelDisconnectedError: the session is gone.
             UnsupportedCommandError: this model cannot do that.
         """
+        require_supported(command, self._capabilities)
         match command:
-            case ours.AddImage() if not self._capabilities.has_image_input:
-                raise UnsupportedCommandError("this model cannot see images")
             case ours.CreateResponse():
                 await self._send_reply_request(
                     self._gate.request(command.instructions, now_s=self._clock())
@@ -163,10 +167,9 @@ class OpenAIRealtimeModel:
 
     async def _send_command(self, command: ModelCommand) -> None:
         try:
-            message = command_message(command, self._dialect)
+            await self._send(command_message(command, self._dialect))
         except InvalidSettingsError as error:
             raise UnsupportedCommandError(str(error)) from error
-        await self._send(message)
         if isinstance(command, ours.CancelResponse):
             self._gate.handle_cancel(now_s=self._clock())
 
@@ -191,9 +194,9 @@ class OpenAIRealtimeModel:
             await self._follow_gate(message)
             for event in self._map(message):
                 yield event
-        reason = self._connection.end_reason
-        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, reason)
-        yield ours.SessionEnded(reason)
+        ending = self._connection.ending or CLOSED_BY_US
+        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, ending.reason)
+        yield ours.SessionEnded(ending.reason, ending.code, ending.is_retryable)
 
     def _map(self, message: ServerMessage) -> list[ModelEvent]:
         try:

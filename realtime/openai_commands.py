@@ -9,7 +9,8 @@ from typing import Any
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelCommand
-from realtime.openai_settings import Dialect, changed_session
+from realtime.openai_dialect import Dialect
+from realtime.openai_settings import changed_session
 from realtime.response_gate import ReplyRequest
 
 
@@ -54,11 +55,31 @@ def _add_text(command: ours.AddText, _dialect: Dialect) -> wire.ConversationItem
 def _add_image(command: ours.AddImage, _dialect: Dialect) -> wire.ConversationItemCreate:
     data = base64.b64encode(command.data).decode("ascii")
     part = wire.ContentPart(type="input_image", image_url=f"data:{command.mime_type};base64,{data}")
+    if command.detail is not None:
+        part = part.model_copy(update={"detail": command.detail})
     return wire.ConversationItemCreate(item=wire.MessageItem(role="user", content=[part]))
+
+
+def _add_call(command: ours.AddToolCall, _dialect: Dialect) -> wire.ConversationItemCreate:
+    item = wire.FunctionCallItem(
+        call_id=command.call_id, name=command.name, arguments=command.arguments
+    )
+    return wire.ConversationItemCreate(item=item)
 
 
 def _add_output(command: ours.AddToolOutput, _dialect: Dialect) -> wire.ConversationItemCreate:
     item = wire.FunctionCallOutputItem(call_id=command.call_id, output=command.output)
+    return wire.ConversationItemCreate(item=item)
+
+
+def _answer_approval(
+    command: ours.AnswerToolApproval, _dialect: Dialect
+) -> wire.ConversationItemCreate:
+    item = wire.McpApprovalResponseItem(
+        approval_request_id=command.request_id, approve=command.is_approved
+    )
+    if command.reason is not None:
+        item = item.model_copy(update={"reason": command.reason})
     return wire.ConversationItemCreate(item=item)
 
 
@@ -81,7 +102,7 @@ def _delete(command: ours.DeleteItem, _dialect: Dialect) -> wire.ConversationIte
 
 
 def _update(command: ours.UpdateSettings, dialect: Dialect) -> wire.SessionUpdate:
-    return wire.SessionUpdate(session=changed_session(command.changes, dialect))
+    return wire.SessionUpdate(session=changed_session(command.changes, dialect.transcription_model))
 
 
 _MESSAGES: dict[type, Callable[[Any, Dialect], wire.AnyClientEvent]] = {
@@ -90,7 +111,9 @@ _MESSAGES: dict[type, Callable[[Any, Dialect], wire.AnyClientEvent]] = {
     ours.ClearAudio: _clear,
     ours.AddText: _add_text,
     ours.AddImage: _add_image,
+    ours.AddToolCall: _add_call,
     ours.AddToolOutput: _add_output,
+    ours.AnswerToolApproval: _answer_approval,
     ours.CancelResponse: _cancel,
     ours.TruncateItem: _truncate,
     ours.DeleteItem: _delete,

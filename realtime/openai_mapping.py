@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 from realtime import events as ours
 from realtime import struct as wire
@@ -33,6 +33,11 @@ FATAL_CODES = frozenset(
 )
 
 _REMEMBERED_CALLS = 256
+_LISTING_STAGES: dict[str, Literal["listing", "listed", "listing_failed"]] = {
+    "mcp_list_tools.in_progress": "listing",
+    "mcp_list_tools.completed": "listed",
+    "mcp_list_tools.failed": "listing_failed",
+}
 
 
 def is_fatal(error: wire.ErrorDetails | wire.StatusError) -> bool:
@@ -163,16 +168,61 @@ def _session_updated(message: wire.SessionUpdated) -> list[ModelEvent]:
 
 
 def _rate_limits(message: wire.RateLimitsUpdated) -> list[ModelEvent]:
-    remaining = {
-        limit.name: limit.remaining
-        for limit in message.rate_limits
-        if limit.name is not None and limit.remaining is not None
-    }
-    return [ours.RateLimitsUpdated(remaining)]
+    named = [(limit.name, limit) for limit in message.rate_limits if limit.name is not None]
+    return [
+        ours.RateLimitsUpdated(
+            remaining={name: each.remaining for name, each in named if each.remaining is not None},
+            limits={name: each.limit for name, each in named if each.limit is not None},
+            reset_s={
+                name: each.reset_seconds for name, each in named if each.reset_seconds is not None
+            },
+        )
+    ]
+
+
+def _dtmf(message: wire.InputAudioBufferDtmfEventReceived) -> list[ModelEvent]:
+    return [ours.DtmfReceived(message.event, float(message.received_at))]
+
+
+def _tools_listed(message: wire.AnyMcpListTools) -> list[ModelEvent]:
+    return [ours.HostedToolProgress(message.item_id, _LISTING_STAGES[message.type])]
+
+
+def _hosted_call_progress(
+    message: wire.ResponseMcpCallInProgress | wire.ResponseMcpCallFailed,
+) -> list[ModelEvent]:
+    is_failed = isinstance(message, wire.ResponseMcpCallFailed)
+    return [ours.HostedToolProgress(message.item_id, "failed" if is_failed else "calling")]
+
+
+def _hosted_item_done(message: wire.ConversationItemDone) -> list[ModelEvent]:
+    """What the provider did by itself is told whole when its item is complete."""
+    item = message.item
+    match item:
+        case wire.McpApprovalRequestItem():
+            return [
+                ours.ToolApprovalRequested(
+                    item.id or "", item.server_label, item.name, item.arguments
+                )
+            ]
+        case wire.McpCallItem() if item.error is None and item.output is not None:
+            return [_hosted_call(item, "done", output=item.output)]
+        case wire.McpCallItem() if item.error is not None:
+            return [_hosted_call(item, "failed", error=str(item.error.get("message", item.error)))]
+        case _:
+            return []
+
+
+def _hosted_call(
+    item: wire.McpCallItem, stage: Literal["done", "failed"], *, output: str = "", error: str = ""
+) -> ours.HostedToolProgress:
+    return ours.HostedToolProgress(
+        item.id or "", stage, item.server_label, item.name, item.arguments, output, error
+    )
 
 
 def _unknown(message: wire.UnknownEvent) -> list[ModelEvent]:
-    return [ours.UnknownEventReceived(message.type)]
+    return [ours.UnknownEventReceived(message.type, dict(message.model_extra or {}))]
 
 
 def _speech_started(message: wire.InputAudioBufferSpeechStarted) -> list[ModelEvent]:
@@ -304,5 +354,12 @@ _STATELESS: dict[type, Callable[[Any], list[ModelEvent]]] = {
     wire.ResponseOutputTextDelta: _text_delta,
     wire.ResponseOutputTextDone: _text_done,
     wire.ResponseFunctionCallArgumentsDelta: _arguments_delta,
+    wire.InputAudioBufferDtmfEventReceived: _dtmf,
+    wire.McpListToolsInProgress: _tools_listed,
+    wire.McpListToolsCompleted: _tools_listed,
+    wire.McpListToolsFailed: _tools_listed,
+    wire.ResponseMcpCallInProgress: _hosted_call_progress,
+    wire.ResponseMcpCallFailed: _hosted_call_progress,
+    wire.ConversationItemDone: _hosted_item_done,
 }
 """Messages that mean the same whatever came before. Those in no table mean nothing to an agent."""

@@ -1,40 +1,102 @@
-"""The models this version knows, by the name that a request gives."""
+"""The models this version knows, by the name that a request gives; and how others are added."""
 
 from __future__ import annotations
 
+import importlib
+import re
 from collections.abc import Callable
+from importlib.metadata import entry_points
+from typing import Final
 
 from realtime.model import RealtimeModel
 
+ENTRY_POINT_GROUP: Final = "parley.providers"
+"""Where an installed package announces `name = "package.module:factory"`."""
+
+PROVIDER_PATTERN: Final = r"^[a-z][a-z0-9-]{0,31}$"
+FACTORY_PATTERN: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+
+ModelFactory = Callable[[str], RealtimeModel]
+"""Takes the model's name, returns it not yet connected."""
+
 
 class UnknownProviderError(ValueError):
-    """No provider has this name; the text lists those there are."""
+    """No provider has this name, or what its name stands for cannot be loaded; the text says why."""
 
 
-def create_model(name: str) -> RealtimeModel:
+def create_model(name: str, model: str = "", *, factory: str | None = None) -> RealtimeModel:
     """A model of the provider `name`, not yet connected. Nothing of a provider loads before.
+
+    model: its name at the provider, on which its capabilities may depend
+    factory: `package.module:function`, from the server's own settings and never from a request;
+        without one, the name stands for one of ours, then for one of an installed package
 
     Raises:
         UnknownProviderError: no such provider.
     """
-    if name not in _FACTORIES:
-        raise UnknownProviderError(f"unknown provider, known are: {', '.join(sorted(_FACTORIES))}")
-    return _FACTORIES[name]()
+    if factory is not None:
+        return _load(factory)(model)
+    if name in _FACTORIES:
+        return _FACTORIES[name](model)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        if entry.name == name:
+            return _load(entry.value)(model)
+    raise UnknownProviderError(f"unknown provider, known are: {', '.join(provider_names())}")
 
 
-def _create_openai() -> RealtimeModel:
+def provider_names() -> list[str]:
+    """Ours and those of installed packages, by name."""
+    installed = (entry.name for entry in entry_points(group=ENTRY_POINT_GROUP))
+    return sorted({*_FACTORIES, *installed})
+
+
+def _load(path: str) -> ModelFactory:
+    if re.fullmatch(FACTORY_PATTERN, path) is None:
+        raise UnknownProviderError(f"{path!r} is no factory: use package.module:function")
+    module_name, _, attribute = path.partition(":")
+    try:
+        found = getattr(importlib.import_module(module_name), attribute)
+    except (ImportError, AttributeError) as error:
+        raise UnknownProviderError(f"{path} cannot be loaded: {error}") from error
+    if not callable(found):
+        raise UnknownProviderError(f"{path} is not a function")
+    factory: ModelFactory = found
+    return factory
+
+
+def _create_openai(model: str) -> RealtimeModel:
+    from realtime.capabilities import capabilities_of
     from realtime.openai import OpenAIRealtimeModel
 
-    return OpenAIRealtimeModel()
+    return OpenAIRealtimeModel(capabilities_of("openai", model))
 
 
-def _create_local() -> RealtimeModel:
-    from realtime.openai import LOCAL_CAPABILITIES, LOCAL_DIALECT, OpenAIRealtimeModel
+def _create_local(model: str) -> RealtimeModel:
+    from realtime.capabilities import capabilities_of
+    from realtime.openai import OpenAIRealtimeModel
+    from realtime.openai_dialect import LOCAL_DIALECT
 
-    return OpenAIRealtimeModel(LOCAL_CAPABILITIES, LOCAL_DIALECT)
+    return OpenAIRealtimeModel(capabilities_of("local", model), LOCAL_DIALECT)
 
 
-_FACTORIES: dict[str, Callable[[], RealtimeModel]] = {
+def _create_beta(model: str) -> RealtimeModel:
+    from realtime.capabilities import capabilities_of
+    from realtime.openai import OpenAIRealtimeModel
+    from realtime.openai_dialect import BETA_DIALECT
+
+    return OpenAIRealtimeModel(capabilities_of("openai-beta", model), BETA_DIALECT)
+
+
+def _create_azure(model: str) -> RealtimeModel:
+    from realtime.azure import AzureRealtimeModel
+    from realtime.capabilities import capabilities_of
+
+    return AzureRealtimeModel(capabilities_of("azure", model))
+
+
+_FACTORIES: dict[str, ModelFactory] = {
+    "azure": _create_azure,
     "local": _create_local,
     "openai": _create_openai,
+    "openai-beta": _create_beta,
 }

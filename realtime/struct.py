@@ -8,6 +8,8 @@ since whoever sent one wants to know what was wrong with it.
 from __future__ import annotations
 
 import base64
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -27,6 +29,7 @@ _CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
 _SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)
 
 _TYPE_ERRORS = {"union_tag_invalid", "union_tag_not_found"}
+_Message = str | bytes | Mapping[str, Any]
 
 
 class InvalidEventError(ValueError):
@@ -58,6 +61,43 @@ def parse_server_event(text: str | bytes) -> KnownServerEvent | UnknownEvent:
         if (unknown := _unknown_event(text, error)) is not None:
             return unknown
         raise _explain(text, error) from None
+
+
+def read_server_event(message: Mapping[str, Any]) -> KnownServerEvent | UnknownEvent:
+    """The same of a message that is parsed already, such as a translated one.
+
+    Raises:
+        InvalidEventError: no type, or a known type without what it must carry.
+    """
+    try:
+        return _SERVER.validate_python(message)
+    except ValidationError as error:
+        if (unknown := _unknown_event(message, error)) is not None:
+            return unknown
+        raise _explain(message, error) from None
+
+
+def parse_json_object(text: str | bytes) -> dict[str, Any]:
+    """Any message as plain JSON values.
+
+    Raises:
+        InvalidEventError: not a JSON object.
+    """
+    if (message := _json_object(text)) is None:
+        raise InvalidEventError("the message is not a JSON object", code="invalid_json")
+    return message
+
+
+def to_json_text(message: Mapping[str, Any]) -> str:
+    """Plain JSON values as compact text.
+
+    Raises:
+        ValueError: something in it is not JSON.
+    """
+    try:
+        return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except TypeError as error:
+        raise ValueError(str(error)) from error
 
 
 def parse_client_event(text: str | bytes) -> AnyClientEvent:
@@ -101,14 +141,17 @@ def decode_pcm(text: str, *, param: str = "audio", event_id: str | None = None) 
     return pcm
 
 
-def _unknown_event(text: str | bytes, error: ValidationError) -> UnknownEvent | None:
+def _unknown_event(message: _Message, error: ValidationError) -> UnknownEvent | None:
     if error.errors(include_url=False, include_context=False)[0]["type"] != "union_tag_invalid":
         return None
-    kind = (_json_object(text) or {}).get("type")
-    return UnknownEvent(type=kind) if isinstance(kind, str) else None
+    fields = _json_object(message) or {}
+    is_named = isinstance(fields.get("type"), str)
+    return UnknownEvent.model_validate(fields) if is_named else None
 
 
-def _json_object(text: str | bytes) -> dict[str, Any] | None:
+def _json_object(text: _Message) -> dict[str, Any] | None:
+    if isinstance(text, Mapping):
+        return dict(text)
     try:
         message = from_json(text)
     except (ValueError, TypeError):  # a lone surrogate is a TypeError to the parser
@@ -116,7 +159,7 @@ def _json_object(text: str | bytes) -> dict[str, Any] | None:
     return message if isinstance(message, dict) else None
 
 
-def _explain(text: str | bytes, error: ValidationError) -> InvalidEventError:
+def _explain(text: _Message, error: ValidationError) -> InvalidEventError:
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     message = _json_object(text)
     if message is None:

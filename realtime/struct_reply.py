@@ -199,3 +199,6 @@ class McpListToolsFailed(ServerMessage):
 
     type: Literal["mcp_list_tools.failed"] = "mcp_list_tools.failed"
     item_id: str
+
+
+AnyMcpListTools = McpListToolsInProgress | McpListToolsCompleted | McpListToolsFailed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from realtime.struct_base import ServerMessage, WireEvent, WireObject
 from realtime.struct_items import Item
@@ -288,6 +288,8 @@ class OutputAudioBufferCleared(ServerMessage):
 
 class UnknownEvent(WireEvent):
     """A message of a type that this version does not know; never part of the union below."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
 

@@ -18,6 +18,8 @@ from utils import PcmDump
 
 IGNORED_EVENTS = frozenset(
     {
+        model.GoAwayReceived,  # the model connection acts on it
+        model.ResumptionUpdated,  # likewise
         model.SessionOpened,  # `connect` returned already
         model.ConnectionChanged,  # told by SessionEnded when it matters
         model.InputCommitted,
@@ -28,6 +30,9 @@ IGNORED_EVENTS = frozenset(
         model.ItemDeleted,
         model.ToolCallDelta,
         model.ToolCallCancelled,
+        model.ToolApprovalRequested,
+        model.HostedToolProgress,
+        model.DtmfReceived,
         model.GenerationDone,
         model.RateLimitsUpdated,
         model.UnknownEventReceived,

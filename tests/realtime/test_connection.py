@@ -11,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from realtime import struct as wire
-from realtime.connection import RealtimeApiConnection, ServerMessage
+from realtime.codec import ServerMessage
+from realtime.connection import RealtimeApiConnection
 from realtime.model import ModelConnectError, ModelDisconnectedError
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
 

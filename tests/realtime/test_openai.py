@@ -175,7 +175,9 @@ async def test_commands_without_a_session_are_refused(server: FakeRealtimeServer
     with pytest.raises(ModelDisconnectedError):
         await model.send(ours.AppendAudio(b"\0\0"))
     async with asyncio.timeout(DEADLINE_S):
-        assert [event async for event in model.events()][-1] == ours.SessionEnded("closed by us")
+        assert [event async for event in model.events()][-1] == ours.SessionEnded(
+            "closed by us", "closed", is_retryable=False
+        )
 
 
 @pytest.mark.asyncio

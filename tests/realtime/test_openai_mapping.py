@@ -68,7 +68,7 @@ def test_a_spoken_reply_from_beginning_to_end() -> None:
                 },
             ),
         ),
-        ours.RateLimitsUpdated({"tokens": 900}),
+        ours.RateLimitsUpdated({"tokens": 900}, {"tokens": 1000}, {"tokens": 1.5}),
     ]
 
 
@@ -174,6 +174,7 @@ def test_the_users_turn() -> None:
 
 
 def test_items_and_unknown_events() -> None:
+    hummed = fake.frame("response.hummed", tune="A")
     part = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 1}
     assert mapped(
         fake.frame("conversation.item.truncated", item_id="i", content_index=0, audio_end_ms=5),
@@ -181,7 +182,7 @@ def test_items_and_unknown_events() -> None:
         fake.frame("response.output_text.delta", **part, delta="a"),
         fake.frame("response.output_text.done", **part, text="ab"),
         fake.frame("session.updated", session={"type": "realtime", "id": "sess_1"}),
-        fake.frame("response.hummed"),
+        hummed,
         fake.frame("input_audio_buffer.cleared"),
     ) == [
         ours.ItemTruncated("i", 0, 5),
@@ -189,5 +190,38 @@ def test_items_and_unknown_events() -> None:
         ours.TextDelta("r", "i", 1, "a"),
         ours.TextDone("r", "i", 1, "ab"),
         ours.SessionUpdated("sess_1"),
-        ours.UnknownEventReceived("response.hummed"),
+        ours.UnknownEventReceived("response.hummed", {"event_id": hummed["event_id"], "tune": "A"}),
     ]
+
+
+def test_what_the_provider_calls_by_itself() -> None:
+    call = {"type": "mcp_call", "server_label": "docs", "name": "find", "arguments": "{}"}
+    asked = {"type": "mcp_approval_request", **{k: v for k, v in call.items() if k != "type"}}
+    item = {"item_id": "i", "output_index": 0}
+    item_done = "conversation.item.done"
+    known = ("docs", "find", "{}")
+    assert mapped(
+        fake.frame("mcp_list_tools.in_progress", item_id="i"),
+        fake.frame("mcp_list_tools.completed", item_id="i"),
+        fake.frame("mcp_list_tools.failed", item_id="i"),
+        fake.frame(item_done, item={**asked, "id": "ask"}, previous_item_id=None),
+        fake.frame("response.mcp_call.in_progress", **item),
+        fake.frame("response.mcp_call.completed", **item),
+        fake.frame(item_done, item={**call, "id": "i", "output": "42"}, previous_item_id=None),
+        fake.frame("response.mcp_call.failed", **item),
+        fake.frame(item_done, item={**call, "id": "i", "error": {"message": "no"}}),
+    ) == [
+        ours.HostedToolProgress("i", "listing"),
+        ours.HostedToolProgress("i", "listed"),
+        ours.HostedToolProgress("i", "listing_failed"),
+        ours.ToolApprovalRequested("ask", *known),
+        ours.HostedToolProgress("i", "calling"),
+        ours.HostedToolProgress("i", "done", *known, output="42"),
+        ours.HostedToolProgress("i", "failed"),
+        ours.HostedToolProgress("i", "failed", *known, error="no"),
+    ]
+
+
+def test_a_telephone_key() -> None:
+    frame = {"type": "input_audio_buffer.dtmf_event_received", "event": "#", "received_at": 17}
+    assert mapped(frame) == [ours.DtmfReceived("#", 17.0)]

@@ -10,9 +10,8 @@ from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
 from realtime import struct as wire
-from realtime.model import ModelSettings
-from realtime.openai import LOCAL_DIALECT, OPENAI_DIALECT
-from realtime.openai_settings import InvalidSettingsError, changed_session, initial_session
+from realtime.model import InvalidSettingsError, ModelSettings
+from realtime.openai_settings import changed_session, initial_session
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 TOOL = {
@@ -32,7 +31,7 @@ def as_sent(session: wire.Session) -> dict[str, Any]:
 
 
 def test_nothing_set_leaves_the_providers_defaults() -> None:
-    assert as_sent(initial_session(ModelSettings(), OPENAI_DIALECT)) == {
+    assert as_sent(initial_session(ModelSettings(), "gpt-transcribe")) == {
         "type": "realtime",
         "output_modalities": ["audio"],
         "tools": [],
@@ -54,7 +53,7 @@ def test_everything_set_arrives() -> None:
         speed=1.2,
         max_output_tokens=200,
     )
-    assert as_sent(initial_session(settings, LOCAL_DIALECT)) == {
+    assert as_sent(initial_session(settings, None)) == {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": "Be brief.",
@@ -73,16 +72,16 @@ def test_everything_set_arrives() -> None:
 
 
 def test_manual_turns_are_an_explicit_null() -> None:
-    sent = as_sent(initial_session(ModelSettings(turn_detection=False), LOCAL_DIALECT))
+    sent = as_sent(initial_session(ModelSettings(turn_detection=False), None))
     assert sent["audio"]["input"]["turn_detection"] is None
 
 
 def test_changes_carry_only_what_changes() -> None:
-    assert as_sent(changed_session({"instructions": ""}, OPENAI_DIALECT)) == {
+    assert as_sent(changed_session({"instructions": ""}, "gpt-transcribe")) == {
         "type": "realtime",
         "instructions": "",
     }
-    assert as_sent(changed_session({"language": "de"}, OPENAI_DIALECT)) == {
+    assert as_sent(changed_session({"language": "de"}, "gpt-transcribe")) == {
         "type": "realtime",
         "audio": {"input": {"transcription": {"model": "gpt-transcribe", "language": "de"}}},
     }
@@ -101,4 +100,4 @@ def test_changes_carry_only_what_changes() -> None:
 )
 def test_what_cannot_be_set_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSettingsError, match=words):
-        changed_session(changes, OPENAI_DIALECT)
+        changed_session(changes, "gpt-transcribe")

@@ -1,0 +1,26 @@
+"""In what servers that speak OpenAI's protocol differ, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from realtime.codec import Codec, GaCodec
+from realtime.endpoint import Endpoint
+from realtime.openai_beta import BETA_CODEC
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One kind of server.
+
+    transcription_model: what writes the user's words down; None where there is no choice
+    """
+
+    transcription_model: str | None
+    endpoint: Endpoint = field(default_factory=Endpoint)
+    codec: Codec = field(default_factory=GaCodec)
+
+
+OPENAI_DIALECT = Dialect(transcription_model="gpt-transcribe")
+LOCAL_DIALECT = Dialect(transcription_model=None)
+BETA_DIALECT = Dialect(transcription_model="whisper-1", codec=BETA_CODEC)
