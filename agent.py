@@ -72,7 +72,7 @@ class RealtimeKitAgent:
         # Set by the first call of `stop`, which may come before the loop runs.
         self._exit_reason: ExitReason | None = None
         self._ended: asyncio.Future[ExitReason] | None = None
-        self._model = create_model(config.provider.name)
+        self._model = create_model(config.provider.name, config.provider.model)
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._tools = self._create_tools()

@@ -67,6 +67,8 @@ class ToolCalls:
             await self._follow_up(event.response_id)
 
     async def _follow_up(self, response_id: str) -> None:
+        if not self._context.model.capabilities.needs_response_after_tool:
+            return
         # A user who spoke over the call gets the answer to what was said, which knows the outputs.
         if not self._context.turns.is_cut(response_id):
             await self._context.model.send(CreateResponse())
