@@ -22,7 +22,7 @@ from tests.browser.chromium import (
     read_heard,
 )
 from tests.browser.console import Console, open_console
-from tests.browser.real_server import open_real_server, wait_until_gone
+from tests.real_server import open_real_server, wait_until_gone
 from utils import read_wav, write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.timeout(180)]

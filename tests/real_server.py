@@ -18,7 +18,7 @@ import aiohttp
 
 from utils import OwnedTasks
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 READY_S = 60.0
 STOP_S = 20.0
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
