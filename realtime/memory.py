@@ -1,0 +1,165 @@
+"""What outlives a provider session: the transcript, user audio, settings, replies still owed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from realtime import events as ours
+from realtime.audio_backlog import KEPT_SENT_S, AudioBacklog
+from realtime.events import ModelEvent
+from realtime.model import Capabilities, ModelSettings
+from realtime.model_session import ModelSession, ModelSource
+from realtime.replay import ReplayBudget, fold, trim
+from realtime.reply_watch import OwedReply
+from realtime.resilience import ResilienceStatistics
+from realtime.transcript import Entry, HeardText, Transcript
+from realtime.user_turns import HARD_TAIL_S, UserTurns
+
+CONNECTION_LOST_TEXT = "the connection to the model was lost; the audio is told again"
+
+
+class Memory:
+    """One conversation's. Does no input or output; time is an argument."""
+
+    def __init__(self, outside: Capabilities, heard_text: HeardText, budget: ReplayBudget) -> None:
+        """
+        outside: what the agent was told of audio rates
+        heard_text: how to cut a reply's words to what was heard
+        """
+        self.settings = ModelSettings()
+        self.transcript = Transcript(heard_text)
+        self.backlog = AudioBacklog(outside.input_sample_rate_hz)
+        self.owed: list[OwedReply] = []
+        self.statistics = ResilienceStatistics()
+        self._outside = outside
+        self._budget = budget
+        # Where a session of this source could go on, and how much of the transcript it knew.
+        self._handle: tuple[str, str, int] | None = None
+
+    # -- opening -------------------------------------------------------------------------------
+
+    def handle_for(self, source: ModelSource) -> str | None:
+        """The resumption handle that this provider gave last."""
+        return (
+            self._handle[1] if self._handle is not None and self._handle[0] == source.name else None
+        )
+
+    def note_handle(self, source: ModelSource, handle: str | None) -> None:
+        """The provider could resume from here; None: it could not."""
+        self._handle = None if handle is None else (source.name, handle, self.transcript.count)
+
+    def forget_handle(self) -> None:
+        """The handle is stale."""
+        self._handle = None
+
+    def settings_for(
+        self, source: ModelSource, capabilities: Capabilities, *, is_own: bool, is_resumed: bool
+    ) -> ModelSettings:
+        """With what a session begins.
+
+        is_own: the settings were made for this provider; others get what every provider has
+        """
+        given = self.settings
+        if not is_own:
+            given = ModelSettings(
+                instructions=given.instructions,
+                voice=source.config.settings.voice,
+                language=given.language,
+                tools=[each for each in given.tools if each.get("type") == "function"],
+                tool_choice=given.tool_choice,
+                turn_detection=given.turn_detection,
+            )
+        if not capabilities.has_tools:
+            given = replace(given, tools=(), tool_choice=None)
+        if capabilities.has_history_replay or is_resumed:
+            return given
+        parts = [given.instructions, fold(self.transcript.since(0), self._budget)]
+        return replace(given, instructions="\n\n".join(part for part in parts if part) or None)
+
+    def known_to(self, capabilities: Capabilities, *, is_resumed: bool) -> int:
+        """How many entries a session knows that is opened now."""
+        if is_resumed and self._handle is not None:
+            return self._handle[2]
+        return 0 if capabilities.has_history_replay else self.transcript.count
+
+    def untold(self, since: int) -> Sequence[Entry]:
+        """What a session that knows the entries before `since` must be told."""
+        return trim(
+            self.transcript.since(since),
+            max_turns=self._budget.max_turns,
+            max_characters=self._budget.max_characters,
+        )
+
+    def begin(self, session: ModelSession) -> None:
+        """From here on user audio goes to this session."""
+        session.turns = UserTurns(
+            base=self.backlog.sent_position,
+            sample_rate_hz=self._outside.input_sample_rate_hz,
+            is_manual=self.settings.turn_detection is False,
+        )
+
+    # -- following -----------------------------------------------------------------------------
+
+    def handle(self, session: ModelSession, event: ModelEvent, *, now_s: float) -> None:
+        """The session that has the floor said something."""
+        self.transcript.handle(event)
+        session.turns.handle(event, sent=self.backlog.sent_position)
+        session.replies.handle(event, now_s=now_s)
+        match event:
+            case ours.InputCommitted() if self._does_provider_reply():
+                session.replies.expect(now_s=now_s)
+            case ours.ResumptionUpdated():
+                self.note_handle(session.source, event.handle)
+            case _:
+                pass
+
+    def _does_provider_reply(self) -> bool:
+        detection = self.settings.turn_detection
+        if isinstance(detection, bool) or detection is None:
+            return detection is not False
+        return bool(detection.get("create_response", True))
+
+    def is_boundary(self, session: ModelSession, *, now_s: float) -> bool:
+        """Whether nobody speaks, no reply is under way and no tool call is open."""
+        return (
+            session.turns.speaking is None
+            and session.replies.is_idle(now_s=now_s)
+            and not self.transcript.has_open_calls
+            and not self.backlog.waiting_samples
+        )
+
+    # -- closing -------------------------------------------------------------------------------
+
+    def retire(self, session: ModelSession, *, is_calm: bool, now_s: float) -> list[ModelEvent]:
+        """The session is no more; returns what the agent must be told for its state to be sane.
+
+        is_calm: replaced in silence, so that nothing it heard can be half a word
+        """
+        turns, replies = session.turns, session.replies
+        events = replies.endings()
+        if (speaking := turns.speaking) is not None:
+            end_ms = self.backlog.sent_position * 1000 // self._outside.input_sample_rate_hz
+            events.append(ours.SpeechStopped(speaking, end_ms))
+        events += [
+            ours.InputTranscriptFailed(item_id, CONNECTION_LOST_TEXT)
+            for item_id in turns.open_items
+        ]
+        self.transcript.cut_off(replies.active_items)
+        self.owed = _still_owed(replies.owed(now_s=now_s), turns) + self.owed
+        if not is_calm:
+            self._rewind(session, now_s=now_s)
+        return events
+
+    def _rewind(self, session: ModelSession, *, now_s: float) -> None:
+        # A line can be dead long before that shows: what it got since its last sign of life.
+        silent_s = min(max(HARD_TAIL_S, now_s - session.last_event_s), KEPT_SENT_S)
+        start = session.turns.resend_from(sent=self.backlog.sent_position, tail_s=silent_s)
+        self.statistics.resent_samples += self.backlog.rewind(start)
+
+
+def _still_owed(owed: list[OwedReply], turns: UserTurns) -> list[OwedReply]:
+    """Replies to ask for. Speech that is told again is answered anyway, when it is over."""
+    if not turns.open_items:
+        return owed
+    return [reply for reply in owed if reply.instructions is not None and not reply.heard]

@@ -1,0 +1,180 @@
+"""One provider session of a conversation that outlives it (see `realtime.resilient`)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from realtime import events as ours
+from realtime.events import ModelCommand, ModelEvent
+from realtime.model import Capabilities, ModelDisconnectedError, RealtimeModel, RealtimeModelConfig
+from realtime.reply_watch import ReplyWatch
+from realtime.resampling import Resampler
+from realtime.resilience import ResilienceStatistics
+from realtime.retry import Trouble
+from realtime.rotation import RotationPlan
+from realtime.user_turns import UserTurns
+
+SEND_TIMEOUT_S = 5.0
+"""A provider that takes nothing for so long takes nothing any more."""
+
+MALFORMED_LIMIT = 20
+"""So many events in a row that break the protocol, and it is not a protocol any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """A provider that can be asked for sessions.
+
+    config: how to reach it; of its settings only the voice is its own, the rest is the
+        conversation's
+    """
+
+    name: str
+    create: Callable[[], RealtimeModel]
+    config: RealtimeModelConfig
+
+
+class ModelSession:
+    """An open session with what is known of its turns, replies, ids and end."""
+
+    def __init__(
+        self,
+        source: ModelSource,
+        model: RealtimeModel,
+        statistics: ResilienceStatistics,
+        *,
+        outside: Capabilities,
+        knows: int,
+        now_s: float,
+    ) -> None:
+        """
+        outside: what the agent was told of audio rates
+        knows: how many entries of the transcript it began with
+        """
+        self.source = source
+        self.model = model
+        self.knows = knows
+        self.opened_s = now_s
+        self.opened: ours.SessionOpened | None = None
+        self.plan = RotationPlan(opened_s=now_s, cap_s=model.capabilities.session_cap_s)
+        self.replies = ReplyWatch(now_s=now_s)
+        self.turns = UserTurns(base=0, sample_rate_hz=outside.input_sample_rate_hz, is_manual=False)
+        self.ended: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
+        self.last_event_s = now_s
+        self.told_calls: set[str] = set()
+        self._statistics = statistics
+        # Ids of earlier sessions, and of this one, as this one knows them.
+        self._ids: dict[str, str] = {}
+        self._own_ids: set[str] = set()
+        self._malformed = 0
+        inside = model.capabilities
+        self._ears = Resampler(outside.input_sample_rate_hz, inside.input_sample_rate_hz)
+        self._output_rate_hz = outside.output_sample_rate_hz
+        self._mouth = Resampler(inside.output_sample_rate_hz, outside.output_sample_rate_hz)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this session's model can do."""
+        return self.model.capabilities
+
+    def end(self, trouble: Trouble) -> None:
+        """The session is of no more use; of several reasons the first counts."""
+        if not self.ended.done():
+            self.ended.set_result(trouble)
+
+    # -- sending -------------------------------------------------------------------------------
+
+    async def deliver(self, command: ModelCommand) -> bool:
+        """Send a command; False when the session turns out to be gone.
+
+        Raises:
+            UnsupportedCommandError: its model cannot do that.
+        """
+        adapted = self._adapt(command)
+        if adapted is None:
+            return True
+        try:
+            async with asyncio.timeout(SEND_TIMEOUT_S):
+                await self.model.send(adapted)
+        except TimeoutError:
+            self.end(Trouble("send_stalled"))
+            return False
+        except ModelDisconnectedError:
+            # Whoever reads its events finds out why, and tells.
+            return False
+        return True
+
+    def _adapt(self, command: ModelCommand) -> ModelCommand | None:
+        """In this session's rate and ids; None when it means nothing to it."""
+        match command:
+            case ours.AppendAudio():
+                return replace(command, pcm=self._ears.push(command.pcm))
+            case ours.TruncateItem() if not self.capabilities.has_truncation:
+                return None
+            case ours.TruncateItem() | ours.DeleteItem():
+                return self._with_known_id(command)
+            case ours.AddText(item_id=str() as item_id):
+                self._own_ids.add(item_id)
+                return command
+            case _:
+                return command
+
+    def _with_known_id(
+        self, command: ours.TruncateItem | ours.DeleteItem
+    ) -> ours.TruncateItem | ours.DeleteItem | None:
+        if command.item_id in self._own_ids:
+            return command
+        # Words that were told again have no voice that could be cut.
+        if isinstance(command, ours.DeleteItem) and command.item_id in self._ids:
+            return replace(command, item_id=self._ids[command.item_id])
+        self._statistics.stale_ids += 1
+        return None
+
+    def told_as(self, item_id: str) -> str | None:
+        """Under which id an item of an earlier session was told to this one."""
+        return self._ids.get(item_id)
+
+    def note_told(self, item_id: str, new_id: str) -> None:
+        """An item of an earlier session was told to this one."""
+        self._ids[item_id] = new_id
+
+    # -- receiving -----------------------------------------------------------------------------
+
+    def note(self, event: ModelEvent, *, now_s: float, wall_s: float) -> None:
+        """Learn from an event, also while another session has the floor."""
+        self.last_event_s = now_s
+        match event:
+            case ours.SessionOpened():
+                self.opened = event
+                if event.expires_at_s is not None:
+                    self.plan.note_end(now_s + event.expires_at_s - wall_s, now_s=now_s)
+            case ours.ItemAdded() | ours.AudioDelta() | ours.TranscriptDelta() | ours.TextDelta():
+                self._own_ids.add(event.item_id)
+            case ours.ToolCallRequested():
+                self.told_calls.add(event.call_id)
+            case ours.SessionEnded():
+                self.end(Trouble(event.code, is_retryable=event.is_retryable))
+            case ours.ProviderError(code="malformed_event"):
+                self._malformed += 1
+                if self._malformed >= MALFORMED_LIMIT:
+                    self.end(Trouble("malformed_burst"))
+                return
+            case _:
+                pass
+        self._malformed = 0
+
+    def outward(self, event: ModelEvent) -> ModelEvent:
+        """The event with times and rates of the conversation instead of this session's."""
+        match event:
+            case ours.AudioDelta() if event.sample_rate_hz != self._output_rate_hz:
+                pcm = self._mouth.push(event.pcm)
+                return replace(event, pcm=pcm, sample_rate_hz=self._output_rate_hz)
+            case ours.SpeechStarted():
+                at_ms = event.audio_start_ms + self.turns.base_ms
+                return replace(event, audio_start_ms=at_ms)
+            case ours.SpeechStopped():
+                return replace(event, audio_end_ms=event.audio_end_ms + self.turns.base_ms)
+            case _:
+                return event
