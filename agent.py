@@ -23,6 +23,7 @@ from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
 from session.publisher import Publisher
 from session.session import Session
+from session.turn_policy import TurnPolicy
 from tools import ToolContext
 from toolsets import build_toolset
 from utils import OwnedTasks, run_unless
@@ -160,7 +161,7 @@ class RealtimeKitAgent:
                 voice=config.voice,
                 language=config.language,
                 tools=tuple(self._tools.model_description()),
-                turn_detection=config.turn_detection,
+                turn_detection=TurnPolicy.of(config, self._model.capabilities).provider_detection,
             ),
             timeout_s=_PHASE_TIMEOUT_S,
             is_verbose=config.verbose,

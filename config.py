@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from conversation.interruption import InterruptPolicy
+
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
 
@@ -123,6 +125,7 @@ class AgentConfig(BaseModel):
     system_message: str | None = None
     greeting: str | None = None
     turn_detection: dict[str, Any] | None = None
+    interrupt: InterruptPolicy = InterruptPolicy()
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
     user_wait_s: float = Field(default=30.0, gt=0)

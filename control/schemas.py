@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config import ChannelName, Uid
 from control.placement import AgentStatus, ExitRecord
+from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
 from tools import ToolContext, ToolDeclarationError
 from toolsets import toolset_names
@@ -43,7 +44,13 @@ class SemanticVad(_Request):
     interrupt_response: bool | None = None
 
 
-TurnDetection = Annotated[ServerVad | SemanticVad, Field(discriminator="type")]
+class NoTurnDetection(_Request):
+    """People say themselves when they speak: `client_activity_start` and `client_activity_end`."""
+
+    type: Literal["none"]
+
+
+TurnDetection = Annotated[ServerVad | SemanticVad | NoTurnDetection, Field(discriminator="type")]
 
 
 class ToolDeclaration(_Request):
@@ -69,6 +76,7 @@ class StartAgentRequest(_Request):
     system_message: str | None = Field(default=None, max_length=32_000)
     greeting: str | None = Field(default=None, min_length=1, max_length=1_000)
     turn_detection: TurnDetection | None = None
+    interrupt: InterruptPolicy = InterruptPolicy()
     tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
     toolset: str | None = Field(default=None, description="name of a tool set of the server")
     user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")

@@ -57,6 +57,7 @@ class AgentConfigurator:
             system_message=wanted.system_message,
             greeting=wanted.greeting,
             turn_detection=detection.model_dump(exclude_none=True) if detection else None,
+            interrupt=wanted.interrupt,
             tools=wanted.tool_declarations(),
             toolset=wanted.toolset,
             rejoin_grace_s=wanted.rejoin_grace_s,

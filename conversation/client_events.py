@@ -141,6 +141,22 @@ class AgentInterrupted(_AgentEvent):
     heard: str
 
 
+class AgentPaused(_AgentEvent):
+    """Somebody made a sound: the agent is silent until it knows whether it is interrupted."""
+
+    type: Literal["agent_paused"] = "agent_paused"
+
+
+class AgentResumed(_AgentEvent):
+    """It was no interruption, and the reply goes on where it stopped.
+
+    cause: noise, backchannel, few_words, echo, short, or unconfirmed
+    """
+
+    type: Literal["agent_resumed"] = "agent_resumed"
+    cause: str
+
+
 class AgentPlayoutDone(_AgentEvent):
     """The last sample of this reply has left for the listeners."""
 
@@ -181,20 +197,25 @@ class AgentInputTranscriptionDone(_AgentEvent):
     type: Literal["agent_input_transcription_done"] = "agent_input_transcription_done"
     transcript: str
     item_id: str
+    uid: int | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
 
 
 class AgentInputStarted(_AgentEvent):
+    """`uid`: who seems to speak, where that is known."""
+
     type: Literal["agent_input_started"] = "agent_input_started"
     item_id: str
     audio_start_ms: int
+    uid: int | None = None
 
 
 class AgentInputDone(_AgentEvent):
     type: Literal["agent_input_done"] = "agent_input_done"
     item_id: str
     audio_end_ms: int
+    uid: int | None = None
 
 
 class AgentError(_AgentEvent):
@@ -219,6 +240,8 @@ ServerEvent = Annotated[
     | AgentResponseAudioTranscriptDelta
     | AgentResponseAudioTranscriptDone
     | AgentInterrupted
+    | AgentPaused
+    | AgentResumed
     | AgentPlayoutDone
     | AgentResponseToolUseDelta
     | AgentResponseToolUseDone
@@ -283,6 +306,18 @@ class ClientAudioCommit(_ClientEvent):
     type: Literal["client_audio_commit"] = "client_audio_commit"
 
 
+class ClientActivityStart(_ClientEvent):
+    """Push-to-talk: from now on the sender is heard, and the agent silent (turn detection off)."""
+
+    type: Literal["client_activity_start"] = "client_activity_start"
+
+
+class ClientActivityEnd(_ClientEvent):
+    """Push-to-talk: the sender's turn is over and should be answered."""
+
+    type: Literal["client_activity_end"] = "client_activity_end"
+
+
 class ClientToolResult(_ClientEvent):
     type: Literal["client_tool_result"] = "client_tool_result"
     id: str
@@ -299,6 +334,8 @@ ClientEvent = Annotated[
     | ClientTextAppend
     | ClientAudioAppend
     | ClientAudioCommit
+    | ClientActivityStart
+    | ClientActivityEnd
     | ClientToolResult,
     Field(discriminator="type"),
 ]

@@ -56,6 +56,10 @@ class History:
         item.text = text
         item.status = ItemStatus.COMPLETED
 
+    def drop(self, item_id: str) -> None:
+        """It was nothing anybody said."""
+        self._items.pop(item_id, None)
+
     def append_words(self, item_id: str, response_id: str, delta: str) -> None:
         """The reply goes on with these words; ignored once it was cut."""
         item = self._open(item_id, "assistant", response_id)

@@ -1,56 +1,107 @@
-"""Several people, one model input: frames of equal length are added, sample by sample."""
+"""Several people, one model input: frames of equal length are added, sample by sample. Pure."""
 
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
-MAX_WAITING_FRAMES = 3
+MAX_AHEAD_FRAMES: Final = 3
+FRAMES_PER_S: Final = 50.0
+# A speaker may bring what a stalled network held back, but no more than real time in the long run.
+MAX_BURST_FRAMES: Final = 50.0
+_CLOCK_TOLERANCE: Final = 1.02
+ABSENT_AFTER_S: Final = 0.1
+"""Who sent nothing for so long is not waited for until the next frame."""
+
+_KNEE: Final = 24_000.0
+_FULL_SCALE: Final = 32_767.0
+
+
+def limit(total: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
+    """Sums as samples: unchanged up to the knee, above it bent smoothly and never past full scale.
+
+    A hard clip would make a rasp that recognisers take for consonants.
+    """
+    room = _FULL_SCALE - _KNEE
+    size = np.abs(total)
+    bent = _KNEE + room * np.tanh((size - _KNEE) / room)
+    limited = np.where(size <= _KNEE, total, np.copysign(bent, total))
+    return np.rint(limited).astype(np.int16)
+
+
+@dataclass
+class _Speaker:
+    last_s: float
+    credit: float = MAX_BURST_FRAMES
+    frames: deque[bytes] = field(default_factory=deque)
 
 
 class Mixer:
     """Adds up speakers' 20 ms frames. One speaker alone passes through untouched and at once.
 
-    With several, a mixed frame is due when everyone has sent one, or when somebody is
-    `MAX_WAITING_FRAMES` ahead of a speaker who sends nothing: nobody's silence delays the others.
+    With several, a mixed frame is due when everyone present has sent one, or when somebody is
+    `MAX_AHEAD_FRAMES` ahead: nobody's silence, absence or flood delays or distorts the others.
     """
 
     def __init__(self) -> None:
-        self._queues: dict[int, deque[bytes]] = {}
+        self._speakers: dict[int, _Speaker] = {}
+        self.dropped_frames = 0
 
-    def add(self, uid: int) -> None:
-        """Listen to this speaker too."""
-        self._queues.setdefault(uid, deque())
+    def add(self, uid: int, now_s: float) -> None:
+        """Listen to this speaker too. Times are monotonic seconds."""
+        self._speakers.setdefault(uid, _Speaker(now_s))
 
     def remove(self, uid: int) -> None:
-        """Stop listening to this speaker."""
-        self._queues.pop(uid, None)
+        """Stop listening to this speaker; what waits is forgotten."""
+        self._speakers.pop(uid, None)
 
-    def push(self, uid: int, pcm: bytes) -> list[bytes]:
-        """One frame of one speaker; returns the frames that are due now, oldest first."""
-        self.add(uid)
-        if len(self._queues) == 1:
-            due = [*self._queues[uid], pcm]
-            self._queues[uid].clear()
-            return due
-        self._queues[uid].append(pcm)
+    def push(self, uid: int, pcm: bytes, now_s: float) -> list[bytes]:
+        """One frame of one speaker; returns the frames that are due now, oldest first.
+
+        A speaker's frames beyond real time are dropped and counted.
+        """
+        self.add(uid, now_s)
+        if not self._admit(self._speakers[uid], now_s):
+            self.dropped_frames += 1
+            return []
+        frame = pcm[: len(pcm) // 2 * 2]
+        self._speakers[uid].frames.append(frame)
         due = []
-        while self._is_frame_due():
+        while self._is_frame_due(now_s):
             due.append(self._mix())
         return due
 
-    def _is_frame_due(self) -> bool:
-        lengths = [len(queue) for queue in self._queues.values()]
-        return min(lengths) > 0 or max(lengths) > MAX_WAITING_FRAMES
+    def _admit(self, speaker: _Speaker, now_s: float) -> bool:
+        earned = max(0.0, now_s - speaker.last_s) * FRAMES_PER_S * _CLOCK_TOLERANCE
+        speaker.credit = min(MAX_BURST_FRAMES, speaker.credit + earned)
+        speaker.last_s = now_s
+        if speaker.credit < 1:
+            return False
+        speaker.credit -= 1
+        return True
+
+    def _is_frame_due(self, now_s: float) -> bool:
+        present = [
+            len(speaker.frames)
+            for speaker in self._speakers.values()
+            if speaker.frames or now_s - speaker.last_s < ABSENT_AFTER_S
+        ]
+        return (
+            bool(present)
+            and max(present) > 0
+            and (min(present) > 0 or max(present) > MAX_AHEAD_FRAMES)
+        )
 
     def _mix(self) -> bytes:
-        frames = [queue.popleft() for queue in self._queues.values() if queue]
+        frames = [each.frames.popleft() for each in self._speakers.values() if each.frames]
         if len(frames) == 1:
             return frames[0]
-        length = max(len(frame) for frame in frames) // 2
-        total = np.zeros(length, np.int32)
+        total = np.zeros(max(len(frame) for frame in frames) // 2, np.float32)
         for frame in frames:
             samples = np.frombuffer(frame, np.int16)
             total[: len(samples)] += samples
-        return np.clip(total, -32_768, 32_767).astype(np.int16).tobytes()
+        return limit(total).tobytes()

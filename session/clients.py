@@ -12,13 +12,16 @@ from typing import Any
 
 from conversation import client_events as inbound
 from conversation.client_events import InvalidClientEventError, parse_client_event
-from realtime.events import AddImage, AddText, CommitAudio, CreateResponse
+from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateResponse
 from realtime.model import UnsupportedCommandError
 from session.context import SessionContext
+from session.hearing import Hearing
 from session.replies import Replies
+from session.user_turns import UserTurns
 from tools import ToolContext
 
 _MAX_WAITING = 64
+_MIN_ACTIVITY_MS = 100
 
 
 class Clients:
@@ -28,21 +31,27 @@ class Clients:
         self,
         context: SessionContext,
         replies: Replies,
+        user_turns: UserTurns,
+        hearing: Hearing,
         tools: ToolContext,
         on_end: Callable[[], None],
     ) -> None:
         self._context = context
         self._replies = replies
+        self._user_turns = user_turns
+        self._hearing = hearing
         self._tools = tools
         self._on_end = on_end
         # Control frames are refused, not dropped, when somebody floods us.
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_MAX_WAITING)
-        self._handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
+        self._handlers: dict[type, Callable[[Any, int], Awaitable[None]]] = {
             inbound.ClientTextAppend: self._handle_text,
             inbound.ClientImageAppend: self._handle_image,
             inbound.ClientResponseCreate: self._handle_response_create,
             inbound.ClientResponseCancel: self._handle_response_cancel,
             inbound.ClientAudioCommit: self._handle_audio_commit,
+            inbound.ClientActivityStart: self._handle_activity_start,
+            inbound.ClientActivityEnd: self._handle_activity_end,
             inbound.ClientToolResult: self._handle_tool_result,
             inbound.ClientSessionEnd: self._handle_session_end,
         }
@@ -67,7 +76,7 @@ class Clients:
             if (handler := self._handlers.get(type(event))) is None:
                 refuse(uid, "unsupported_event", f"{event.type} is not for a data channel")
             else:
-                await handler(event)
+                await handler(event, uid)
         except InvalidClientEventError as error:
             refuse(uid, "invalid_event", str(error))
         except UnsupportedCommandError as error:
@@ -75,35 +84,61 @@ class Clients:
         except _RefusedError as error:
             refuse(uid, error.code, str(error))
 
-    async def _handle_text(self, event: inbound.ClientTextAppend) -> None:
-        await self._replies.interrupt(should_cancel=True)
+    async def _handle_text(self, event: inbound.ClientTextAppend, uid: int) -> None:
+        await self._user_turns.interrupt()
         item_id = f"item_{uuid.uuid4().hex[:24]}"
         await self._context.model.send(AddText(event.text, item_id=item_id))
-        await self._replies.note_user_words(item_id, event.text)
+        await self._replies.note_user_words(item_id, event.text, uid=uid)
         await self._context.model.send(CreateResponse())
 
-    async def _handle_image(self, event: inbound.ClientImageAppend) -> None:
+    async def _handle_image(self, event: inbound.ClientImageAppend, _uid: int) -> None:
         try:
             data = base64.b64decode(event.image, validate=True)
         except binascii.Error as error:
             raise _RefusedError("invalid_event", f"image: not base64 ({error})") from error
         await self._context.model.send(AddImage(data, event.format.type))
 
-    async def _handle_response_create(self, _event: inbound.ClientResponseCreate) -> None:
+    async def _handle_response_create(
+        self, _event: inbound.ClientResponseCreate, _uid: int
+    ) -> None:
         await self._context.model.send(CreateResponse())
 
-    async def _handle_response_cancel(self, _event: inbound.ClientResponseCancel) -> None:
-        await self._replies.interrupt(should_cancel=True)
+    async def _handle_response_cancel(
+        self, _event: inbound.ClientResponseCancel, _uid: int
+    ) -> None:
+        await self._user_turns.interrupt()
 
-    async def _handle_audio_commit(self, _event: inbound.ClientAudioCommit) -> None:
+    async def _handle_audio_commit(self, _event: inbound.ClientAudioCommit, _uid: int) -> None:
         await self._context.model.send(CommitAudio())
 
-    async def _handle_tool_result(self, event: inbound.ClientToolResult) -> None:
+    async def _handle_activity_start(self, _event: inbound.ClientActivityStart, uid: int) -> None:
+        if not self._hearing.is_manual:
+            raise _RefusedError("turn_detection_is_on", "start the agent with turn_detection none")
+        await self._user_turns.interrupt()
+        self._context.turns.speech_started()
+        if not self._hearing.is_anybody_active:
+            # What is left of a turn that was given up must not become part of this one.
+            await self._context.model.send(ClearAudio())
+        self._hearing.start_activity(uid)
+
+    async def _handle_activity_end(self, _event: inbound.ClientActivityEnd, uid: int) -> None:
+        if not self._hearing.end_activity(uid):
+            raise _RefusedError("no_activity", "send client_activity_start first")
+        if self._hearing.is_anybody_active:
+            return
+        self._context.turns.speech_stopped()
+        if self._hearing.activity_ms < _MIN_ACTIVITY_MS:
+            text = f"nothing was heard: speak for at least {_MIN_ACTIVITY_MS} ms"
+            raise _RefusedError("activity_too_short", text)
+        await self._context.model.send(CommitAudio())
+        await self._context.model.send(CreateResponse())
+
+    async def _handle_tool_result(self, event: inbound.ClientToolResult, _uid: int) -> None:
         output = event.output if isinstance(event.output, str) else json.dumps(event.output)
         if not self._tools.resolve_client_call(event.id, output):
             raise _RefusedError("unknown_call", f"no call {event.id} waits for a result")
 
-    async def _handle_session_end(self, _event: inbound.ClientSessionEnd) -> None:
+    async def _handle_session_end(self, _event: inbound.ClientSessionEnd, _uid: int) -> None:
         self._on_end()
 
 

@@ -2,44 +2,110 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+
+from conversation.heard import pcm_ms
 from conversation.mixer import Mixer
+from conversation.speakers import Speakers, VoiceChange
 from realtime.events import AppendAudio
 from realtime.model import ModelDisconnectedError
+from rtc.channel import PcmAudioFrame
+from rtc.errors import RoomError
 from session.context import SessionContext
 from utils import OwnedTasks, PcmDump
 
 
 class Hearing:
-    """Listens to every user in the room. A slow provider costs old audio, never memory."""
+    """Listens to every user in the room. A slow provider costs old audio, never memory.
 
-    def __init__(self, context: SessionContext, dump: PcmDump | None) -> None:
+    is_manual: people are heard only between `start_activity` and `end_activity`.
+    """
+
+    def __init__(
+        self,
+        context: SessionContext,
+        dump: PcmDump | None,
+        speakers: Speakers,
+        *,
+        is_manual: bool,
+        on_voice: Callable[[VoiceChange], None],
+    ) -> None:
+        self.is_manual = is_manual
         self._context = context
         self._dump = dump
+        self._speakers = speakers
+        self._on_voice = on_voice
         self._mixer = Mixer()
         self._tasks = OwnedTasks(context.log)
         self._pumps: dict[int, object] = {}
+        self._active: set[int] = set()
+        self._activity_ms = 0.0
 
     def listen_to(self, uid: int) -> None:
         """Start hearing this user; one already heard stays heard."""
         if uid not in self._pumps:
-            self._mixer.add(uid)
             self._pumps[uid] = self._tasks.start(self._pump(uid), name=f"hear {uid}")
 
+    # -- manual turns --------------------------------------------------------------------------
+
+    @property
+    def is_anybody_active(self) -> bool:
+        """Whether somebody has the floor by hand."""
+        return bool(self._active)
+
+    @property
+    def activity_ms(self) -> float:
+        """How much the model was given to hear since the last activity began."""
+        return self._activity_ms
+
+    def start_activity(self, uid: int) -> None:
+        """From now on this user is heard."""
+        if not self._active:
+            self._activity_ms = 0.0
+        self._active.add(uid)
+
+    def end_activity(self, uid: int) -> bool:
+        """This user is no longer heard; False when it was not anyway."""
+        is_active = uid in self._active
+        self._active.discard(uid)
+        self._mixer.remove(uid)
+        return is_active
+
+    # -- pumps ---------------------------------------------------------------------------------
+
     async def _pump(self, uid: int) -> None:
-        channel, model = self._context.channel, self._context.model
+        channel = self._context.channel
+        self._speakers.add(uid)
         try:
             await channel.subscribe_audio(uid)
             async for frame in channel.get_audio_frames(uid):
-                for pcm in self._mixer.push(uid, frame.pcm):
-                    if self._dump is not None:
-                        self._dump.write(pcm)
-                    await model.send(AppendAudio(pcm))
+                await self._hear(frame)
         except ModelDisconnectedError:
             # The event pump sees the same end with its reason, and decides what follows.
             self._context.log.debug("stopped hearing %d: the model is gone", uid)
+        except RoomError as error:
+            self._context.log.debug("cannot hear %d: %s", uid, error)
         finally:
-            self._mixer.remove(uid)
-            self._pumps.pop(uid, None)
+            self._forget(uid)
+
+    def _forget(self, uid: int) -> None:
+        self._pumps.pop(uid, None)
+        self._active.discard(uid)
+        self._mixer.remove(uid)
+        if (change := self._speakers.remove(uid, asyncio.get_running_loop().time())) is not None:
+            self._on_voice(change)
+
+    async def _hear(self, frame: PcmAudioFrame) -> None:
+        if (change := self._speakers.push(frame.uid, frame.pcm, frame.received_at)) is not None:
+            self._on_voice(change)
+        if self.is_manual and frame.uid not in self._active:
+            return
+        for pcm in self._mixer.push(frame.uid, frame.pcm, frame.received_at):
+            if self._dump is not None:
+                self._dump.write(pcm)
+            self._activity_ms += pcm_ms(len(pcm), frame.sample_rate_hz)
+            await self._context.model.send(AppendAudio(pcm))
 
     async def close(self) -> None:
         """Stop hearing everybody."""

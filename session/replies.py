@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import json
-from typing import cast
+import time
+from typing import Final, cast
 
 from conversation import client_events as out
+from conversation.heard import heard_text
 from realtime import events as model
 from realtime.events import CancelResponse, TruncateItem
 from rtc.options import ChatMessage
 from rtc.playout import PlayoutPosition
 from session.context import Handlers, SessionContext
+from session.turn_policy import TurnPolicy
 from utils import PcmDump
 
 PlayoutKey = tuple[str, str, int]
 """(response_id, item_id, content_index): what the playout buffer plays."""
 
+# The words of a reply are placed in its audio by a rough rule (`conversation.heard`).
+_SPOKEN_MARGIN_MS: Final = 500
+
 
 class Replies:
-    """Reacts to what the model says and hears."""
+    """Reacts to what the model says. ended_at_s: when the agent last fell silent (monotonic)."""
 
-    def __init__(self, context: SessionContext, dump: PcmDump | None) -> None:
+    def __init__(self, context: SessionContext, dump: PcmDump | None, policy: TurnPolicy) -> None:
         self._context = context
         self._dump = dump
+        self._policy = policy
+        self.ended_at_s = float("-inf")
         self._transcripts: dict[str, str] = {}
         # Items whose late audio was already answered with a truncate, so it is sent once.
         self._truncated: set[tuple[str, int]] = set()
@@ -30,11 +38,6 @@ class Replies:
     def handlers(self) -> Handlers:
         """Reactions to model events."""
         return {
-            model.SpeechStarted: self._handle_speech_started,
-            model.SpeechStopped: self._handle_speech_stopped,
-            model.Interrupted: self._handle_interrupted,
-            model.InputTranscriptDelta: self._handle_input_delta,
-            model.InputTranscriptDone: self._handle_input_done,
             model.ResponseCreated: self._handle_response_created,
             model.ResponseDone: self._handle_response_done,
             model.AudioDelta: self._handle_audio,
@@ -45,41 +48,20 @@ class Replies:
             model.TextDone: self._handle_text_done,
         }
 
-    # -- the user speaks ---------------------------------------------------------------------
+    # -- what the user said --------------------------------------------------------------------
 
-    async def _handle_speech_started(self, event: model.SpeechStarted) -> None:
-        # Silence first: everything else can wait the microseconds it takes.
-        await self.interrupt()
-        self._context.turns.speech_started()
-        self._context.history.open_user_item(event.item_id)
+    async def note_user_words(self, item_id: str, text: str, *, uid: int | None) -> None:
+        """Remember and publish what a user said or wrote; without words it was no turn at all."""
+        history = self._context.history
+        if text:
+            history.finish_user_item(item_id, text)
+        else:
+            history.drop(item_id)
         self._context.publisher.publish(
-            out.AgentInputStarted, item_id=event.item_id, audio_start_ms=event.audio_start_ms
+            out.AgentInputTranscriptionDone, item_id=item_id, transcript=text, uid=uid
         )
-
-    async def _handle_speech_stopped(self, event: model.SpeechStopped) -> None:
-        self._context.turns.speech_stopped()
-        self._context.publisher.publish(
-            out.AgentInputDone, item_id=event.item_id, audio_end_ms=event.audio_end_ms
-        )
-
-    async def _handle_interrupted(self, _event: model.Interrupted) -> None:
-        await self.interrupt()
-
-    async def _handle_input_delta(self, event: model.InputTranscriptDelta) -> None:
-        self._context.publisher.publish(
-            out.AgentInputTranscriptionDelta, item_id=event.item_id, delta=event.delta
-        )
-
-    async def _handle_input_done(self, event: model.InputTranscriptDone) -> None:
-        await self.note_user_words(event.item_id, event.transcript)
-
-    async def note_user_words(self, item_id: str, text: str) -> None:
-        """Remember and publish what a user said or wrote."""
-        self._context.history.finish_user_item(item_id, text)
-        self._context.publisher.publish(
-            out.AgentInputTranscriptionDone, item_id=item_id, transcript=text
-        )
-        await self._send_transcript("user", item_id, text)
+        if text:
+            await self._send_transcript("user", item_id, text)
 
     # -- the model speaks --------------------------------------------------------------------
 
@@ -165,29 +147,47 @@ class Replies:
     def handle_playout_done(self, key: PlayoutKey) -> None:
         """The last sample of a content part left."""
         response_id, item_id, _ = key
+        self.ended_at_s = time.monotonic()
         self._context.turns.playout_ended(response_id)
         self._context.history.finish_reply(item_id)
         self._context.publisher.publish(
             out.AgentPlayoutDone, response_id=response_id, item_id=item_id
         )
 
+    @property
+    def is_playing(self) -> bool:
+        """Whether something of a reply is heard, or waits to be."""
+        channel = self._context.channel
+        return channel.playout_position() is not None or channel.statistics().queued_ms > 0
+
+    def spoken_text(self) -> str:
+        """What the agent said up to now, a little more rather than less; at rest, its last words."""
+        history = self._context.history
+        position = self._context.channel.playout_position()
+        if position is None:
+            said = (item.text for item in reversed(history.items) if item.role == "assistant")
+            return next(said, "")
+        item = history.get(_key(position)[1])
+        if item is None:
+            return ""
+        played_ms = position.played_ms + _SPOKEN_MARGIN_MS
+        return heard_text(item.text, received_ms=item.received_ms, played_ms=played_ms)
+
     async def interrupt(self, *, should_cancel: bool = False) -> None:
         """Fall silent now, and tell the model what was heard.
 
-        should_cancel: also stop the generation; a provider with turn detection does that itself.
+        should_cancel: also stop the generation, where the provider does not do that itself.
         """
         context = self._context
         positions = context.channel.clear_sender_audio_buffer()
+        if positions:
+            self.ended_at_s = time.monotonic()
         active = context.turns.active_response
         context.turns.cut(_key(position)[0] for position in positions)
-        if active is not None and (should_cancel or not self._does_provider_interrupt()):
+        if active is not None and (should_cancel or not self._policy.does_provider_interrupt):
             await context.model.send(CancelResponse(active))
         for position in positions:
             await self._cut(position)
-
-    def _does_provider_interrupt(self) -> bool:
-        detection = self._context.config.turn_detection
-        return detection is None or bool(detection.get("interrupt_response", True))
 
     async def _cut(self, position: PlayoutPosition) -> None:
         if position.is_complete:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from conversation import client_events as out
+from conversation.speakers import Speakers
 from realtime import events as model
 from realtime.events import CreateResponse, ModelEvent
 from session.clients import Clients
@@ -13,6 +14,8 @@ from session.context import Handler, Handlers, SessionContext
 from session.hearing import Hearing
 from session.replies import Replies
 from session.tool_calls import ToolCalls
+from session.turn_policy import TurnPolicy
+from session.user_turns import UserTurns
 from tools import ToolContext
 from utils import PcmDump
 
@@ -22,9 +25,7 @@ IGNORED_EVENTS = frozenset(
         model.ResumptionUpdated,  # likewise
         model.SessionOpened,  # `connect` returned already
         model.ConnectionChanged,  # told by SessionEnded when it matters
-        model.InputCommitted,
         model.InputTimeoutTriggered,
-        model.InputTranscriptFailed,
         model.ItemAdded,
         model.ItemTruncated,
         model.ItemDeleted,
@@ -55,16 +56,32 @@ class Session:
         self._context = context
         self._on_model_gone = on_model_gone
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
-        self.hearing = Hearing(context, self._dumps[0])
-        self._replies = Replies(context, self._dumps[1])
+        policy = TurnPolicy.of(context.config, context.model.capabilities)
+        speakers = Speakers()
+        self._replies = Replies(context, self._dumps[1], policy)
+        self._user_turns = UserTurns(context, self._replies, speakers, policy)
+        self.hearing = Hearing(
+            context,
+            self._dumps[0],
+            speakers,
+            is_manual=policy.is_manual,
+            on_voice=self._user_turns.handle_voice,
+        )
         self._tool_calls = ToolCalls(context, tools)
-        self._clients = Clients(context, self._replies, tools, on_client_end)
+        self._clients = Clients(
+            context, self._replies, self._user_turns, self.hearing, tools, on_client_end
+        )
         own: Handlers = {
             model.SessionUpdated: self._handle_session_updated,
             model.SessionEnded: self._handle_session_ended,
             model.ProviderError: self._handle_provider_error,
         }
-        self.handlers = _by_event(own, self._replies.handlers(), self._tool_calls.handlers())
+        self.handlers = _by_event(
+            own,
+            self._replies.handlers(),
+            self._user_turns.handlers(),
+            self._tool_calls.handlers(),
+        )
         context.channel.on("event", self._clients.handle_message)
         context.channel.on("playout_started", self._replies.handle_playout_started)
         context.channel.on("playout_done", self._replies.handle_playout_done)
@@ -74,6 +91,7 @@ class Session:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump_model_events(), name="model events")
             group.create_task(self._clients.run(), name="client events")
+            group.create_task(self._user_turns.run(), name="user turns")
 
     async def say(self, text: str) -> None:
         """Speak `text` word for word, as soon as no other reply is in the making."""

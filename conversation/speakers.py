@@ -1,0 +1,81 @@
+"""Who speaks: every speaker's loudness over the last seconds, and the voices in it. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Final
+
+from conversation.voice_level import (
+    FRAME_MS,
+    ONSET_FRAMES,
+    RELEASE_FRAMES,
+    VoiceLevel,
+    level_dbfs,
+)
+
+REMEMBERED_S: Final = 30.0
+_FRAME_S: Final = FRAME_MS / 1000
+_MAX_FRAMES: Final = int(REMEMBERED_S / _FRAME_S)
+
+
+@dataclass(frozen=True, slots=True)
+class VoiceChange:
+    """Somebody's voice began or ended at `at_s`, a little before it could be known."""
+
+    uid: int
+    is_speaking: bool
+    at_s: float
+
+
+@dataclass
+class _Speaker:
+    voice: VoiceLevel = field(default_factory=VoiceLevel)
+    # When each frame with a voice in it came, and its amplitude.
+    voiced: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_MAX_FRAMES))
+
+
+class Speakers:
+    """Measures everybody's frames. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._speakers: dict[int, _Speaker] = {}
+
+    @property
+    def is_anybody_speaking(self) -> bool:
+        """Whether there is a voice now."""
+        return any(speaker.voice.is_speaking for speaker in self._speakers.values())
+
+    def add(self, uid: int) -> None:
+        """Somebody can be heard."""
+        self._speakers.setdefault(uid, _Speaker())
+
+    def remove(self, uid: int, now_s: float) -> VoiceChange | None:
+        """Somebody left, perhaps in the middle of a word."""
+        speaker = self._speakers.pop(uid, None)
+        is_cut_off = speaker is not None and speaker.voice.is_speaking
+        return VoiceChange(uid, is_speaking=False, at_s=now_s) if is_cut_off else None
+
+    def push(self, uid: int, pcm: bytes, now_s: float) -> VoiceChange | None:
+        """One frame of one speaker."""
+        self.add(uid)
+        speaker = self._speakers[uid]
+        level = level_dbfs(pcm)
+        change = speaker.voice.push(level)
+        # A voice counts from its first frame, which was before we knew.
+        back = 0 if change is None else ONSET_FRAMES if change else RELEASE_FRAMES
+        if speaker.voice.is_speaking:
+            amplitude = 10 ** (level / 20)
+            speaker.voiced.extend([(now_s, amplitude)] * max(1, back))
+        return None if change is None else VoiceChange(uid, change, now_s - back * _FRAME_S)
+
+    def loudest(self, since_s: float, until_s: float) -> int | None:
+        """Whose voice there was most of between two times; alone in the room, it is theirs."""
+        if len(self._speakers) == 1:
+            return next(iter(self._speakers))
+        sums = {
+            uid: sum(amplitude for at_s, amplitude in speaker.voiced if since_s <= at_s <= until_s)
+            for uid, speaker in self._speakers.items()
+        }
+        uid = max(sums, key=lambda each: sums[each], default=None)
+        return uid if uid is not None and sums[uid] > 0 else None
