@@ -15,12 +15,12 @@ from conversation.client_events import ServerEvent
 from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
 from conversation.presence import Presence, PresenceRules
 from realtime.model import ModelSettings, RealtimeModelConfig, RealtimeModelError
-from realtime.providers import create_model
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
 from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
+from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
 from session.session import Session
 from session.turn_policy import TurnPolicy
@@ -73,7 +73,7 @@ class RealtimeKitAgent:
         # Set by the first call of `stop`, which may come before the loop runs.
         self._exit_reason: ExitReason | None = None
         self._ended: asyncio.Future[ExitReason] | None = None
-        self._model = create_model(config.provider.name, config.provider.model)
+        self._model = create_lasting_model(config)
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._tools = self._create_tools()
