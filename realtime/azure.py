@@ -18,6 +18,7 @@ _PREVIEW: Final = Dialect(
     transcription_model="whisper-1",
     endpoint=Endpoint("openai/realtime", "deployment", api_key_or_token),
     codec=BETA_CODEC,
+    has_temperature=True,
 )
 
 

@@ -14,7 +14,7 @@ JsonObject = dict[str, Any]
 class Codec(Protocol):
     """One dialect's way to write and read messages. Holds no state."""
 
-    def encode(self, message: wire.AnyClientEvent) -> str | None:
+    def encode(self, message: wire.ClientMessage) -> str | None:
         """As text for the socket; None when this dialect has nothing to say for it."""
         ...
 
@@ -30,7 +30,7 @@ class Codec(Protocol):
 class GaCodec:
     """OpenAI's GA form: what our messages are made of."""
 
-    def encode(self, message: wire.AnyClientEvent) -> str | None:
+    def encode(self, message: wire.ClientMessage) -> str | None:
         """See `Codec.encode`."""
         return wire.serialize(message)
 
@@ -50,7 +50,7 @@ class TranslatingCodec:
         self._to_dialect = to_dialect
         self._to_ga = to_ga
 
-    def encode(self, message: wire.AnyClientEvent) -> str | None:
+    def encode(self, message: wire.ClientMessage) -> str | None:
         """See `Codec.encode`."""
         # Fifty times a second, and the same in every dialect.
         if isinstance(message, wire.InputAudioBufferAppend):

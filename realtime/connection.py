@@ -144,7 +144,7 @@ class RealtimeApiConnection:
                 text = f"{where} cannot be reached"
         return ModelConnectError(text, code=code, is_retryable=is_retryable)
 
-    async def send(self, message: wire.AnyClientEvent) -> None:
+    async def send(self, message: wire.ClientMessage) -> None:
         """Send one message; waits while the peer is slower than we are.
 
         Raises:

@@ -57,6 +57,7 @@ class OpenAIRealtimeModel:
         self._gate = ResponseGate()
         self._connection: RealtimeApiConnection | None = None
         self._is_closed = False
+        self._is_read = False
         # What came before anybody iterates.
         self._early: list[ModelEvent] = []
         self._gate_handlers: dict[type, Callable[..., None]] = {
@@ -110,7 +111,7 @@ class OpenAIRealtimeModel:
 
     def _session_for(self, settings: ModelSettings) -> wire.Session:
         require_settings(settings, self._capabilities)
-        return initial_session(settings, self._dialect.transcription_model)
+        return initial_session(settings, self._dialect)
 
     async def _open(
         self,
@@ -190,13 +191,21 @@ class OpenAIRealtimeModel:
             yield self._early.pop(0)
         if self._connection is None:
             return
-        async for message in self._connection:
-            await self._follow_gate(message)
-            for event in self._map(message):
-                yield event
+        self._is_read = True
+        try:
+            while (message := await self._next_message(self._connection)) is not None:
+                await self._follow_gate(message)
+                for event in self._map(message):
+                    yield event
+        finally:
+            self._is_read = False
         ending = self._connection.ending or CLOSED_BY_US
         yield ours.ConnectionChanged(ConnectionStatus.CLOSED, ending.reason)
         yield ours.SessionEnded(ending.reason, ending.code, ending.is_retryable)
+
+    async def _next_message(self, connection: RealtimeApiConnection) -> ServerMessage | None:
+        """What the provider says next, as gate and mapping may believe it; None when it is gone."""
+        return await anext(connection, None)
 
     def _map(self, message: ServerMessage) -> list[ModelEvent]:
         try:

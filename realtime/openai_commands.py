@@ -102,7 +102,7 @@ def _delete(command: ours.DeleteItem, _dialect: Dialect) -> wire.ConversationIte
 
 
 def _update(command: ours.UpdateSettings, dialect: Dialect) -> wire.SessionUpdate:
-    return wire.SessionUpdate(session=changed_session(command.changes, dialect.transcription_model))
+    return wire.SessionUpdate(session=changed_session(command.changes, dialect))
 
 
 _MESSAGES: dict[type, Callable[[Any, Dialect], wire.AnyClientEvent]] = {

@@ -13,14 +13,17 @@ from realtime.openai_beta import BETA_CODEC
 class Dialect:
     """One kind of server.
 
-    transcription_model: what writes the user's words down; None where there is no choice
+    transcription_model: what writes the user's words down unless a setting says otherwise; None
+        where there is no choice
+    has_temperature: whether sampling can be set
     """
 
     transcription_model: str | None
     endpoint: Endpoint = field(default_factory=Endpoint)
     codec: Codec = field(default_factory=GaCodec)
+    has_temperature: bool = False
 
 
 OPENAI_DIALECT = Dialect(transcription_model="gpt-transcribe")
 LOCAL_DIALECT = Dialect(transcription_model=None)
-BETA_DIALECT = Dialect(transcription_model="whisper-1", codec=BETA_CODEC)
+BETA_DIALECT = Dialect("whisper-1", codec=BETA_CODEC, has_temperature=True)

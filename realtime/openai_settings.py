@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
+from realtime.openai_dialect import Dialect
 
 _TURN_DETECTION: TypeAdapter[wire.ServerVad | wire.SemanticVad] = TypeAdapter(wire.TurnDetection)
 _KNOWN = frozenset(field.name for field in fields(ModelSettings))
@@ -18,11 +19,8 @@ _MAX_EXTRA_BYTES = 64 * 1024
 JsonObject = dict[str, Any]
 
 
-def initial_session(settings: ModelSettings, transcription_model: str | None) -> wire.Session:
+def initial_session(settings: ModelSettings, dialect: Dialect) -> wire.Session:
     """All settings of a new session: 24 kHz PCM both ways and what `settings` sets.
-
-    transcription_model: writes the user's words down unless a setting says otherwise; None where
-        there is no choice
 
     Raises:
         InvalidSettingsError: naming the setting.
@@ -30,19 +28,19 @@ def initial_session(settings: ModelSettings, transcription_model: str | None) ->
     given = {name: value for name in _KNOWN if (value := getattr(settings, name)) is not None}
     given.setdefault("output_modality", "audio")
     given.setdefault("transcription", True)
-    session = _written(given, transcription_model)
+    session = _written(given, dialect)
     _at(session, "audio", "input").setdefault("format", wire.PcmFormat().model_dump())
     _at(session, "audio", "output").setdefault("format", wire.PcmFormat().model_dump())
     return _session(session)
 
 
-def changed_session(changes: Mapping[str, Any], transcription_model: str | None) -> wire.Session:
+def changed_session(changes: Mapping[str, Any], dialect: Dialect) -> wire.Session:
     """Only what `changes` (keys of `ModelSettings`) sets.
 
     Raises:
         InvalidSettingsError: naming the setting.
     """
-    return _session(_written(check_names(changes), transcription_model))
+    return _session(_written(check_names(changes), dialect))
 
 
 def check_names(changes: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -99,14 +97,16 @@ def _invalid(error: ValidationError, *prefix: str) -> InvalidSettingsError:
     return InvalidSettingsError(f"{where}: {first['msg']}")
 
 
-def _written(settings: Mapping[str, Any], transcription_model: str | None) -> JsonObject:
+def _written(settings: Mapping[str, Any], dialect: Dialect) -> JsonObject:
+    if settings.get("temperature") is not None and not dialect.has_temperature:
+        raise InvalidSettingsError("temperature: this provider has no such setting")
     session: JsonObject = {}
     for name, value in settings.items():
         if (writer := _WRITERS.get(name)) is not None:
             writer(session, value)
     if {"language", "transcription"} & settings.keys():
         _at(session, "audio", "input")["transcription"] = _transcription(
-            settings.get("transcription"), settings.get("language"), transcription_model
+            settings.get("transcription"), settings.get("language"), dialect.transcription_model
         )
     merge_extra(session, settings.get("extra") or {})
     return session
@@ -165,10 +165,6 @@ def _write_tracing(session: JsonObject, value: Any) -> None:
     session["tracing"] = value or None
 
 
-def _refuse_temperature(_session: JsonObject, _value: Any) -> None:
-    raise InvalidSettingsError("temperature: this provider has no such setting")
-
-
 def _writer(*path: str) -> Callable[[JsonObject, Any], None]:
     *parents, name = path
 
@@ -192,7 +188,7 @@ _WRITERS: dict[str, Callable[[JsonObject, Any], None]] = {
     "noise_reduction": _write_noise_reduction,
     "parallel_tool_calls": _writer("parallel_tool_calls"),
     "reasoning_effort": _write_reasoning,
-    "temperature": _refuse_temperature,
+    "temperature": _writer("temperature"),
     "truncation": _writer("truncation"),
     "tracing": _write_tracing,
     "prompt": _writer("prompt"),

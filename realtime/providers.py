@@ -94,8 +94,15 @@ def _create_azure(model: str) -> RealtimeModel:
     return AzureRealtimeModel(capabilities_of("azure", model))
 
 
+def _create_dashscope(model: str) -> RealtimeModel:
+    from realtime.dashscope import DashScopeRealtimeModel
+
+    return DashScopeRealtimeModel(model)
+
+
 _FACTORIES: dict[str, ModelFactory] = {
     "azure": _create_azure,
+    "dashscope": _create_dashscope,
     "local": _create_local,
     "openai": _create_openai,
     "openai-beta": _create_beta,

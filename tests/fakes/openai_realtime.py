@@ -11,11 +11,13 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 from aiohttp import web
 
+from tests.fakes.openai_frames import deep_merge, new_id
 from tests.fakes.openai_session import DEADLINE_S, FakeSession, Faults, Stamped, tone
+from tests.fakes.openai_vocabulary import BETA, GA, Vocabulary
 
 __all__ = ["FakeRealtimeServer", "FakeSession", "Faults", "Stamped", "tone", "say_hello"]
 
@@ -29,13 +31,19 @@ class FakeRealtimeServer:
         port: int = 0,
         faults: Faults | None = None,
         reply_with: Callable[[FakeSession], Any] | None = None,
+        vocabulary: Vocabulary = GA,
     ) -> None:
-        """reply_with: given to each new session"""
+        """
+        reply_with: given to each new session
+        vocabulary: of `/v1/realtime`; other paths speak their own
+        """
         self.faults = faults or Faults()
         self.sessions: list[FakeSession] = []
         # Set when the first client asks for a socket, whatever becomes of it.
         self.was_asked = asyncio.Event()
         self._reply_with = reply_with
+        self._vocabulary = vocabulary
+        self._ephemeral_keys: set[str] = set()
         self._port = port
         self._fresh: asyncio.Queue[FakeSession] = asyncio.Queue()
         self._closing = asyncio.Event()
@@ -46,9 +54,9 @@ class FakeRealtimeServer:
         """Where clients connect."""
         return f"ws://127.0.0.1:{self._port}"
 
-    async def __aenter__(self) -> FakeRealtimeServer:
+    async def __aenter__(self) -> Self:
         app = web.Application()
-        app.router.add_get("/v1/realtime", self._handle_client)
+        self._add_routes(app)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -67,20 +75,59 @@ class FakeRealtimeServer:
         async with asyncio.timeout(DEADLINE_S):
             return await self._fresh.get()
 
-    async def _handle_client(self, request: web.Request) -> web.StreamResponse:
-        self.was_asked.set()
+    def _add_routes(self, app: web.Application) -> None:
+        app.router.add_get("/v1/realtime", self._handle_openai)
+        app.router.add_get("/openai/v1/realtime", self._handle_azure)
+        app.router.add_get("/openai/realtime", self._handle_preview)
+        app.router.add_get("/openai/deployments/{deployment}/realtime", self._handle_preview)
+        app.router.add_post("/v1/realtime/client_secrets", self._handle_client_secret)
+
+    async def _handle_openai(self, request: web.Request) -> web.StreamResponse:
+        return await self._handle_client(request, request.query.get("model"), self._vocabulary)
+
+    async def _handle_azure(self, request: web.Request) -> web.StreamResponse:
+        return await self._handle_client(request, request.query.get("model"), GA)
+
+    async def _handle_preview(self, request: web.Request) -> web.StreamResponse:
+        if not request.query.get("api-version", "").endswith("-preview"):
+            return web.json_response({"error": {"code": "404"}}, status=404)
+        path = request.match_info.get("deployment")
+        return await self._handle_client(request, request.query.get("deployment", path), BETA)
+
+    async def _handle_client_secret(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_welcome(request):
+            return web.json_response({"error": {"code": "invalid_api_key"}}, status=401)
+        asked = await request.json()
+        seconds = (asked.get("expires_after") or {}).get("seconds", 600)
+        if not 10 <= seconds <= 7200:
+            return web.json_response({"error": {"code": "invalid_value"}}, status=400)
+        value = new_id("ek")
+        self._ephemeral_keys.add(value)
+        session = deep_merge(GA.new_session("gpt-realtime-2.1"), asked.get("session") or {})
+        body = {"value": value, "expires_at": 1_900_000_000, "session": session}
+        return web.json_response(body)
+
+    def _is_welcome(self, request: web.Request) -> bool:
         key = self.faults.api_key
+        shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        shown = request.headers.get("api-key", shown)
+        return key is None or shown == key or shown in self._ephemeral_keys
+
+    async def _handle_client(
+        self, request: web.Request, model: str | None, vocabulary: Vocabulary
+    ) -> web.StreamResponse:
+        self.was_asked.set()
         if self.faults.is_mute:
             await self._closing.wait()
-        if key is not None and request.headers.get("Authorization") != f"Bearer {key}":
+        if not self._is_welcome(request):
             return web.json_response({"error": {"code": "invalid_api_key"}}, status=401)
         if self.faults.reject_status is not None:
             return web.Response(status=self.faults.reject_status)
         socket = web.WebSocketResponse(max_msg_size=32 * 1024 * 1024)
         await socket.prepare(request)
-        session = FakeSession(socket, request.query.get("model", ""), self.faults)
+        session = self._create_session(socket, model or "", vocabulary)
         session.reply_with = self._reply_with
-        if "OpenAI-Beta" in request.headers:
+        if "OpenAI-Beta" in request.headers and vocabulary is GA:
             await session.fail("beta_api_shape_disabled")
             await session.close(4000, "invalid_request_error.beta_api_shape_disabled")
             return socket
@@ -88,6 +135,11 @@ class FakeRealtimeServer:
         self._fresh.put_nowait(session)
         await session.run()
         return socket
+
+    def _create_session(
+        self, socket: web.WebSocketResponse, model: str, vocabulary: Vocabulary
+    ) -> FakeSession:
+        return FakeSession(socket, model, self.faults, vocabulary)
 
 
 async def say_hello(session: FakeSession) -> None:

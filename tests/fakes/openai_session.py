@@ -12,7 +12,7 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -24,8 +24,8 @@ from tests.fakes.openai_frames import (
     error,
     frame,
     new_id,
-    new_session,
 )
+from tests.fakes.openai_vocabulary import GA, Vocabulary
 from utils import OwnedTasks
 
 DEADLINE_S = 10.0
@@ -40,6 +40,12 @@ def tone(duration_ms: int, *, hz: int = 440) -> bytes:
     return b"".join(struct.pack("<h", sample) for sample in samples)
 
 
+_ENDINGS = {
+    "response": frozenset({"response.done"}),
+    "items": frozenset({"response.done", "response.output_item.done"}),
+}
+
+
 @dataclass
 class Faults:
     """What the server does wrong, and to whom.
@@ -52,6 +58,8 @@ class Faults:
     late_deltas: audio frames still sent after a reply was cancelled
     has_item_signal, has_arguments_signal: which of the two announcements of a call are made
     has_error_ids: errors name the message that they answer
+    forgets_done: a reply that was cut gets no `response.done`; as `items` it loses the end of its
+        items too
     """
 
     api_key: str | None = None
@@ -63,6 +71,7 @@ class Faults:
     has_item_signal: bool = True
     has_arguments_signal: bool = True
     has_error_ids: bool = True
+    forgets_done: Literal["", "response", "items"] = ""
 
 
 @dataclass(frozen=True)
@@ -80,15 +89,22 @@ class Stamped:
 class FakeSession:
     """One client's session. Replies come from the test, or from `reply_with` on request."""
 
-    def __init__(self, socket: web.WebSocketResponse, model: str, faults: Faults) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        model: str,
+        faults: Faults,
+        vocabulary: Vocabulary = GA,
+    ) -> None:
         self.received: list[Stamped] = []
         self.sent: list[Stamped] = []
-        self.settings = new_session(model)
+        self.settings = vocabulary.new_session(model)
         self.audio = bytearray()
         # What a request for a reply gets; None: nothing until the test acts.
         self.reply_with: Callable[[FakeSession], Any] | None = None
         self._socket = socket
         self._faults = faults
+        self._vocabulary = vocabulary
         self._news = asyncio.Condition()
         self._active: Reply | None = None
         self._is_reply_coming = False
@@ -195,8 +211,10 @@ class FakeSession:
         await self.send(error(code, message, **fields))
 
     async def send(self, *frames: Frame) -> None:
-        """Send frames of the protocol."""
-        for each in frames:
+        """Send frames of the protocol, given in GA's words."""
+        for given in frames:
+            if (each := self._vocabulary.outgoing(given)) is None:
+                continue
             text = json.dumps(each)
             self.sent.append(Stamped(time.monotonic(), each))
             await self.send_raw(text)
@@ -250,7 +268,7 @@ class FakeSession:
         await self.fail(code, message, param=param, event_id=event_id)
 
     def _turn_detection(self) -> Frame:
-        return self.settings["audio"]["input"]["turn_detection"] or {"create_response": False}
+        return self._vocabulary.turn_detection(self.settings) or {"create_response": False}
 
     # -- replies -------------------------------------------------------------------------------
 
@@ -264,6 +282,9 @@ class FakeSession:
 
     async def _end(self, frames: list[Frame]) -> None:
         # Free before `response.done` goes out: the client may ask again as soon as it reads it.
+        if self._cut.is_set() and (forgotten := self._faults.forgets_done):
+            lost = _ENDINGS[forgotten]
+            frames = [each for each in frames if each["type"] not in lost]
         self._active = None
         await self.send(*frames)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -13,7 +13,6 @@ from openai.types.realtime import RealtimeClientEvent
 from pydantic import TypeAdapter
 
 from realtime import events as ours
-from realtime.events import ModelEvent
 from realtime.model import (
     ModelConnectError,
     ModelDisconnectedError,
@@ -24,9 +23,9 @@ from realtime.model import (
 from realtime.openai import OpenAIRealtimeModel
 from realtime.providers import create_model
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
+from tests.realtime.calls import DEADLINE_S, Call
 from utils import OwnedTasks, cancel_and_wait
 
-DEADLINE_S = 10.0
 _LOG = logging.getLogger("test")
 ADAPTER: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
 
@@ -36,38 +35,6 @@ def config(server: FakeRealtimeServer, **changes: Any) -> RealtimeModelConfig:
     return RealtimeModelConfig(**values | changes)
 
 
-class Call:
-    """An open model and the server's side of it."""
-
-    def __init__(self, model: OpenAIRealtimeModel, session: FakeSession) -> None:
-        self.model = model
-        self.session = session
-        self.events = model.events()
-        self.seen: list[ModelEvent] = []
-
-    async def until(self, wanted: type[ModelEvent]) -> Any:
-        """Read events up to the first of this type."""
-        async with asyncio.timeout(DEADLINE_S):
-            async for event in self.events:
-                self.seen.append(event)
-                if isinstance(event, wanted):
-                    return event
-        raise AssertionError(f"the session ended without {wanted}")
-
-    async def alongside(self, acting: Awaitable[Any], wanted: type[ModelEvent]) -> Any:
-        """Let the server act while the model is read, up to the first event of this type."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(_run(acting))
-            return await self.until(wanted)
-
-    def all_of(self, wanted: type[ModelEvent]) -> list[Any]:
-        return [event for event in self.seen if isinstance(event, wanted)]
-
-
-async def _run(acting: Awaitable[Any]) -> None:
-    await acting
-
-
 @pytest_asyncio.fixture
 async def server() -> AsyncIterator[FakeRealtimeServer]:
     async with FakeRealtimeServer() as running:
@@ -75,7 +42,7 @@ async def server() -> AsyncIterator[FakeRealtimeServer]:
 
 
 @pytest_asyncio.fixture
-async def call(server: FakeRealtimeServer) -> AsyncIterator[Call]:
+async def call(server: FakeRealtimeServer) -> AsyncIterator[Call[FakeSession]]:
     model = OpenAIRealtimeModel()
     await model.connect(config(server))
     call = Call(model, await server.next_session())
@@ -181,7 +148,7 @@ async def test_commands_without_a_session_are_refused(server: FakeRealtimeServer
 
 
 @pytest.mark.asyncio
-async def test_lost_socket_ends_the_events_with_the_reason(call: Call) -> None:
+async def test_lost_socket_ends_the_events_with_the_reason(call: Call[FakeSession]) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(call.session.close(1001, "session_expired"))
         ended = await call.until(ours.SessionEnded)
@@ -191,7 +158,7 @@ async def test_lost_socket_ends_the_events_with_the_reason(call: Call) -> None:
 
 
 @pytest.mark.asyncio
-async def test_socket_dropped_within_a_reply_ends_the_events(call: Call) -> None:
+async def test_socket_dropped_within_a_reply_ends_the_events(call: Call[FakeSession]) -> None:
     async def drop_while_speaking() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(call.session.say(tone(2000), "a long story", pace=1.0))
@@ -209,7 +176,7 @@ async def test_socket_dropped_within_a_reply_ends_the_events(call: Call) -> None
 
 
 @pytest.mark.asyncio
-async def test_a_reply_arrives_whole_and_in_order(call: Call) -> None:
+async def test_a_reply_arrives_whole_and_in_order(call: Call[FakeSession]) -> None:
     pcm = tone(450)
     done = await call.alongside(call.session.say(pcm, "Hello there, friend."), ours.ResponseDone)
     assert done.status is ours.ResponseStatus.COMPLETED
@@ -224,7 +191,7 @@ async def test_a_reply_arrives_whole_and_in_order(call: Call) -> None:
 
 
 @pytest.mark.asyncio
-async def test_every_command_reaches_the_server(call: Call) -> None:
+async def test_every_command_reaches_the_server(call: Call[FakeSession]) -> None:
     pcm = tone(200)
     await call.model.send(ours.AppendAudio(pcm))
     await call.model.send(ours.CommitAudio())
@@ -266,7 +233,9 @@ async def test_commands_that_the_model_cannot_carry_out_are_refused(
 
 
 @pytest.mark.asyncio
-async def test_requests_for_replies_wait_for_the_active_one_and_merge(call: Call) -> None:
+async def test_requests_for_replies_wait_for_the_active_one_and_merge(
+    call: Call[FakeSession],
+) -> None:
     call.session.reply_with = lambda session: session.say(tone(40), "second")
 
     async def first() -> None:
@@ -310,7 +279,7 @@ async def test_request_that_lost_a_race_is_sent_again(has_error_ids: bool) -> No
 
 
 @pytest.mark.asyncio
-async def test_barge_in_cuts_at_the_provider_and_truncates(call: Call) -> None:
+async def test_barge_in_cuts_at_the_provider_and_truncates(call: Call[FakeSession]) -> None:
     async def talk_over() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(call.session.say(tone(3000), "a long story of nothing", pace=0.5))
@@ -334,7 +303,7 @@ async def test_barge_in_cuts_at_the_provider_and_truncates(call: Call) -> None:
 
 
 @pytest.mark.asyncio
-async def test_truncating_beyond_what_was_said_is_an_error(call: Call) -> None:
+async def test_truncating_beyond_what_was_said_is_an_error(call: Call[FakeSession]) -> None:
     await call.alongside(call.session.say(tone(100), "short"), ours.ResponseDone)
     item_id = call.all_of(ours.AudioDelta)[0].item_id
     await call.model.send(ours.TruncateItem(item_id, 0, 101))
@@ -366,7 +335,7 @@ async def test_tool_call_and_its_answer(faults: Faults) -> None:
 
 
 @pytest.mark.asyncio
-async def test_errors_and_broken_events_are_told_and_survived(call: Call) -> None:
+async def test_errors_and_broken_events_are_told_and_survived(call: Call[FakeSession]) -> None:
     await call.session.fail("rate_limit_exceeded", "slow down")
     await call.session.send_raw("not json")
     await call.session.send_raw(

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
+from realtime.openai_dialect import LOCAL_DIALECT, OPENAI_DIALECT
 from realtime.openai_settings import changed_session, initial_session
 
 PCM = {"type": "audio/pcm", "rate": 24000}
@@ -31,7 +32,7 @@ def as_sent(session: wire.Session) -> dict[str, Any]:
 
 
 def test_nothing_set_leaves_the_providers_defaults() -> None:
-    assert as_sent(initial_session(ModelSettings(), "gpt-transcribe")) == {
+    assert as_sent(initial_session(ModelSettings(), OPENAI_DIALECT)) == {
         "type": "realtime",
         "output_modalities": ["audio"],
         "tools": [],
@@ -53,7 +54,7 @@ def test_everything_set_arrives() -> None:
         speed=1.2,
         max_output_tokens=200,
     )
-    assert as_sent(initial_session(settings, None)) == {
+    assert as_sent(initial_session(settings, LOCAL_DIALECT)) == {
         "type": "realtime",
         "output_modalities": ["audio"],
         "instructions": "Be brief.",
@@ -72,16 +73,16 @@ def test_everything_set_arrives() -> None:
 
 
 def test_manual_turns_are_an_explicit_null() -> None:
-    sent = as_sent(initial_session(ModelSettings(turn_detection=False), None))
+    sent = as_sent(initial_session(ModelSettings(turn_detection=False), LOCAL_DIALECT))
     assert sent["audio"]["input"]["turn_detection"] is None
 
 
 def test_changes_carry_only_what_changes() -> None:
-    assert as_sent(changed_session({"instructions": ""}, "gpt-transcribe")) == {
+    assert as_sent(changed_session({"instructions": ""}, OPENAI_DIALECT)) == {
         "type": "realtime",
         "instructions": "",
     }
-    assert as_sent(changed_session({"language": "de"}, "gpt-transcribe")) == {
+    assert as_sent(changed_session({"language": "de"}, OPENAI_DIALECT)) == {
         "type": "realtime",
         "audio": {"input": {"transcription": {"model": "gpt-transcribe", "language": "de"}}},
     }
@@ -100,4 +101,4 @@ def test_changes_carry_only_what_changes() -> None:
 )
 def test_what_cannot_be_set_is_named(changes: dict[str, Any], words: str) -> None:
     with pytest.raises(InvalidSettingsError, match=words):
-        changed_session(changes, "gpt-transcribe")
+        changed_session(changes, OPENAI_DIALECT)
