@@ -7,8 +7,9 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 
+from bench.figures import row
 from bench.processes import cpu_s, memory_mb
-from bench.stand import Caller, Server, calling
+from bench.stand import Caller, Server, calling, running_server
 from tests.fakes.openai_realtime import FakeSession, tone
 
 CALLS = 6
@@ -23,6 +24,19 @@ class Costs:
     speaking_cores: list[float] = field(default_factory=list)
     private_mb: list[float] = field(default_factory=list)
     proportional_mb: list[float] = field(default_factory=list)
+
+
+async def rows() -> list[str]:
+    """Every figure of this part."""
+    async with running_server() as server:
+        costs = await measure_costs(server)
+    at_once = f"{CALLS} calls"
+    return [
+        row(f"cores per call, listening, {at_once}", "cores", costs.listening_cores, digits=3),
+        row(f"cores per call, speaking, {at_once}", "cores", costs.speaking_cores, digits=3),
+        row("private memory per call", "MB", costs.private_mb),
+        row("proportional memory per call", "MB", costs.proportional_mb),
+    ]
 
 
 async def measure_costs(server: Server) -> Costs:

@@ -7,7 +7,8 @@ import base64
 import time
 from dataclasses import dataclass, field
 
-from bench.stand import Caller, Server, calling, is_loud
+from bench.figures import row
+from bench.stand import Caller, Server, calling, is_loud, running_server
 from tests.fakes.openai_realtime import FakeSession, tone
 
 ROUNDS = 40
@@ -23,6 +24,21 @@ class Latencies:
     model_to_ear: list[float] = field(default_factory=list)
     barge_in: list[float] = field(default_factory=list)
     truncate_error: list[float] = field(default_factory=list)
+
+
+async def rows() -> list[str]:
+    """Every figure of this part."""
+    figures = Latencies()
+    async with running_server() as server:
+        await measure_starts(server, figures)
+        await measure_call(server, figures)
+    return [
+        row("start to ready (room and model session)", "ms", figures.start),
+        row("mouth to model", "ms", figures.mouth_to_model, digits=2),
+        row("model to ear, agent silent before", "ms", figures.model_to_ear, digits=2),
+        row("barge-in: speech_started to last loud packet", "ms", figures.barge_in, digits=2),
+        row("truncate minus heard", "ms", figures.truncate_error),
+    ]
 
 
 async def measure_starts(server: Server, figures: Latencies) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from bench.figures import row
 from bench.stand import AGENT_UID, DEADLINE_S, LOUD, Caller, Server, calling, running_server
 from utils import read_wav
 
@@ -26,6 +27,15 @@ class LocalFigures:
 
     start: list[float] = field(default_factory=list)
     answer: list[float] = field(default_factory=list)
+
+
+async def rows() -> list[str]:
+    """Every figure of this part."""
+    figures = await measure_local()
+    return [
+        row("start to ready, local model", "ms", figures.start),
+        row("end of speech to first agent audio, local model", "ms", figures.answer),
+    ]
 
 
 async def measure_local() -> LocalFigures:
