@@ -218,6 +218,13 @@ class AgentInputDone(_AgentEvent):
     uid: int | None = None
 
 
+class AgentConnectionChanged(_AgentEvent):
+    """The model was lost (`reconnecting`) or is back (`open`); the call goes on meanwhile."""
+
+    type: Literal["agent_connection_changed"] = "agent_connection_changed"
+    status: Literal["open", "reconnecting", "closed"]
+
+
 class AgentError(_AgentEvent):
     """error_type: `client` (your event was wrong), `provider` or `agent`."""
 
@@ -250,6 +257,7 @@ ServerEvent = Annotated[
     | AgentInputTranscriptionDone
     | AgentInputStarted
     | AgentInputDone
+    | AgentConnectionChanged
     | AgentError,
     Field(discriminator="type"),
 ]

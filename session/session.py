@@ -8,7 +8,7 @@ from collections.abc import Callable
 from conversation import client_events as out
 from conversation.speakers import Speakers
 from realtime import events as model
-from realtime.events import CreateResponse, ModelEvent
+from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
 from session.clients import Clients
 from session.context import Handler, Handlers, SessionContext
 from session.hearing import Hearing
@@ -24,7 +24,6 @@ IGNORED_EVENTS = frozenset(
         model.GoAwayReceived,  # the model connection acts on it
         model.ResumptionUpdated,  # likewise
         model.SessionOpened,  # `connect` returned already
-        model.ConnectionChanged,  # told by SessionEnded when it matters
         model.InputTimeoutTriggered,
         model.ItemAdded,
         model.ItemTruncated,
@@ -41,6 +40,10 @@ IGNORED_EVENTS = frozenset(
 )
 """Model events that change nothing here."""
 
+_TOLD_STATUSES = frozenset(
+    {ConnectionStatus.OPEN, ConnectionStatus.RECONNECTING, ConnectionStatus.CLOSED}
+)
+
 
 class Session:
     """Runs one conversation. `on_end` is called when the model is gone or a client ends the call."""
@@ -55,6 +58,7 @@ class Session:
     ) -> None:
         self._context = context
         self._on_model_gone = on_model_gone
+        self._was_model_lost = False
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
@@ -74,6 +78,7 @@ class Session:
         own: Handlers = {
             model.SessionUpdated: self._handle_session_updated,
             model.SessionEnded: self._handle_session_ended,
+            model.ConnectionChanged: self._handle_connection_changed,
             model.ProviderError: self._handle_provider_error,
         }
         self.handlers = _by_event(
@@ -107,6 +112,14 @@ class Session:
 
     async def _handle_session_updated(self, event: model.SessionUpdated) -> None:
         self._context.publisher.publish(out.ServerSessionUpdated, session_id=event.session_id)
+
+    async def _handle_connection_changed(self, event: model.ConnectionChanged) -> None:
+        self._context.log.info("model connection: %s %s", event.status, event.reason)
+        # That the first session is open is told by `agent_ready`.
+        is_first = event.status is ConnectionStatus.OPEN and not self._was_model_lost
+        if event.status in _TOLD_STATUSES and not is_first:
+            self._was_model_lost = event.status is not ConnectionStatus.OPEN
+            self._context.publisher.publish(out.AgentConnectionChanged, status=event.status.value)
 
     async def _handle_session_ended(self, event: model.SessionEnded) -> None:
         self._context.log.warning("the model session ended: %s", event.reason)

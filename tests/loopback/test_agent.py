@@ -285,10 +285,11 @@ async def test_a_page_refresh_resumes_the_same_conversation() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_lost_model_ends_the_agent_with_its_reason() -> None:
+async def test_a_model_lost_for_good_ends_the_agent_with_its_reason() -> None:
     async with Stage() as stage:
         session = await stage.start()
         await stage.join()
+        stage.provider.faults.api_key = "another"
         await session.drop()
         assert await stage.ended() is ExitReason.PROVIDER_FAILED
 

@@ -1,0 +1,113 @@
+"""A caller talks on while the provider is dropped: real WebRTC, the same agent, nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from conversation.lifecycle import AgentState
+from tests.fakes.openai_realtime import FakeSession, tone
+from tests.loopback.stage import DEADLINE_S, Stage
+from tests.realtime.lasting import told
+
+LOUD = 1500
+
+
+def loud_ms(session: FakeSession) -> float:
+    """How much loud audio a session got."""
+    samples = np.frombuffer(bytes(session.audio), np.int16).astype(np.int32)
+    return float((np.abs(samples) > LOUD).sum()) / 24
+
+
+async def wait_loud(session: FakeSession, duration_ms: float) -> None:
+    """Until a session got this much loud audio."""
+    async with asyncio.timeout(DEADLINE_S):
+        while loud_ms(session) < duration_ms:
+            appends = len(session.all_of("input_audio_buffer.append"))
+            await session.wait_for("input_audio_buffer.append", appends + 1)
+
+
+async def say_to(session: FakeSession, words: str) -> None:
+    """The model hears the user say something."""
+    item_id = await session.speech_started()
+    await session.speech_stopped(item_id, words)
+
+
+@pytest.mark.asyncio
+async def test_a_drop_in_the_middle_of_a_reply_is_a_short_pause() -> None:
+    async with Stage() as stage:
+        first = await stage.start()
+        person = await stage.join()
+        await say_to(first, "tell me about the sea")
+        await first.wait_for("response.create")
+        saying = asyncio.get_running_loop().create_task(
+            first.say(tone(3000), "the sea is wide and deep and blue and salty", pace=1.0)
+        )
+        await person.wait_loud(400)
+        await first.drop()
+        await asyncio.wait([saying])
+        second = await stage.provider.next_session()
+        await second.wait_for("response.create")
+        lines = told(second)
+        assert lines[0] == "user: tell me about the sea"
+        assert lines[1].startswith("assistant: the sea is")
+        before_ms = person.loud_ms
+        await second.say(tone(300), "and full of fish")
+        await person.wait_loud(before_ms + 290)
+        statuses = [e["status"] for e in person.events if e["type"] == "agent_connection_changed"]
+        assert statuses == ["reconnecting", "open"]
+        done = await person.wait_event("agent_response_done")
+        assert done["status"] == "failed"
+        assert stage.states[-1] is AgentState.RUNNING, "the same agent, in the same call"
+
+
+@pytest.mark.asyncio
+async def test_a_drop_in_the_middle_of_the_users_words_loses_none_of_them() -> None:
+    async with Stage() as stage:
+        first = await stage.start()
+        person = await stage.join()
+        await say_to(first, "my name is Ada")
+        await first.say(tone(100), "hello Ada")
+        await person.wait_event("agent_playout_done")
+        person.channel.push_audio_frame(tone(1200), key="question")
+        await wait_loud(first, 300)
+        await first.speech_started(audio_start_ms=len(first.audio) // 48 - 350)
+        await person.wait_event("agent_input_started", 2)
+        await first.drop()
+        second = await stage.provider.next_session()
+        await wait_loud(second, 1100)
+        assert told(second) == ["user: my name is Ada", "assistant: hello Ada"]
+        item_id = await second.speech_started()
+        await second.speech_stopped(item_id, "what is my name")
+        await second.wait_for("response.create")
+        await second.say(tone(200), "Ada")
+        await person.wait_event("agent_playout_done", 2)
+        assert stage.states[-1] is AgentState.RUNNING
+
+
+@pytest.mark.asyncio
+async def test_a_tool_that_answers_after_the_drop_answers_the_next_session() -> None:
+    declaration = {
+        "type": "function",
+        "name": "open_door",
+        "description": "Open a door.",
+        "parameters": {"type": "object", "properties": {"door": {"type": "string"}}},
+    }
+    async with Stage() as stage:
+        first = await stage.start(tools=(declaration,))
+        person = await stage.join()
+        await say_to(first, "open the door")
+        call_id = await first.call_tool("open_door", {"door": "front"})
+        await person.wait_event("agent_response_tool_use_done")
+        await first.drop()
+        second = await stage.provider.next_session()
+        await person.wait_event("agent_connection_changed", 2)
+        person.send(type="client_tool_result", id=call_id, name="open_door", output="it is open")
+        await second.wait_for("response.create")
+        assert told(second) == [
+            "user: open the door",
+            'call open_door({"door": "front"})',
+            "output it is open",
+        ]
