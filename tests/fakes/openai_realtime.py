@@ -43,7 +43,7 @@ class FakeRealtimeServer:
         self.was_asked = asyncio.Event()
         self._reply_with = reply_with
         self._vocabulary = vocabulary
-        self._ephemeral_keys: set[str] = set()
+        self.ephemeral_keys: set[str] = set()
         self._port = port
         self._fresh: asyncio.Queue[FakeSession] = asyncio.Queue()
         self._closing = asyncio.Event()
@@ -102,7 +102,7 @@ class FakeRealtimeServer:
         if not 10 <= seconds <= 7200:
             return web.json_response({"error": {"code": "invalid_value"}}, status=400)
         value = new_id("ek")
-        self._ephemeral_keys.add(value)
+        self.ephemeral_keys.add(value)
         session = deep_merge(GA.new_session("gpt-realtime-2.1"), asked.get("session") or {})
         body = {"value": value, "expires_at": 1_900_000_000, "session": session}
         return web.json_response(body)
@@ -111,7 +111,7 @@ class FakeRealtimeServer:
         key = self.faults.api_key
         shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
         shown = request.headers.get("api-key", shown)
-        return key is None or shown == key or shown in self._ephemeral_keys
+        return key is None or shown == key or shown in self.ephemeral_keys
 
     async def _handle_client(
         self, request: web.Request, model: str | None, vocabulary: Vocabulary
