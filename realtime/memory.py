@@ -146,7 +146,8 @@ class Memory:
             for item_id in turns.open_items
         ]
         self.transcript.cut_off(replies.active_items)
-        self.owed = _still_owed(replies.owed(now_s=now_s), turns) + self.owed
+        is_answered_later = bool(turns.open_items) or self.transcript.has_open_calls
+        self.owed = _still_owed(replies.owed(now_s=now_s), is_answered_later) + self.owed
         if not is_calm:
             self._rewind(session, now_s=now_s)
         return events
@@ -158,8 +159,9 @@ class Memory:
         self.statistics.resent_samples += self.backlog.rewind(start)
 
 
-def _still_owed(owed: list[OwedReply], turns: UserTurns) -> list[OwedReply]:
-    """Replies to ask for. Speech that is told again is answered anyway, when it is over."""
-    if not turns.open_items:
+def _still_owed(owed: list[OwedReply], is_answered_later: bool) -> list[OwedReply]:
+    """Replies to ask for. Speech that is told again is answered when it is over, and open tool
+    calls when their outputs are there; asking now would make the model answer half of it."""
+    if not is_answered_later:
         return owed
     return [reply for reply in owed if reply.instructions is not None and not reply.heard]

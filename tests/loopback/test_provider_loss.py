@@ -99,6 +99,7 @@ async def test_a_tool_that_answers_after_the_drop_answers_the_next_session() -> 
         first = await stage.start(tools=(declaration,))
         person = await stage.join()
         await say_to(first, "open the door")
+        await first.wait_for("response.create")
         call_id = await first.call_tool("open_door", {"door": "front"})
         await person.wait_event("agent_response_tool_use_done")
         await first.drop()
