@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import Any
 
 from realtime import events as ours
 from realtime.audio_backlog import KEPT_SENT_S, AudioBacklog
@@ -91,6 +92,15 @@ class Memory:
             max_characters=self._budget.max_characters,
         )
 
+    def unseen_settings(self, session: ModelSession) -> dict[str, Any]:
+        """What was changed since this session was opened, or began to be."""
+        seen = session.settings
+        return {
+            each.name: value
+            for each in fields(ModelSettings)
+            if (value := getattr(self.settings, each.name)) != getattr(seen, each.name)
+        }
+
     def begin(self, session: ModelSession) -> None:
         """From here on user audio goes to this session."""
         session.turns = UserTurns(
@@ -107,7 +117,7 @@ class Memory:
         session.turns.handle(event, sent=self.backlog.sent_position)
         session.replies.handle(event, now_s=now_s)
         match event:
-            case ours.InputCommitted() if self._does_provider_reply():
+            case ours.SpeechStopped() | ours.InputCommitted() if self._does_provider_reply():
                 session.replies.expect(now_s=now_s)
             case ours.ResumptionUpdated():
                 self.note_handle(session.source, event.handle)

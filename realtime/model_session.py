@@ -8,7 +8,13 @@ from dataclasses import dataclass, replace
 
 from realtime import events as ours
 from realtime.events import ModelCommand, ModelEvent
-from realtime.model import Capabilities, ModelDisconnectedError, RealtimeModel, RealtimeModelConfig
+from realtime.model import (
+    Capabilities,
+    ModelDisconnectedError,
+    ModelSettings,
+    RealtimeModel,
+    RealtimeModelConfig,
+)
 from realtime.reply_watch import ReplyWatch
 from realtime.resampling import Resampler
 from realtime.resilience import ResilienceStatistics
@@ -46,15 +52,18 @@ class ModelSession:
         statistics: ResilienceStatistics,
         *,
         outside: Capabilities,
+        settings: ModelSettings,
         knows: int,
         now_s: float,
     ) -> None:
         """
         outside: what the agent was told of audio rates
+        settings: the conversation's, when it was opened
         knows: how many entries of the transcript it began with
         """
         self.source = source
         self.model = model
+        self.settings = settings
         self.knows = knows
         self.opened_s = now_s
         self.opened: ours.SessionOpened | None = None

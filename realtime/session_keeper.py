@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from realtime import events as ours
-from realtime.events import ConnectionStatus, ModelEvent
+from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.memory import Memory
 from realtime.model import (
     Capabilities,
@@ -18,14 +18,12 @@ from realtime.model import (
     UnsupportedCommandError,
 )
 from realtime.model_session import ModelSession, ModelSource
+from realtime.outage import OutageWatch
 from realtime.replay import retold, retold_as_note
 from realtime.resilience import ResilienceOptions
-from realtime.retry import Decision, Outage, Step, Trouble, backoff, decide
+from realtime.retry import Step, Trouble
 from realtime.transcript import Called, Entry, Said
 from utils import OwnedTasks
-
-STABLE_S = 5.0
-"""A session that lived this long ends an outage."""
 
 QUIET_S = 0.5
 """So long must no voice have been heard for a change of sessions to split no word."""
@@ -71,10 +69,7 @@ class SessionKeeper:
         self._clock = clock
         self._wall_clock = wall_clock
         self._rng = rng
-        self._source = sources[0]
-        self._refused: set[str] = set()
-        self._outage: Outage | None = None
-        self._pauses: Iterator[float] = iter(())
+        self._outages = OutageWatch(sources, options.retry, rng)
         self._is_first = True
         self._is_loss_told = False
         self._live: set[ModelSession] = set()
@@ -88,7 +83,8 @@ class SessionKeeper:
         Raises:
             ModelConnectError: nothing is left open.
         """
-        session = await self._open(self._source, self._source.config.timeout_s, model=model)
+        source = self._sources[0]
+        session = await self._open(source, source.config.timeout_s, model=model)
         await self._take_over(session, is_calm=True)
         self._tasks.start(self._run(), name="model sessions")
 
@@ -124,6 +120,7 @@ class SessionKeeper:
         memory, capabilities = self._memory, model.capabilities
         handle = memory.handle_for(source) if capabilities.has_resumption else None
         is_resumed = handle is not None
+        seen = memory.settings
         knows = memory.known_to(capabilities, is_resumed=is_resumed)
         settings = memory.settings_for(
             source, capabilities, is_own=source is self._sources[0], is_resumed=is_resumed
@@ -136,6 +133,7 @@ class SessionKeeper:
             model,
             self._statistics,
             outside=self._outside,
+            settings=seen,
             knows=knows,
             now_s=self._clock(),
         )
@@ -171,7 +169,7 @@ class SessionKeeper:
     def _judge(self, session: ModelSession, trouble: Trouble, left_ms: int | None = None) -> bool:
         """Act on trouble of an open session; True when the session goes on."""
         now_s = self._clock()
-        decision = decide(trouble, self._new_outage(now_s), self._options.retry, now_s=now_s)
+        decision = self._outages.judge(trouble, now_s=now_s)
         if decision.step is Step.ROTATE:
             session.plan.note_end_in(left_ms, now_s=now_s)
         elif decision.step is not Step.WAIT:
@@ -209,13 +207,19 @@ class SessionKeeper:
                 can_switch = standby is not None or not self._can_stand_by(session)
                 if is_due and can_switch and self._should_switch(session):
                     break
-                tick_s = _SWITCH_TICK_S if is_due and can_switch else _TICK_S
-                await asyncio.wait({session.ended}, timeout=tick_s)
+                pause_s = _SWITCH_TICK_S if is_due and can_switch else self._pause_s(session)
+                await asyncio.wait({session.ended}, timeout=pause_s)
             successor, standby = standby, None
             return successor
         finally:
             if standby is not None:
                 self._discard(standby)
+
+    def _pause_s(self, session: ModelSession) -> float:
+        prepare_s = session.plan.prepare_at_s
+        if prepare_s is None:
+            return _TICK_S
+        return min(_TICK_S, max(_SWITCH_TICK_S, prepare_s - self._clock()))
 
     def _can_stand_by(self, session: ModelSession) -> bool:
         """Whether a successor may be opened early: it can be told the rest when it takes over."""
@@ -259,73 +263,33 @@ class SessionKeeper:
         if is_lost:
             self._statistics.reconnects += 1
             await self._tell_loss(trouble)
-        self._count_outage(session)
+        self._outages.handle_loss(opened_s=session.opened_s, now_s=self._clock())
         while True:
-            decision = self._decide(trouble)
+            decision = self._outages.next_step(trouble, now_s=self._clock())
+            _log.info("model session lost (%s): %s", trouble.code, decision.step)
             if decision.step is Step.FATAL:
                 await self._give_up(trouble)
                 return None
-            await asyncio.sleep(max(decision.delay_s, next(self._pauses)))
+            if decision.step is Step.RETRY_FRESH:
+                self._memory.forget_handle()
+            self._statistics.fallbacks += decision.step is Step.FALLBACK
+            await asyncio.sleep(decision.delay_s)
             try:
-                return await self._open(self._source, self._attempt_timeout_s())
+                return await self._open(self._outages.source, self._attempt_timeout_s())
             except ModelConnectError as error:
                 trouble = self._failed(error)
                 await self._tell_loss(trouble)
 
     def _failed(self, error: ModelConnectError) -> Trouble:
         _log.warning("the model cannot be reached again yet: %s", error)
-        assert self._outage is not None
-        self._outage = replace(self._outage, attempts=self._outage.attempts + 1)
-        had_handle = self._memory.handle_for(self._source) is not None
+        self._outages.handle_failure()
+        had_handle = self._memory.handle_for(self._outages.source) is not None
         return Trouble(error.code, is_retryable=error.is_retryable, had_handle=had_handle)
 
     def _attempt_timeout_s(self) -> float:
-        timeout_s = self._source.config.timeout_s
-        has_other = self._other_source() is not None
-        return min(timeout_s, self._options.retry.patience_s) if has_other else timeout_s
-
-    # -- deciding ------------------------------------------------------------------------------
-
-    def _new_outage(self, now_s: float) -> Outage:
-        return Outage(now_s, now_s, has_other=self._other_source() is not None)
-
-    def _count_outage(self, session: ModelSession) -> None:
-        """A session that hardly lived belongs to the outage before it."""
-        now_s = self._clock()
-        if self._outage is None or now_s - session.opened_s >= STABLE_S:
-            self._refused.clear()
-            self._source = self._sources[0]
-            self._outage = self._new_outage(now_s)
-            self._pauses = backoff(self._options.retry, self._rng)
-        else:
-            self._outage = replace(self._outage, attempts=self._outage.attempts + 1)
-
-    def _other_source(self) -> ModelSource | None:
-        others = (each for each in self._sources if each.name != self._source.name)
-        return next((each for each in others if each.name not in self._refused), None)
-
-    def _decide(self, trouble: Trouble) -> Decision:
-        now_s = self._clock()
-        assert self._outage is not None
-        outage = replace(self._outage, has_other=self._other_source() is not None)
-        decision = decide(trouble, outage, self._options.retry, now_s=now_s)
-        if decision.step is Step.RETRY_FRESH:
-            self._memory.forget_handle()
-        elif decision.step is Step.FALLBACK:
-            self._fall_back(trouble, now_s)
-        _log.info("model session lost (%s): %s", trouble.code, decision.step)
-        return decision
-
-    def _fall_back(self, trouble: Trouble, now_s: float) -> None:
-        other = self._other_source()
-        assert other is not None
-        assert self._outage is not None
-        if trouble.is_refusal:
-            self._refused.add(self._source.name)
-        self._source = other
-        self._outage = replace(self._outage, provider_began_s=now_s, attempts=0)
-        self._pauses = backoff(self._options.retry, self._rng)
-        self._statistics.fallbacks += 1
+        timeout_s = self._outages.source.config.timeout_s
+        patience_s = self._options.retry.patience_s
+        return min(timeout_s, patience_s) if self._outages.has_other else timeout_s
 
     # -- changing over -------------------------------------------------------------------------
 
@@ -351,6 +315,8 @@ class SessionKeeper:
 
     async def _tell_again(self, session: ModelSession) -> None:
         """Seed a session; what comes meanwhile is told too."""
+        if changes := self._memory.unseen_settings(session):
+            await self._try(session, ours.UpdateSettings(changes))
         since = session.knows
         while entries := self._memory.untold(since):
             since = self._memory.transcript.count
@@ -371,15 +337,14 @@ class SessionKeeper:
             for command in commands:
                 await session.deliver(command)
         except UnsupportedCommandError:
-            await self._tell_note(session, entry)
+            await self._try(session, retold_as_note(entry, max_characters=limit))
         session.note_told(entry.item_id, item_id)
         if isinstance(entry, Called):
             session.told_calls.add(entry.call_id)
 
-    async def _tell_note(self, session: ModelSession, entry: Entry) -> None:
+    async def _try(self, session: ModelSession, command: ModelCommand) -> None:
         try:
-            limit = self._options.replay.max_characters
-            await session.deliver(retold_as_note(entry, max_characters=limit))
+            await session.deliver(command)
         except UnsupportedCommandError:
             self._statistics.untellable += 1
 

@@ -73,11 +73,11 @@ class UserTurns:
         """The position from which a next session must be told.
 
         sent: everything before was sent
-        tail_s: what may have got lost besides the turns that are known
+        tail_s: what may have been lost of a turn that the provider had not announced
         """
-        needed = self.oldest_needed
-        tail = max(self._settled, sent - int(tail_s * self._rate_hz))
-        return max(self._base, tail if needed is None else min(needed, tail))
+        if (needed := self.oldest_needed) is not None:
+            return max(self._base, needed)
+        return max(self._base, self._settled, sent - int(tail_s * self._rate_hz))
 
     def handle_commit(self, *, sent: int) -> None:
         """A turn was ended by hand here."""

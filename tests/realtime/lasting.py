@@ -102,14 +102,21 @@ async def talking(
     """An open conversation and the server's side of its first session."""
     model = ResilientModel(create, heard_text=heard, options=options)
     await model.connect(config(server, **settings))
+    async with collecting(model) as talk:
+        yield talk, await server.next_session()
+
+
+@asynccontextmanager
+async def collecting(model: ResilientModel) -> AsyncIterator[Talk]:
+    """The agent's side of a connected model, which is closed at the end."""
     talk = Talk(model)
     tasks = OwnedTasks(logging.getLogger("test"))
-    collecting = tasks.start(talk.collect(), name="collect")
+    task = tasks.start(talk.collect(), name="collect")
     try:
-        yield talk, await server.next_session()
+        yield talk
     finally:
         await model.close()
-        await cancel_and_wait(collecting)
+        await cancel_and_wait(task)
 
 
 def config(server: FakeRealtimeServer, **settings: Any) -> RealtimeModelConfig:
