@@ -382,7 +382,7 @@ class Channel:
         link = self._mesh.links.get(uid)
         peer = None if link is None else link.peer
         now_s = asyncio.get_running_loop().time()
-        last_s = counts.last_packet_at_s
+        last_s = audio.last_packet_at_s
         return UserStatistics(
             connection="none" if peer is None else peer.state,
             packets_received=jitter.received,
@@ -390,10 +390,11 @@ class Channel:
             packets_late=jitter.late,
             frames_recovered=counts.recovered,
             frames_concealed=counts.concealed,
-            frames_filled=counts.filled,
-            frames_dropped=counts.dropped,
+            frames_filled=jitter.filled,
+            frames_dropped=audio.dropped + jitter.dropped,
             packets_corrupt=counts.corrupt,
             reorder_wait_ms=audio.reorder_wait_ms,
+            delay_ms=audio.delay_ms,
             last_packet_age_s=None if last_s is None else now_s - last_s,
             events_dropped=0 if peer is None else peer.events_dropped,
         )

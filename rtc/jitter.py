@@ -1,40 +1,61 @@
-"""The jitter buffer: packets as they arrive in, decoder instructions in order out. Pure.
+"""The jitter buffer: packets as they arrive in, what to play now out, one step at a time. Pure.
 
-On a clean network it adds no delay: a packet in order is released on arrival. A gap is waited for
-only as long as reordering was seen to take lately (0 until then), never over `MAX_WAIT_S`; then
-the loss is made good from the next packet (Opus FEC) or concealed, and the stream goes on. Audio
-held back is released at once, so that delay never accumulates.
+Two places describe it. `position` is the sender's RTP time of the next sample to play, `due` is our
+time at which that sample is to be played. Playing moves both; filling a stall moves `due` alone, so
+that what comes late is played late; leaving something out moves `position` or, when a frame was
+shortened, takes from `due`. The delay is what `due` exceeds the quickest packet by:
+
+    delay = due - (quickest transit + position)
+
+- On a clean network the delay is 0 and every packet is played on arrival.
+- Output never pauses for longer than a packet and `PATIENCE`, but a packet may be late by that much
+  without costing anything: consumers want no gaps in the stream, not an even pace.
+- The delay wanted is what nearly all packets need beyond `PATIENCE` (see `transit`). It is reached
+  at once when packets come late, and left again through shortened frames (`Decode.excess_ticks`).
+- A missing packet is waited for until it is due, and beyond only as long as reordering took lately;
+  then it is rebuilt from the next one (Opus FEC) or concealed.
+- The stream never gets ahead of our clock by more than a small credit, which grows by `_DRIFT`: so
+  fast another clock may run. Drift thus costs neither delay nor audio, and nothing accumulates.
+
+Times are whole ticks of 1/48000 s inside and seconds outside.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from rtc.reordering import ReorderWait
+from rtc.transit import TransitTracker
+
 RTP_CLOCK_HZ: Final = 48_000
-MAX_WAIT_S: Final = 0.120
-MAX_HELD: Final = 64
+FRAME_TICKS: Final = 960
+PATIENCE_S: Final = 0.035
+MAX_DELAY_S: Final = 1.0
+MAX_HELD: Final = 128
 # A sequence number this far off is no late or early packet: the sender started anew.
 MAX_JUMP: Final = 1000
-MAX_CONCEALED: Final = 5
-_WAIT_HALF_LIFE_S: Final = 5.0
-_WAIT_MARGIN_S: Final = 0.005
-_DEFAULT_TICKS: Final = 960
-_MAX_PACKET_TICKS: Final = 5760
+_PATIENCE: Final = int(PATIENCE_S * RTP_CLOCK_HZ)
+_MAX_DELAY: Final = int(MAX_DELAY_S * RTP_CLOCK_HZ)
+_FIRST_CREDIT: Final = int(0.060 * RTP_CLOCK_HZ)
+_MAX_CREDIT: Final = int(0.020 * RTP_CLOCK_HZ)
+_DRIFT: Final = 300e-6
+_MAX_REMEMBERED: Final = 256
+_SHORTEST_PACKET: Final = 120
 
 
 @dataclass(frozen=True)
 class Decode:
-    """Decode `payload`, sent at the RTP time `timestamp`."""
+    """Play `payload`, which lasts `ticks`; `excess_ticks` of delay could be left out."""
 
     payload: bytes
-    timestamp: int
+    ticks: int
+    excess_ticks: int = 0
 
 
 @dataclass(frozen=True)
 class Recover:
-    """Rebuild a lost packet of `ticks` (1/48000 s) from the one after it, which follows."""
+    """Rebuild a lost packet of `ticks` from the one after it, which follows."""
 
     next_payload: bytes
     ticks: int
@@ -42,7 +63,15 @@ class Recover:
 
 @dataclass(frozen=True)
 class Conceal:
-    """Continue the sound over a lost packet of `ticks` (1/48000 s)."""
+    """Continue the sound for `ticks`: over a lost packet, or while nothing comes."""
+
+    ticks: int
+    is_lost: bool
+
+
+@dataclass(frozen=True)
+class Silence:
+    """The sender said nothing for `ticks`."""
 
     ticks: int
 
@@ -52,12 +81,16 @@ class Restart:
     """The sender started anew: forget the decoder's past."""
 
 
-Instruction = Decode | Recover | Conceal | Restart
+Instruction = Decode | Recover | Conceal | Silence | Restart
 
 
 @dataclass
 class JitterStatistics:
-    """Counts since the start. Late: came after its place had been made good."""
+    """Counts since the start.
+
+    late: came after its place had been made good. filled: frames made up while nothing came.
+    dropped: packets left out to bound the delay.
+    """
 
     received: int = 0
     lost: int = 0
@@ -65,6 +98,8 @@ class JitterStatistics:
     duplicate: int = 0
     reordered: int = 0
     restarts: int = 0
+    filled: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True)
@@ -72,132 +107,285 @@ class _Held:
     sequence: int
     timestamp: int
     payload: bytes
+    ticks: int
     arrived_s: float
 
 
+def _to_ticks(time_s: float) -> int:
+    return round(time_s * RTP_CLOCK_HZ)
+
+
 class JitterBuffer:
-    """One sender's packets. Sequence numbers are unwrapped inside, time comes as an argument."""
+    """One participant's packets. After each `add`, and at `next_s`, call `take` until None."""
 
-    def __init__(self, statistics: JitterStatistics | None = None) -> None:
-        """statistics: counts to go on with, when this buffer follows another."""
-        self.statistics = statistics or JitterStatistics()
-        # Unwrapped sequence number that is released next; None before the first packet.
+    def __init__(self) -> None:
+        self.statistics = JitterStatistics()
+        # Unwrapped numbers of the packet and the sample that are played next; None before the first.
         self._next: int | None = None
-        self._last_timestamp = 0
-        self._packet_ticks = _DEFAULT_TICKS
+        self._position = 0
+        self._due = 0
+        self._played_delay = 0
+        self._is_filling = False
         self._held: dict[int, _Held] = {}
+        self._transits = TransitTracker()
+        self._has_new_sender = False
+        # How much earlier than our clock says the stream may still be played, and since when.
+        self._credit = float(_FIRST_CREDIT)
+        self._credit_at = 0
         # When the packet after a lost one came, to learn how late a late packet is. Bounded.
-        self._skipped_at: dict[int, float] = {}
-        self._wait_s = 0.0
-        self._wait_set_at_s = 0.0
+        self._skipped_at_s: dict[int, float] = {}
+        self._reordering = ReorderWait()
 
-    def wait_s(self, now_s: float) -> float:
-        """How long a gap is waited for at present."""
-        age_s = max(0.0, now_s - self._wait_set_at_s)
-        wait_s = self._wait_s * 0.5 ** (age_s / _WAIT_HALF_LIFE_S)
-        return wait_s if wait_s >= 0.001 else 0.0
+    # -- figures --------------------------------------------------------------------------------
+
+    def reorder_wait_s(self, now_s: float) -> float:
+        """How long a missing packet may come after its successor at present."""
+        return self._reordering.wait_s(now_s)
 
     @property
-    def deadline_s(self) -> float | None:
-        """When `poll` must be called: the gap at the head is then given up. None without a gap."""
-        if not self._held:
-            return None
-        first_s = min(held.arrived_s for held in self._held.values())
-        return first_s + self.wait_s(first_s)
+    def delay_ms(self) -> float:
+        """How much later than the quickest packet the last one was to be played."""
+        return self._played_delay * 1000 / RTP_CLOCK_HZ
 
-    def add(
-        self, sequence_number: int, timestamp: int, payload: bytes, now_s: float
-    ) -> list[Instruction]:
-        """Take a packet that arrived at `now_s`; what can be played now is returned."""
-        self.statistics.received += 1
-        instructions: list[Instruction] = []
-        sequence = self._unwrap(sequence_number)
-        if sequence is None:
-            instructions = self._restart(sequence_number)
-            sequence = sequence_number
-        assert self._next is not None
-        if sequence < self._next:
-            self._learn_late(sequence, now_s)
-            return instructions
-        if sequence in self._held:
-            self.statistics.duplicate += 1
-            return instructions
-        self._learn_reordered(sequence, now_s)
-        self._held[sequence] = _Held(sequence, timestamp, payload, now_s)
-        return instructions + self.poll(now_s)
+    @property
+    def wanted_delay_ms(self) -> float:
+        """What lateness measured lately asks for."""
+        return self._wanted * 1000 / RTP_CLOCK_HZ
 
-    def poll(self, now_s: float) -> list[Instruction]:
-        """Release what is in order, and give up gaps that were waited for long enough."""
-        instructions = list(self._release_in_order())
-        while (deadline_s := self.deadline_s) is not None:
-            if now_s < deadline_s and len(self._held) < MAX_HELD:
-                break
-            instructions += self._give_up_gap()
-            instructions += self._release_in_order()
-        return instructions
+    @property
+    def _delay(self) -> int:
+        return self._due - self._transits.quickest - self._position
 
-    def _unwrap(self, sequence_number: int) -> int | None:
-        """The number nearest to the expected one, or None when it is too far off."""
-        if self._next is None:
-            self._next = sequence_number
-        delta = (sequence_number - self._next + 0x8000) % 0x10000 - 0x8000
-        return self._next + delta if abs(delta) <= MAX_JUMP else None
+    @property
+    def _wanted(self) -> int:
+        return min(max(0, self._transits.spread - _PATIENCE), _MAX_DELAY // 2)
 
-    def _restart(self, sequence_number: int) -> list[Instruction]:
-        self.statistics.restarts += 1
+    # -- in -------------------------------------------------------------------------------------
+
+    def start_filling(self, now_s: float) -> None:
+        """From now on the stream has no gaps, whatever comes or does not come. Idempotent."""
+        if not self._is_filling:
+            self._is_filling = True
+            self._due = max(self._due, _to_ticks(now_s))
+
+    def stop_filling(self) -> None:
+        """The connection is gone: nothing is made up until filling starts again."""
+        self._is_filling = False
+
+    def start_over(self) -> None:
+        """Another sender's packets follow. What is held of the last one is dropped."""
+        self.statistics.dropped += len(self._held)
         self._held.clear()
-        self._skipped_at.clear()
-        self._next = sequence_number
-        return [Restart()]
+        self._skipped_at_s.clear()
+        self._transits.clear()
+        self._next = None
 
-    def _release_in_order(self) -> Iterator[Instruction]:
-        while self._next is not None and (held := self._held.pop(self._next, None)) is not None:
-            ticks = (held.timestamp - self._last_timestamp) % 2**32
-            if 0 < ticks <= _MAX_PACKET_TICKS:
-                self._packet_ticks = ticks
-            self._last_timestamp = held.timestamp
-            self._next += 1
-            yield Decode(held.payload, held.timestamp)
-
-    def _give_up_gap(self) -> Iterator[Instruction]:
+    def add(self, sequence: int, timestamp: int, payload: bytes, ticks: int, now_s: float) -> None:
+        """Take a packet of `ticks` that arrived at `now_s`."""
+        self.statistics.received += 1
+        now = _to_ticks(now_s)
+        number = self._unwrap(sequence)
+        if number is None:
+            self._begin(sequence, timestamp, now)
+            number = sequence
         assert self._next is not None
-        first = self._held[min(self._held)]
-        missing = first.sequence - self._next
-        self.statistics.lost += missing
-        for sequence in range(self._next, first.sequence)[-MAX_HELD:]:
-            self._skipped_at[sequence] = first.arrived_s
-        self._forget_old_skips()
-        ticks = self._lost_ticks(first.timestamp, missing)
-        self._last_timestamp = (first.timestamp - ticks) % 2**32
-        self._next = first.sequence
-        yield from [Conceal(ticks)] * min(missing - 1, MAX_CONCEALED)
-        yield Recover(first.payload, ticks)
+        held = _Held(number, self._unwrap_timestamp(timestamp), payload, ticks, now_s)
+        if number < self._next:
+            self._note_late(held, now)
+        elif number in self._held:
+            self.statistics.duplicate += 1
+        else:
+            self._follow_clock(held, now)
+            self._learn_reordered(number, now_s)
+            self._make_room()
+            self._held[number] = held
 
-    def _lost_ticks(self, next_timestamp: int, missing: int) -> int:
-        """Length of each lost packet; after a silence (DTX) the last known length."""
-        between = (next_timestamp - self._last_timestamp) % 2**32
-        each = between // (missing + 1)
-        return each if 120 <= each <= _MAX_PACKET_TICKS else self._packet_ticks
+    def _unwrap(self, sequence: int) -> int | None:
+        """The number nearest to the expected one, or None for a sender's first packet."""
+        if self._next is None:
+            return None
+        delta = (sequence - self._next + 0x8000) % 0x10000 - 0x8000
+        if abs(delta) <= MAX_JUMP:
+            return self._next + delta
+        self.statistics.restarts += 1
+        self._has_new_sender = True
+        self.start_over()
+        return None
 
-    def _forget_old_skips(self) -> None:
-        while len(self._skipped_at) > 4 * MAX_HELD:
-            del self._skipped_at[next(iter(self._skipped_at))]
+    def _unwrap_timestamp(self, timestamp: int) -> int:
+        delta = (timestamp - self._position + 2**31) % 2**32 - 2**31
+        return self._position + delta
 
-    def _learn_late(self, sequence: int, now_s: float) -> None:
-        skipped_at_s = self._skipped_at.pop(sequence, None)
+    def _begin(self, sequence: int, timestamp: int, now: int) -> None:
+        self._next = sequence
+        self._anchor(timestamp, now)
+
+    def _anchor(self, timestamp: int, now: int) -> None:
+        """Play `timestamp` now or, when the stream is ahead, next; until now there is silence."""
+        if not self._is_filling:
+            self._due = max(self._due, now)
+        self._position = timestamp - max(0, now - self._due)
+        self._transits.clear()
+        self._transits.add(now - timestamp)
+
+    def _follow_clock(self, held: _Held, now: int) -> None:
+        transit = now - held.timestamp
+        if not self._transits or abs(transit - self._transits.quickest) <= _MAX_DELAY + _PATIENCE:
+            self._transits.add(transit)
+            return
+        # The sender's stamps jumped, or stood still while it was silent, or the way was blocked.
+        self.statistics.dropped += len(self._held)
+        self._held.clear()
+        self._next = held.sequence
+        self._anchor(held.timestamp, now)
+
+    def _make_room(self) -> None:
+        while len(self._held) >= MAX_HELD:
+            self._leave_out(self._held[min(self._held)])
+
+    def _note_late(self, held: _Held, now: int) -> None:
+        skipped_at_s = self._skipped_at_s.pop(held.sequence, None)
         if skipped_at_s is None:
             self.statistics.duplicate += 1
             return
         self.statistics.late += 1
-        self._learn_wait(now_s - skipped_at_s, now_s)
+        if abs(now - held.timestamp - self._transits.quickest) <= _MAX_DELAY:
+            self._transits.add(now - held.timestamp)
+        self._reordering.learn(held.arrived_s - skipped_at_s, held.arrived_s)
 
-    def _learn_reordered(self, sequence: int, now_s: float) -> None:
-        later = [held.arrived_s for held in self._held.values() if held.sequence > sequence]
-        if later:
+    def _learn_reordered(self, number: int, now_s: float) -> None:
+        later_s = [held.arrived_s for held in self._held.values() if held.sequence > number]
+        if later_s:
             self.statistics.reordered += 1
-            self._learn_wait(now_s - min(later), now_s)
+            self._reordering.learn(now_s - min(later_s), now_s)
 
-    def _learn_wait(self, needed_s: float, now_s: float) -> None:
-        wanted_s = min(needed_s + _WAIT_MARGIN_S, MAX_WAIT_S)
-        self._wait_s = max(self.wait_s(now_s), wanted_s)
-        self._wait_set_at_s = now_s
+    # -- out ------------------------------------------------------------------------------------
+
+    @property
+    def next_s(self) -> float | None:
+        """When `take` has something to play if nothing arrives; None: never."""
+        if self._held:
+            first = self._held[min(self._held)]
+            is_missing = first.sequence != self._next
+            return (self._give_up_at(first) if is_missing else self._due) / RTP_CLOCK_HZ
+        return (self._due + _PATIENCE) / RTP_CLOCK_HZ if self._is_filling else None
+
+    def take(self, now_s: float) -> Instruction | None:
+        """What is to be played now, if anything."""
+        now = _to_ticks(now_s)
+        if self._has_new_sender:
+            self._has_new_sender = False
+            return Restart()
+        while self._held:
+            first = self._held[min(self._held)]
+            assert self._next is not None
+            missing = first.sequence - self._next
+            if missing and now < self._give_up_at(first):
+                return None
+            lost_ticks = self._settle(first, missing, now)
+            if self._delay > _MAX_DELAY:
+                self._leave_out(first)
+                continue
+            if now < self._due:
+                return None
+            if self._position < first.timestamp - missing * lost_ticks:
+                return self._silence(first.timestamp - missing * lost_ticks - self._position)
+            if not missing:
+                return self._play(first)
+            if (step := self._give_up(first, missing, lost_ticks)) is not None:
+                return step
+        if self._is_filling and now >= self._due + _PATIENCE:
+            return self._fill()
+        return None
+
+    def shorten(self, ticks: int) -> None:
+        """The frame taken last was played shorter by this much (longer when negative)."""
+        self._due -= ticks
+
+    def _give_up_at(self, first: _Held) -> int:
+        """When the packet before `first` is given up."""
+        hoped = _to_ticks(first.arrived_s + self.reorder_wait_s(first.arrived_s))
+        return max(self._due, min(hoped, self._due + _PATIENCE))
+
+    def _settle(self, first: _Held, missing: int, now: int) -> int:
+        """Skip what stands in the stream already; returns the length of each missing packet."""
+        gap = first.timestamp - self._position
+        lost_ticks = first.ticks if gap >= missing * first.ticks else max(0, gap) // (missing or 1)
+        lost_ticks *= lost_ticks >= _SHORTEST_PACKET
+        silent = gap - missing * lost_ticks
+        self._position += min(silent, max(0, self._delay - self._wanted))
+        if not missing:
+            self._keep_pace(now)
+        return lost_ticks
+
+    def _keep_pace(self, now: int) -> None:
+        """Follow the quickest packet: later at will, earlier as far as there is credit."""
+        self._earn(max(0, now - self._credit_at) * _DRIFT)
+        self._credit_at = now
+        if self._delay < 0:
+            self._earn(-self._delay)
+            self._due -= self._delay
+        else:
+            used = max(0, min(self._delay - self._wanted, int(self._credit)))
+            self._credit -= used
+            self._due -= used
+
+    def _earn(self, ticks: float) -> None:
+        if self._credit < _MAX_CREDIT:
+            self._credit = min(_MAX_CREDIT, self._credit + ticks)
+
+    def _silence(self, ticks: int) -> Instruction:
+        ticks = min(ticks, FRAME_TICKS)
+        self._advance(ticks)
+        return Silence(ticks)
+
+    def _fill(self) -> Instruction:
+        self.statistics.filled += 1
+        self._due += FRAME_TICKS
+        return Conceal(FRAME_TICKS, is_lost=False)
+
+    def _give_up(self, first: _Held, missing: int, lost_ticks: int) -> Instruction | None:
+        """Make one missing packet good; None when the stream went on over it already."""
+        assert self._next is not None
+        if self._is_filling and self._delay + FRAME_TICKS <= self._wanted:
+            return self._fill()
+        self.statistics.lost += 1
+        self._skip_number(first)
+        if missing == 1 and lost_ticks:
+            # It is there when its successor is: that is how late a rebuilt packet comes.
+            self._transits.add(_to_ticks(first.arrived_s) - self._position)
+            self._advance(lost_ticks)
+            return Recover(first.payload, lost_ticks)
+        if self._delay > self._wanted or not lost_ticks:
+            self._position += lost_ticks
+            return None
+        self._advance(lost_ticks)
+        return Conceal(lost_ticks, is_lost=True)
+
+    def _skip_number(self, first: _Held) -> None:
+        assert self._next is not None
+        self._skipped_at_s[self._next] = first.arrived_s
+        self._next += 1
+        while len(self._skipped_at_s) > _MAX_REMEMBERED:
+            del self._skipped_at_s[next(iter(self._skipped_at_s))]
+
+    def _play(self, first: _Held) -> Instruction:
+        self._played_delay = self._delay
+        excess = self._delay - self._wanted
+        del self._held[first.sequence]
+        self._next = first.sequence + 1
+        self._position = first.timestamp
+        self._advance(first.ticks)
+        return Decode(first.payload, first.ticks, max(0, excess))
+
+    def _leave_out(self, held: _Held) -> None:
+        assert self._next is not None
+        self.statistics.dropped += 1
+        self.statistics.lost += held.sequence - self._next
+        del self._held[held.sequence]
+        self._next = held.sequence + 1
+        self._position = held.timestamp + held.ticks
+
+    def _advance(self, ticks: int) -> None:
+        self._position += ticks
+        self._due += ticks

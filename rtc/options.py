@@ -87,6 +87,7 @@ class UserStatistics:
     frames_dropped: int
     packets_corrupt: int
     reorder_wait_ms: float
+    delay_ms: float
     last_packet_age_s: float | None
     events_dropped: int
 
