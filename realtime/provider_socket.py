@@ -1,0 +1,206 @@
+"""`ProviderSocket`: a WebSocket to a provider of any protocol, from handshake to known end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import aiohttp
+import yarl
+
+from realtime.ending import CLOSED_BY_US, Ending, read_close
+from realtime.model import ApiKey, ModelConnectError, ModelDisconnectedError
+
+MAX_FRAME_BYTES = 32 * 1024 * 1024
+HEARTBEAT_S = 15.0
+"""A ping after this long without a frame; half of it later a silent peer counts as gone."""
+
+CLOSE_TIMEOUT_S = 1.0
+
+_HTTP_CODES: dict[int, tuple[str, bool]] = {
+    401: ("invalid_api_key", False),
+    403: ("invalid_api_key", False),
+    404: ("model_not_found", False),
+    429: ("rate_limited", True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to connect, and the headers to show there."""
+
+    url: yarl.URL
+    headers: Mapping[str, str]
+
+
+class ProviderSocket:
+    """Connects once, sends and receives in order, closes once."""
+
+    def __init__(
+        self,
+        base_uri: str,
+        *,
+        read_ending: Callable[[int | None, str, str], Ending] = read_close,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """
+        base_uri: what errors name
+        read_ending: what a close code, its text and the name of a network error mean
+        ssl_context: whom to trust; None: what the machine trusts
+        """
+        self._base_uri = base_uri
+        self._read_ending = read_ending
+        self._ssl = True if ssl_context is None else ssl_context
+        self._http: aiohttp.ClientSession | None = None
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._is_closed = False
+        self._ending: Ending | None = None
+
+    @property
+    def ending(self) -> Ending | None:
+        """Why the connection is gone; None while it is there."""
+        return self._ending
+
+    @property
+    def end_reason(self) -> str:
+        """The same in words; empty while it is there."""
+        return self._ending.reason if self._ending is not None else ""
+
+    async def connect(
+        self, api_key: ApiKey, address: Callable[[str | None], Address], *, timeout_s: float
+    ) -> None:
+        """Open the socket.
+
+        address: says for a key where to go; a ValueError of it means that the base URI is wrong
+
+        Raises:
+            ModelConnectError: saying why; nothing is left open.
+        """
+        self._http = aiohttp.ClientSession()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._open(self._http, address(await _resolve(api_key)))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            await self.close()
+            raise self._explain(error) from error
+        except BaseException:
+            await self.close()
+            raise
+        if self._is_closed:
+            await self.close()
+            raise ModelConnectError("closed while connecting", code="closed", is_retryable=False)
+
+    async def _open(self, http: aiohttp.ClientSession, address: Address) -> None:
+        self._socket = await http.ws_connect(
+            address.url,
+            headers=address.headers,
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=MAX_FRAME_BYTES,
+            timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+            ssl=self._ssl,
+        )
+
+    def _explain(self, error: Exception) -> ModelConnectError:
+        where = _host(self._base_uri)
+        match error:
+            case aiohttp.WSServerHandshakeError():
+                code, is_retryable = _HTTP_CODES.get(
+                    error.status, ("handshake_failed", error.status >= 500)
+                )
+                text = f"{where} refused the connection with HTTP status {error.status}"
+            case aiohttp.ClientConnectorCertificateError():
+                code, is_retryable = "untrusted_certificate", False
+                text = f"the certificate of {where} is not trusted"
+            case TimeoutError():
+                code, is_retryable = "timeout", True
+                text = f"{where} did not answer in time"
+            case aiohttp.InvalidURL() | ValueError():
+                code, is_retryable = "invalid_uri", False
+                text = f"{where} is not a usable address, or a header is malformed"
+            case _:
+                code, is_retryable = "unreachable", True
+                text = f"{where} cannot be reached"
+        return ModelConnectError(text, code=code, is_retryable=is_retryable)
+
+    async def send(self, text: str) -> None:
+        """Send one message; waits while the peer is slower than we are.
+
+        Raises:
+            ModelDisconnectedError: the connection is gone.
+        """
+        self.require_open()
+        assert self._socket is not None
+        try:
+            await self._socket.send_str(text)
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise self._disconnected() from error
+
+    def require_open(self) -> None:
+        """Fail if nothing can be sent.
+
+        Raises:
+            ModelDisconnectedError: the connection is gone.
+        """
+        if self._socket is None or self._socket.closed:
+            raise self._disconnected()
+
+    def _disconnected(self) -> ModelDisconnectedError:
+        reason = self.end_reason or "the connection is closed"
+        return ModelDisconnectedError(reason, code="disconnected", is_retryable=True)
+
+    async def receive(self) -> str | bytes | None:
+        """The next message, text or binary; None once the connection is gone."""
+        if self._socket is None:
+            return None
+        frame = await self._socket.receive()
+        if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            data: str | bytes = frame.data
+            return data
+        self._ending = self._ending or self._ending_of(self._socket, frame)
+        await self.close()
+        return None
+
+    def _ending_of(
+        self, socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage
+    ) -> Ending:
+        error = socket.exception()
+        return self._read_ending(
+            socket.close_code,
+            str(frame.extra or "") if frame.type is aiohttp.WSMsgType.CLOSE else "",
+            "" if error is None else type(error).__name__,
+        )
+
+    async def close(self) -> None:
+        """Close socket and HTTP session; safe at any time and again."""
+        self._is_closed = True
+        self._ending = self._ending or CLOSED_BY_US
+        socket, http = self._socket, self._http
+        try:
+            if socket is not None and not socket.closed:
+                await socket.close()
+        finally:
+            if http is not None:
+                await http.close()
+
+
+def _host(uri: str) -> str:
+    """Host and port, without a password that the address may hold."""
+    try:
+        url = yarl.URL(uri)
+    except ValueError:
+        return "the provider's address"
+    return f"{url.host}:{url.port}" if url.host else "the provider's address"
+
+
+async def _resolve(api_key: ApiKey) -> str | None:
+    if not callable(api_key):
+        return api_key
+    try:
+        key = api_key()
+        return await key if inspect.isawaitable(key) else key
+    except Exception as error:
+        text = f"the function that gives the key failed ({type(error).__name__})"
+        raise ModelConnectError(text, code="no_api_key", is_retryable=True) from error
