@@ -247,7 +247,7 @@ class RealtimeKitAgent:
 
     def _handle_user_connected(self, uid: int) -> None:
         """Media flows: a greeting said now is heard from its first word."""
-        self._publisher.publish(out.AgentReady, uid=uid)
+        self._publisher.publish(out.AgentReady, to=uid)
         if self._config.greeting and not self._has_greeted and self._presence.counts(uid):
             self._has_greeted = True
             self.start_task(self._session.say(self._config.greeting), name="greet")

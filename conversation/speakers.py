@@ -31,8 +31,8 @@ class VoiceChange:
 @dataclass
 class _Speaker:
     voice: VoiceLevel = field(default_factory=VoiceLevel)
-    # When each frame with a voice in it came, and its amplitude.
-    voiced: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_MAX_FRAMES))
+    # When each frame that stood out came, and its amplitude.
+    loud: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=_MAX_FRAMES))
 
 
 class Speakers:
@@ -62,19 +62,19 @@ class Speakers:
         speaker = self._speakers[uid]
         level = level_dbfs(pcm)
         change = speaker.voice.push(level)
-        # A voice counts from its first frame, which was before we knew.
-        back = 0 if change is None else ONSET_FRAMES if change else RELEASE_FRAMES
-        if speaker.voice.is_speaking:
-            amplitude = 10 ** (level / 20)
-            speaker.voiced.extend([(now_s, amplitude)] * max(1, back))
-        return None if change is None else VoiceChange(uid, change, now_s - back * _FRAME_S)
+        if speaker.voice.is_loud:
+            speaker.loud.append((now_s, 10 ** (level / 20)))
+        if change is None:
+            return None
+        back = ONSET_FRAMES if change else RELEASE_FRAMES
+        return VoiceChange(uid, change, now_s - back * _FRAME_S)
 
     def loudest(self, since_s: float, until_s: float) -> int | None:
         """Whose voice there was most of between two times; alone in the room, it is theirs."""
         if len(self._speakers) == 1:
             return next(iter(self._speakers))
         sums = {
-            uid: sum(amplitude for at_s, amplitude in speaker.voiced if since_s <= at_s <= until_s)
+            uid: sum(amplitude for at_s, amplitude in speaker.loud if since_s <= at_s <= until_s)
             for uid, speaker in self._speakers.items()
         }
         uid = max(sums, key=lambda each: sums[each], default=None)

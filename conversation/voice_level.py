@@ -37,6 +37,8 @@ class VoiceLevel:
 
     def __init__(self) -> None:
         self.is_speaking = False
+        # Whether the last frame alone stands out, be it a voice or a knock.
+        self.is_loud = False
         self._floor_dbfs = _LOWEST_FLOOR_DBFS + 5
         # Consecutive frames that speak against the present state.
         self._contrary = 0
@@ -45,9 +47,9 @@ class VoiceLevel:
         """The level of the next frame; True: a voice began `ONSET_FRAMES` ago, False: it ended
         `RELEASE_FRAMES` ago, None: no change.
         """
-        is_loud = level > max(self._floor_dbfs + _ABOVE_FLOOR_DB, _LOWEST_VOICE_DBFS)
+        self.is_loud = level > max(self._floor_dbfs + _ABOVE_FLOOR_DB, _LOWEST_VOICE_DBFS)
         self._follow_floor(level)
-        self._contrary = self._contrary + 1 if is_loud != self.is_speaking else 0
+        self._contrary = self._contrary + 1 if self.is_loud != self.is_speaking else 0
         if self._contrary < (RELEASE_FRAMES if self.is_speaking else ONSET_FRAMES):
             return None
         self.is_speaking = not self.is_speaking

@@ -26,15 +26,15 @@ class Publisher:
         self._agent = {"agent_id": agent_id, "agent_name": agent_name}
         self._on_event = on_event
 
-    def publish(self, event: type[BaseModel], *, uid: int | None = None, **fields: Any) -> None:
-        """Send an event of this class, to one participant or to all; agent fields are added."""
+    def publish(self, event: type[BaseModel], *, to: int | None = None, **fields: Any) -> None:
+        """Send an event of this class to one participant (`to`) or all; agent fields are added."""
         if "agent_id" in event.model_fields:
             fields |= self._agent
         made: Any = event(**fields)
-        self._channel.send_event(made.model_dump_json(), uid=uid)
-        if uid is None:
+        self._channel.send_event(made.model_dump_json(), uid=to)
+        if to is None:
             self._on_event(made)
 
     def refuse(self, uid: int, code: str, message: str) -> None:
         """Tell one participant that what it sent cannot be carried out."""
-        self.publish(AgentError, uid=uid, error_type="client", code=code, message=message)
+        self.publish(AgentError, to=uid, error_type="client", code=code, message=message)

@@ -23,8 +23,9 @@ from session.turn_policy import TurnPolicy
 
 _NOBODYS_WORDS: Final = (Cause.NOISE, Cause.ECHO)
 _UNMEANT: Final = (Cause.NOISE, Cause.ECHO, Cause.BACKCHANNEL, Cause.FEW_WORDS)
-# A provider tells of speech after it began; before that, the speaker was somebody else perhaps.
-_TOLD_LATE_S: Final = 0.6
+# A provider tells of speech after it began, but long before that it was somebody else's.
+_TOLD_LATE_S: Final = 0.3
+_JUST_NOW_S: Final = 0.1
 _ECHO_TAIL_S: Final = 1.0
 _REMEMBERED: Final = 64
 
@@ -253,4 +254,8 @@ class UserTurns:
         if item_id not in self._spans:
             return None
         start_s, end_s = self._spans[item_id]
-        return self._speakers.loudest(start_s - _TOLD_LATE_S, end_s or time.monotonic())
+        if end_s is not None:
+            return self._speakers.loudest(start_s - _TOLD_LATE_S, end_s)
+        now_s = time.monotonic()
+        just_now = self._speakers.loudest(start_s - _JUST_NOW_S, now_s)
+        return just_now or self._speakers.loudest(start_s - _TOLD_LATE_S, now_s)

@@ -285,7 +285,8 @@ class Session:
         detection = self._config["audio"]["input"]["turn_detection"] or {}
         if detection.get("type") == "semantic_vad" and self._ear.turns is not None:
             self._ear.turns.hold(semantic_hold_ms(transcript.text, detection["eagerness"]))
-        if transcript.text and self._detection("create_response"):
+        # A client that asks for its replies itself will ask about the same words.
+        if transcript.text:
             self._tasks.start(self._replies.prepare(transcript.text), name="prepare reply")
         return transcript
 
