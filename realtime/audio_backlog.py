@@ -118,7 +118,7 @@ class AudioBacklog:
         oldest = self.sent_position - int(KEPT_SENT_S * self._rate_hz)
         if keep_from is not None:
             oldest = min(oldest, keep_from)
-        while self._sent and self._sent[0].end < oldest:
+        while self._sent and self._sent[0].end <= oldest:
             self._sent.popleft()
 
     def rewind(self, position: int) -> int:
