@@ -56,6 +56,16 @@ _QWEN_AUDIO: Final = replace(
     has_tools=False,
     has_history_replay=True,
 )
+# Its sessions go on in another socket by their handle; the cap is that of one socket.
+_GEMINI: Final = Capabilities(
+    input_sample_rate_hz=16_000,
+    output_sample_rate_hz=24_000,
+    has_image_input=True,
+    needs_response_after_tool=False,
+    has_resumption=True,
+    has_history_replay=True,
+    session_cap_s=600.0,
+)
 
 _TABLE: Final = (
     ("openai", "*", _OPENAI),
@@ -68,6 +78,9 @@ _TABLE: Final = (
     ("dashscope", "qwen3-omni-flash*", replace(_QWEN_OMNI, has_tools=False)),
     ("dashscope", "*livetranslate*", replace(_QWEN_OMNI, has_tools=False)),
     ("dashscope", "*", _QWEN_OMNI),
+    # Takes messages only before the conversation begins.
+    ("gemini", "*gemini-3.1-flash-live*", replace(_GEMINI, has_history_replay=False)),
+    ("gemini", "*", _GEMINI),
 )
 
 
