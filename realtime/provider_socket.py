@@ -15,8 +15,9 @@ from realtime.ending import CLOSED_BY_US, Ending, read_close
 from realtime.model import ApiKey, ModelConnectError, ModelDisconnectedError
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
-HEARTBEAT_S = 15.0
-"""A ping after this long without a frame; half of it later a silent peer counts as gone."""
+HEARTBEAT_S = 6.0
+"""A ping after this long without a frame; half of it later a silent peer counts as gone. Together
+less than the sent audio that is kept to be told again (`audio_backlog.KEPT_SENT_S`)."""
 
 CLOSE_TIMEOUT_S = 1.0
 

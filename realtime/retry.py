@@ -153,7 +153,8 @@ def decide(trouble: Trouble, outage: Outage, policy: RetryPolicy, *, now_s: floa
         return Decision(Step.ROTATE)
     if cause is Cause.HICCUP:
         return Decision(Step.WAIT)
-    if trouble.had_handle and cause is not Cause.LOST:
+    is_handle_doubtful = cause is not Cause.LOST or outage.attempts >= policy.patience_attempts
+    if trouble.had_handle and is_handle_doubtful:
         return Decision(Step.RETRY_FRESH)
     if now_s - outage.began_s >= policy.budget_s:
         return Decision(Step.FATAL)

@@ -89,6 +89,7 @@ def test_a_refused_handle_is_stale(code: str) -> None:
     assert decide(trouble, FRESH, POLICY, now_s=101).step is Step.RETRY_FRESH
     lost = Trouble("unreachable", had_handle=True)
     assert decide(lost, FRESH, POLICY, now_s=101).step is Step.RETRY, "no word about the handle"
+    assert decide(lost, TRIED, POLICY, now_s=101).step is Step.RETRY_FRESH
 
 
 def test_pauses_begin_at_nothing_double_and_stay_below_the_cap() -> None:
