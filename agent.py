@@ -156,6 +156,7 @@ class RealtimeKitAgent:
             model=config.provider.model,
             base_uri=config.provider.base_uri,
             api_key=key.get_secret_value() if key else None,
+            query=config.provider.query,
             settings=ModelSettings(
                 instructions=config.system_message or DEFAULT_INSTRUCTIONS,
                 voice=config.voice,

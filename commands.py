@@ -12,31 +12,14 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from config import AgentConfig, ConfigError, ProviderConfig, Settings
+from config import AgentConfig, Settings
 from conversation.lifecycle import ExitReason
+from provider_config import provider_config
 from utils import configure_logging
 
 
 class CommandError(Exception):
     """A command cannot go on; the text is the one line its user sees."""
-
-
-def provider_config(settings: Settings, name: str, *, local_uri: str) -> ProviderConfig:
-    """How to reach the named provider.
-
-    Raises:
-        ConfigError: OpenAI without a key.
-    """
-    if name == "local":
-        return ProviderConfig(name="local", model="local", base_uri=local_uri)
-    if settings.openai_api_key is None:
-        raise ConfigError("OPENAI_API_KEY: set it to use the provider openai")
-    return ProviderConfig(
-        name="openai",
-        model=settings.openai_model,
-        base_uri=settings.realtime_api_base_uri,
-        api_key=settings.openai_api_key,
-    )
 
 
 def _server_url(options: argparse.Namespace, settings: Settings) -> str:

@@ -10,7 +10,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
 from conversation.interruption import InterruptPolicy
 
@@ -21,6 +29,9 @@ MAX_UID = 2**32 - 1
 
 ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN)]
 Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
+
+PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
+_BASE_URI_PATTERN = r"^wss?://[^\s/?#]+$"
 
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -44,13 +55,32 @@ class Settings(BaseModel):
     api_keys: tuple[SecretStr, ...] = ()
     room_token_secret: SecretStr | None = Field(default=None, min_length=32)
 
-    model_provider: Literal["local", "openai"] = "local"
+    provider_factories: str = ""
+    model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)
     openai_api_key: SecretStr | None = None
     openai_model: str = "gpt-realtime-2.1"
-    realtime_api_base_uri: str = Field(
-        default="wss://api.openai.com", pattern=r"^wss?://[^\s/?#]+$"
+    realtime_api_base_uri: str = Field(default="wss://api.openai.com", pattern=_BASE_URI_PATTERN)
+    azure_openai_api_key: SecretStr | None = None
+    azure_openai_deployment: str = ""
+    azure_openai_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    azure_openai_api_version: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d(-preview)?)?$")
+    openai_beta_api_key: SecretStr | None = None
+    openai_beta_model: str = ""
+    openai_beta_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    dashscope_api_key: SecretStr | None = None
+    dashscope_model: str = "qwen3.5-omni-flash-realtime"
+    dashscope_base_uri: str = Field(
+        default="wss://dashscope-intl.aliyuncs.com", pattern=_BASE_URI_PATTERN
     )
-    local_model_uri: str | None = Field(default=None, pattern=r"^wss?://[^\s/?#]+$")
+    gemini_api_key: SecretStr | None = None
+    gemini_model: str = "gemini-3.8-live"
+    gemini_base_uri: str = Field(
+        default="wss://generativelanguage.googleapis.com", pattern=_BASE_URI_PATTERN
+    )
+    custom_provider_api_key: SecretStr | None = None
+    custom_provider_model: str = ""
+    custom_provider_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -58,6 +88,17 @@ class Settings(BaseModel):
     write_agent_pcm: bool = False
     write_rtc_pcm: bool = False
     dump_dir: Path = Path("dumps")
+
+    @field_validator("model_provider")
+    @classmethod
+    def _check_provider(cls, name: str, info: ValidationInfo) -> str:
+        from realtime.providers import provider_names
+
+        factories = info.data.get("provider_factories", "").split(",")
+        known = [*provider_names(), *(entry.partition("=")[0].strip() for entry in factories)]
+        if name not in known:
+            raise ValueError(f"unknown, known are: {', '.join(filter(None, known))}")
+        return name
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -98,14 +139,19 @@ class Settings(BaseModel):
 
 
 class ProviderConfig(BaseModel):
-    """How an agent reaches its model."""
+    """How an agent reaches its model.
+
+    factory: `package.module:function` of a provider that is none of ours, from the server's settings
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["local", "openai"]
+    name: str = Field(pattern=PROVIDER_PATTERN)
     model: str
     base_uri: str
     api_key: SecretStr | None = None
+    query: dict[str, str] = {}
+    factory: str | None = None
 
 
 class AgentConfig(BaseModel):

@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--server", default="", help="URL of the server to join")
 
     agent.add_argument("--greeting", help="said when somebody joins")
-    agent.add_argument("--provider", choices=("local", "openai"), help="(MODEL_PROVIDER)")
+    agent.add_argument("--provider", help="a name of docs/providers.md (MODEL_PROVIDER)")
     agent.add_argument("--toolset", help="a registered tool set, for example everyday")
 
     call.add_argument("--uid", type=_uid, help="assigned by the server when absent")

@@ -65,7 +65,8 @@ OPERATIONS: Final = (
         StartAgentRequest,
         {
             **_BODY_ERRORS,
-            400: "invalid_request, already_running, missing_api_key",
+            400: "invalid_request, already_running, missing_api_key, unknown_provider, "
+            "provider_not_configured",
             409: "stopped: before it was ready",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
             503: "shutting_down",

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from config import ChannelName, Uid
+from config import PROVIDER_PATTERN, ChannelName, Uid
 from control.placement import AgentStatus, ExitRecord
 from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
@@ -70,7 +70,9 @@ class StartAgentRequest(_Request):
     language: str = Field(
         default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$", description="ISO 639"
     )
-    provider: Literal["local", "openai"] | None = None
+    provider: str | None = Field(
+        default=None, pattern=PROVIDER_PATTERN, description="a name of docs/providers.md"
+    )
     model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     system_message: str | None = Field(default=None, max_length=32_000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final, Literal
+from typing import Final
 
 from pydantic import SecretStr
 
@@ -12,6 +12,7 @@ from control.errors import ApiError
 from control.model_server import ModelServer
 from control.placement import Preparation
 from control.schemas import StartAgentRequest
+from provider_config import ProviderConfigError, provider_config
 from rtc.tokens import mint_token
 
 MODEL_DEADLINE_S: Final = 45.0
@@ -74,20 +75,15 @@ class AgentConfigurator:
             await self._model_server.wait_ready(MODEL_DEADLINE_S)
 
     def _provider(self, wanted: StartAgentRequest) -> ProviderConfig:
-        name: Literal["local", "openai"] = wanted.provider or self._settings.model_provider
-        if name == "local":
-            return ProviderConfig(
-                name="local", model=wanted.model or "local", base_uri=self.local_model_uri or ""
+        try:
+            return provider_config(
+                self._settings,
+                wanted.provider or self._settings.model_provider,
+                local_uri=self.local_model_uri or "",
+                model=wanted.model,
             )
-        if self._settings.openai_api_key is None:
-            text = "the provider openai needs a key: set OPENAI_API_KEY and restart the server"
-            raise ApiError(400, "missing_api_key", text)
-        return ProviderConfig(
-            name="openai",
-            model=wanted.model or self._settings.openai_model,
-            base_uri=self._settings.realtime_api_base_uri,
-            api_key=self._settings.openai_api_key,
-        )
+        except ProviderConfigError as error:
+            raise ApiError(400, error.code, str(error)) from error
 
     def _room_token(self, wanted: StartAgentRequest) -> SecretStr | None:
         secret = self._settings.room_token_secret

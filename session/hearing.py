@@ -10,6 +10,7 @@ from conversation.mixer import Mixer
 from conversation.speakers import Speakers, VoiceChange
 from realtime.events import AppendAudio
 from realtime.model import ModelDisconnectedError
+from realtime.resampling import Resampler
 from rtc.channel import PcmAudioFrame
 from rtc.errors import RoomError
 from session.context import SessionContext
@@ -37,6 +38,7 @@ class Hearing:
         self._speakers = speakers
         self._on_voice = on_voice
         self._mixer = Mixer()
+        self._to_model: Resampler | None = None
         self._tasks = OwnedTasks(context.log)
         self._pumps: dict[int, object] = {}
         self._active: set[int] = set()
@@ -105,7 +107,15 @@ class Hearing:
             if self._dump is not None:
                 self._dump.write(pcm)
             self._activity_ms += pcm_ms(len(pcm), frame.sample_rate_hz)
-            await self._context.model.send(AppendAudio(pcm))
+            if heard := self._for_model(pcm, frame.sample_rate_hz):
+                await self._context.model.send(AppendAudio(heard))
+
+    def _for_model(self, pcm: bytes, sample_rate_hz: int) -> bytes:
+        """The mix at the model's rate, which need not be the room's."""
+        if self._to_model is None:
+            wanted_hz = self._context.model.capabilities.input_sample_rate_hz
+            self._to_model = Resampler(sample_rate_hz, wanted_hz)
+        return self._to_model.push(pcm)
 
     async def close(self) -> None:
         """Stop hearing everybody."""

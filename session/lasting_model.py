@@ -16,7 +16,8 @@ def create_lasting_model(config: AgentConfig) -> ResilientModel:
     """
     provider = config.provider
     return ResilientModel(
-        lambda: create_model(provider.name, provider.model), heard_text=_heard_text
+        lambda: create_model(provider.name, provider.model, factory=provider.factory),
+        heard_text=_heard_text,
     )
 
 

@@ -64,7 +64,7 @@ def test_everything_at_once() -> None:
         ({"uid": True}, "uid"),
         ({"uid": 1.5}, "uid"),
         ({"language": "english please"}, "language"),
-        ({"provider": "gemini"}, "provider"),
+        ({"provider": "os.path"}, "provider"),
         ({"model": "x?y=z"}, "model"),
         ({"voice": "a b"}, "voice"),
         ({"system_message": "x" * 32_001}, "system_message"),
