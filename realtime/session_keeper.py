@@ -260,6 +260,7 @@ class SessionKeeper:
         is_calm = not is_lost and self._is_calm(session)
         await self._retire(session, is_calm=is_calm)
         self._discard(session)
+        self._statistics.rotations += not is_lost
         if is_lost:
             self._statistics.reconnects += 1
             await self._tell_loss(trouble)
