@@ -14,6 +14,7 @@ PARTS = {
     "latency": "bench.latency",
     "cost": "bench.cost",
     "local": "bench.local",
+    "provider_loss": "bench.provider_loss",
 }
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from realtime.model_session import ModelSource
 from realtime.retry import Decision, Outage, RetryPolicy, Step, Trouble, backoff, decide
 
-STABLE_S = 5.0
+STABLE_S = 2.0
 """A session that lived this long ends an outage; one that hardly lived belongs to it."""
 
 

@@ -26,7 +26,7 @@ from tests.fakes.openai_frames import (
     new_id,
 )
 from tests.fakes.openai_vocabulary import GA, Vocabulary
-from utils import OwnedTasks
+from utils import OwnedTasks, wall_clock_ms
 
 DEADLINE_S = 10.0
 _log = logging.getLogger("fake")
@@ -58,6 +58,7 @@ class Faults:
     late_deltas: audio frames still sent after a reply was cancelled
     has_item_signal, has_arguments_signal: which of the two announcements of a call are made
     has_error_ids: errors name the message that they answer
+    session_s: sessions say that they expire so long after they began
     forgets_done: a reply that was cut gets no `response.done`; as `items` it loses the end of its
         items too
     """
@@ -71,6 +72,7 @@ class Faults:
     has_item_signal: bool = True
     has_arguments_signal: bool = True
     has_error_ids: bool = True
+    session_s: float | None = None
     forgets_done: Literal["", "response", "items"] = ""
 
 
@@ -99,6 +101,8 @@ class FakeSession:
         self.received: list[Stamped] = []
         self.sent: list[Stamped] = []
         self.settings = vocabulary.new_session(model)
+        if faults.session_s is not None:
+            self.settings["expires_at"] = int(wall_clock_ms() / 1000 + faults.session_s)
         self.audio = bytearray()
         # What a request for a reply gets; None: nothing until the test acts.
         self.reply_with: Callable[[FakeSession], Any] | None = None
