@@ -100,9 +100,16 @@ def _create_dashscope(model: str) -> RealtimeModel:
     return DashScopeRealtimeModel(model)
 
 
+def _create_gemini(model: str) -> RealtimeModel:
+    from realtime.gemini.model import GeminiLiveModel
+
+    return GeminiLiveModel(model)
+
+
 _FACTORIES: dict[str, ModelFactory] = {
     "azure": _create_azure,
     "dashscope": _create_dashscope,
+    "gemini": _create_gemini,
     "local": _create_local,
     "openai": _create_openai,
     "openai-beta": _create_beta,

@@ -1,0 +1,1 @@
+"""Gemini Live (BidiGenerateContent): the developer API and Vertex AI."""
