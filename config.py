@@ -57,6 +57,7 @@ class Settings(BaseModel):
 
     provider_factories: str = ""
     model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)
+    fallback_provider: str | None = Field(default=None, pattern=PROVIDER_PATTERN)
     openai_api_key: SecretStr | None = None
     openai_model: str = "gpt-realtime-2.1"
     realtime_api_base_uri: str = Field(default="wss://api.openai.com", pattern=_BASE_URI_PATTERN)
@@ -165,6 +166,7 @@ class AgentConfig(BaseModel):
     room_url: str
     room_token: SecretStr | None = None
     provider: ProviderConfig
+    fallback: ProviderConfig | None = None
     user_uid: Uid | None = None
     language: str = "en"
     voice: str | None = None
@@ -189,4 +191,6 @@ class AgentConfig(BaseModel):
             data["room_token"] = self.room_token.get_secret_value()
         if self.provider.api_key is not None:
             data["provider"]["api_key"] = self.provider.api_key.get_secret_value()
+        if self.fallback is not None and self.fallback.api_key is not None:
+            data["fallback"]["api_key"] = self.fallback.api_key.get_secret_value()
         return data

@@ -52,6 +52,7 @@ class AgentConfigurator:
             room_url=self._room_url,
             room_token=self._room_token(wanted),
             provider=provider,
+            fallback=self._fallback(provider),
             user_uid=wanted.user_uid,
             language=wanted.language,
             voice=wanted.voice,
@@ -75,12 +76,17 @@ class AgentConfigurator:
             await self._model_server.wait_ready(MODEL_DEADLINE_S)
 
     def _provider(self, wanted: StartAgentRequest) -> ProviderConfig:
+        return self._reach(wanted.provider or self._settings.model_provider, wanted.model)
+
+    def _fallback(self, provider: ProviderConfig) -> ProviderConfig | None:
+        """Who takes over while `provider` is down; nobody takes over from itself."""
+        name = self._settings.fallback_provider
+        return None if name is None or name == provider.name else self._reach(name)
+
+    def _reach(self, name: str, model: str | None = None) -> ProviderConfig:
         try:
             return provider_config(
-                self._settings,
-                wanted.provider or self._settings.model_provider,
-                local_uri=self.local_model_uri or "",
-                model=wanted.model,
+                self._settings, name, local_uri=self.local_model_uri or "", model=model
             )
         except ProviderConfigError as error:
             raise ApiError(400, error.code, str(error)) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
@@ -69,7 +69,7 @@ class Memory:
                 language=given.language,
                 tools=[each for each in given.tools if each.get("type") == "function"],
                 tool_choice=given.tool_choice,
-                turn_detection=given.turn_detection,
+                turn_detection=_common_detection(given.turn_detection, capabilities),
             )
         if not capabilities.has_tools:
             given = replace(given, tools=(), tool_choice=None)
@@ -167,6 +167,16 @@ class Memory:
         silent_s = min(max(HARD_TAIL_S, now_s - session.last_event_s), KEPT_SENT_S)
         start = session.turns.resend_from(sent=self.backlog.sent_position, tail_s=silent_s)
         self.statistics.resent_samples += self.backlog.rewind(start)
+
+
+def _common_detection(
+    detection: Mapping[str, Any] | bool | None, capabilities: Capabilities
+) -> Mapping[str, Any] | bool | None:
+    """Turn detection without what a model cannot leave to us."""
+    if not isinstance(detection, Mapping) or capabilities.has_turn_control:
+        return detection
+    ours_only = ("create_response", "interrupt_response")
+    return {name: value for name, value in detection.items() if name not in ours_only}
 
 
 def _still_owed(owed: list[OwedReply], is_answered_later: bool) -> list[OwedReply]:

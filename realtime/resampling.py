@@ -11,12 +11,13 @@ class Resampler:
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
         self._from_hz = from_hz
-        self._is_needed = from_hz != to_hz
-        self._resampler = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
+        self._resampler = (
+            None if from_hz == to_hz else av.AudioResampler(format="s16", layout="mono", rate=to_hz)
+        )
 
     def push(self, pcm: bytes) -> bytes:
         """Convert the next piece of the stream (whole samples)."""
-        if not pcm or not self._is_needed:
+        if not pcm or self._resampler is None:
             return pcm
         frame = AudioFrame(format="s16", layout="mono", samples=len(pcm) // 2)
         frame.sample_rate = self._from_hz

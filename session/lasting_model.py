@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from config import AgentConfig
+from collections.abc import Callable
+
+from config import AgentConfig, ProviderConfig
 from conversation.heard import heard_text
+from realtime.model import RealtimeModel, RealtimeModelConfig
 from realtime.providers import create_model
-from realtime.resilient import ResilientModel
+from realtime.resilient import ModelSource, ResilientModel
 
 
 def create_lasting_model(config: AgentConfig) -> ResilientModel:
@@ -14,11 +17,28 @@ def create_lasting_model(config: AgentConfig) -> ResilientModel:
     Raises:
         UnknownProviderError: no such provider.
     """
-    provider = config.provider
     return ResilientModel(
-        lambda: create_model(provider.name, provider.model, factory=provider.factory),
-        heard_text=_heard_text,
+        _factory(config.provider), heard_text=_heard_text, fallback=_fallback(config)
     )
+
+
+def _factory(provider: ProviderConfig) -> Callable[[], RealtimeModel]:
+    return lambda: create_model(provider.name, provider.model, factory=provider.factory)
+
+
+def _fallback(config: AgentConfig) -> ModelSource | None:
+    """How to reach the provider that takes over; the conversation's settings come with it."""
+    if (provider := config.fallback) is None:
+        return None
+    key = provider.api_key
+    reach = RealtimeModelConfig(
+        model=provider.model,
+        base_uri=provider.base_uri,
+        api_key=key.get_secret_value() if key else None,
+        query=provider.query,
+        is_verbose=config.verbose,
+    )
+    return ModelSource(f"fallback {provider.name}", _factory(provider), reach)
 
 
 def _heard_text(words: str, received_ms: float, played_ms: float) -> str:

@@ -79,6 +79,9 @@ def test_an_agent_configuration_survives_its_link_with_secrets() -> None:
         provider=ProviderConfig(
             name="openai", model="m", base_uri="wss://x", api_key=SecretStr("k")
         ),
+        fallback=ProviderConfig(
+            name="gemini", model="g", base_uri="wss://y", api_key=SecretStr("k2")
+        ),
     )
     assert AgentConfig.model_validate(config.to_json()) == config
     assert "'k'" not in repr(config)

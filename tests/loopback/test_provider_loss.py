@@ -7,8 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 
+from config import ProviderConfig
 from conversation.lifecycle import AgentState
-from tests.fakes.openai_realtime import FakeSession, tone
+from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import DEADLINE_S, Stage
 from tests.realtime.lasting import told
 
@@ -112,3 +113,23 @@ async def test_a_tool_that_answers_after_the_drop_answers_the_next_session() -> 
             'call open_door({"door": "front"})',
             "output it is open",
         ]
+
+
+@pytest.mark.asyncio
+async def test_another_provider_takes_the_call_over_when_the_first_refuses() -> None:
+    async with FakeRealtimeServer() as other, Stage() as stage:
+        fallback = ProviderConfig(name="openai", model="other", base_uri=other.uri)
+        first = await stage.start(fallback=fallback, system_message="Be kind.")
+        person = await stage.join()
+        await say_to(first, "my name is Ada")
+        await first.say(tone(100), "hello Ada")
+        await person.wait_event("agent_playout_done")
+        stage.provider.faults.api_key = "withdrawn"
+        await first.drop()
+        second = await other.next_session()
+        await person.wait_event("agent_connection_changed", 2)
+        assert told(second) == ["user: my name is Ada", "assistant: hello Ada"]
+        assert second.settings["instructions"] == "Be kind."
+        before_ms = person.loud_ms
+        await second.say(tone(200), "still here")
+        await person.wait_loud(before_ms + 190)

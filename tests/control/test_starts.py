@@ -1,0 +1,41 @@
+"""From a request and the settings to an agent: who takes over when the provider is down."""
+
+from __future__ import annotations
+
+import pytest
+
+from config import Settings
+from control.errors import ApiError
+from control.schemas import StartAgentRequest
+from control.starts import AgentConfigurator
+
+ENVIRON = {
+    "MODEL_PROVIDER": "openai",
+    "OPENAI_API_KEY": "sk-1",
+    "LOCAL_MODEL_URI": "ws://127.0.0.1:9",
+}
+
+
+def configured(provider: str | None = None, **environ: str) -> str | None:
+    """The name of the fallback."""
+    settings = Settings.from_env(ENVIRON | environ)
+    wanted = StartAgentRequest(channel_name="demo", uid=7, provider=provider)
+    config, _ = AgentConfigurator(settings, "http://127.0.0.1:1", None).configure(wanted)
+    return None if config.fallback is None else config.fallback.name
+
+
+def test_a_fallback_is_named_by_the_server() -> None:
+    assert configured() is None
+    assert configured(FALLBACK_PROVIDER="local") == "local"
+
+
+def test_no_provider_takes_over_from_itself() -> None:
+    assert configured(FALLBACK_PROVIDER="openai") is None
+    assert configured("local", FALLBACK_PROVIDER="openai") == "openai"
+
+
+def test_a_fallback_that_cannot_be_reached_is_told_at_once() -> None:
+    with pytest.raises(ApiError) as caught:
+        configured(FALLBACK_PROVIDER="gemini")
+    assert caught.value.code == "missing_api_key"
+    assert "GEMINI_API_KEY" in str(caught.value)
