@@ -1,0 +1,133 @@
+"""A small server of Gemini Live, scripted by a test, with fault knobs; TLS as the SDK demands it.
+
+In a test: `async with FakeGeminiServer() as server`, connect a client to `server.uri`, then
+`session = await server.next_session()` and let it `hear`, `say`, `call_tools`, `drop` and so on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.fakes.gemini_session import DEADLINE_S, GeminiFaults, GeminiSession, Memory
+
+__all__ = ["FakeGeminiServer", "GeminiFaults", "GeminiSession", "Tls"]
+
+_PATHS = (
+    r"/ws/google.ai.generativelanguage.{version}.GenerativeService.{method:BidiGenerateContent(Constrained)?}",
+    "/ws/google.cloud.aiplatform.{version}.LlmBidiService/BidiGenerateContent",
+)
+
+
+class Tls:
+    """A certificate for this machine that only `client` trusts."""
+
+    def __init__(self, folder: Path) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+        now = datetime.datetime.now(datetime.UTC)
+        names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        self.path = folder / "certificate.pem"
+        self.path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_path = folder / "key.pem"
+        key_path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        self.server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.server.load_cert_chain(self.path, key_path)
+        self.client = ssl.create_default_context(cafile=str(self.path))
+
+
+class FakeGeminiServer:
+    """Accepts any number of clients on a free port of this machine."""
+
+    def __init__(
+        self,
+        *,
+        faults: GeminiFaults | None = None,
+        tls: Tls | None = None,
+        reply_with: Callable[[GeminiSession], Any] | None = None,
+    ) -> None:
+        """reply_with: given to each new session"""
+        self.faults = faults or GeminiFaults()
+        self.sessions: list[GeminiSession] = []
+        # Path, query and headers of each handshake.
+        self.asked: list[web.BaseRequest] = []
+        self._tls = tls
+        self._reply_with = reply_with
+        self._port = 0
+        self._memory = Memory()
+        self._fresh: asyncio.Queue[GeminiSession] = asyncio.Queue()
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where clients connect."""
+        return f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> FakeGeminiServer:
+        app = web.Application()
+        for path in _PATHS:
+            app.router.add_get(path, self._handle_client)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
+        await self._runner.setup()
+        context = self._tls.server if self._tls is not None else None
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
+        for session in self.sessions:
+            await session.drop()
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def next_session(self) -> GeminiSession:
+        """The next client's session, waiting until one comes."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._fresh.get()
+
+    async def _handle_client(self, request: web.Request) -> web.StreamResponse:
+        self.asked.append(request)
+        if self.faults.is_mute:
+            await self._closing.wait()
+        key = self.faults.api_key
+        shown = request.headers.get("x-goog-api-key") or request.query.get("key")
+        if key is not None and shown != key:
+            return web.Response(status=403)
+        socket = web.WebSocketResponse(max_msg_size=32 * 1024 * 1024)
+        await socket.prepare(request)
+        session = GeminiSession(socket, self.faults, self._memory)
+        session.reply_with = self._reply_with
+        self.sessions.append(session)
+        self._fresh.put_nowait(session)
+        await session.run()
+        return socket
