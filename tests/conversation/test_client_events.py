@@ -39,3 +39,8 @@ def test_an_invalid_event_is_refused_by_name(text: str, named: str) -> None:
 def test_garbage_is_always_refused_in_one_way(garbage: str | bytes) -> None:
     with pytest.raises(InvalidClientEventError):
         parse_client_event(garbage)
+
+
+@pytest.mark.parametrize("kind", ["client_activity_start", "client_activity_end"])
+def test_push_to_talk_needs_no_more_than_its_name(kind: str) -> None:
+    assert parse_client_event(f'{{"type": "{kind}"}}').type == kind
