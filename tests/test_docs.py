@@ -1,0 +1,94 @@
+"""The documentation names what there is: events, providers and their settings."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+from agents.realtime.model_events import RealtimeModelEvent
+
+from config import Settings
+from realtime.capabilities import capabilities_of
+from realtime.events import ModelEvent
+from realtime.model import Capabilities
+from realtime.providers import provider_names
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+# As in its version 1.0.21, which is no requirement of ours.
+AGENTSCOPE = {
+    *("model_session_created", "model_session_ended", "model_response_created"),
+    *("model_response_done", "model_response_audio_delta", "model_response_audio_done"),
+    *("model_response_audio_transcript_delta", "model_response_audio_transcript_done"),
+    *("model_response_tool_use_delta", "model_response_tool_use_done"),
+    *("model_input_transcription_delta", "model_input_transcription_done"),
+    *("model_input_started", "model_input_done", "model_error"),
+    *("model_websocket_connect", "model_websocket_disconnect"),
+}
+
+
+def rows(page: str, title: str) -> list[list[str]]:
+    """The cells of the first table after a heading or a header cell."""
+    text = (DOCS / page).read_text(encoding="utf-8").partition(title)[2]
+    table = re.search(r"^\|[- |]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table is not None
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table[1].splitlines()]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_model_event_has_its_row_and_theirs_have_one_too() -> None:
+    table = rows("events.md", "## Inside: model events")
+    columns = [[name for row in table for name in names(row[index])] for index in range(3)]
+    ours = [event.__name__ for event in get_args(ModelEvent)]
+    assert sorted(columns[0]) == sorted(ours)
+    assert sorted(columns[1]) == sorted(AGENTSCOPE)
+    theirs = {event.__dataclass_fields__["type"].default for event in get_args(RealtimeModelEvent)}
+    assert sorted(columns[2]) == sorted(theirs)
+
+
+def test_every_provider_is_told_with_settings_that_exist() -> None:
+    table = rows("providers.md", "| name | is |")
+    assert sorted(name for row in table for name in names(row[0])) == provider_names()
+    known = {name.upper() for name in Settings.model_fields}
+    assert {name for row in table for name in names(row[2])} <= known
+
+
+COLUMNS = [
+    [("openai", ""), ("azure", "")],
+    [("openai-beta", "")],
+    [("local", "")],
+    [("dashscope", "qwen3.5-omni-flash-realtime"), ("dashscope", "qwen3.8-omni-realtime")],
+    [("dashscope", "qwen3-omni-flash-realtime"), ("dashscope", "qwen-omni-turbo-realtime")],
+    [("dashscope", "qwen-audio-realtime")],
+]
+
+
+def test_the_capability_table_tells_the_records() -> None:
+    table = rows("providers.md", "| | `openai`, `azure` |")
+    told = list(zip(*(row[1:] for row in table), strict=True))
+    for column, models in zip(told, COLUMNS, strict=True):
+        for provider, model in models:
+            assert column == _told_of(capabilities_of(provider, model))
+
+
+def _told_of(model: Capabilities) -> tuple[str, ...]:
+    rates = f"{model.input_sample_rate_hz // 1000} / {model.output_sample_rate_hz // 1000} kHz"
+    sees = "JPEG" if model.input_sample_rate_hz == 16_000 else "yes"
+    cap = f"{model.session_cap_s / 60:g} min" if model.session_cap_s else "-"
+    return (
+        rates,
+        _yes(model.has_text_input),
+        sees if model.has_image_input else "no",
+        _yes(model.has_tools),
+        _yes(model.has_hosted_tools),
+        _yes(model.has_truncation),
+        cap,
+    )
+
+
+def _yes(can: bool) -> str:
+    return "yes" if can else "no"
