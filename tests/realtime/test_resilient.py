@@ -12,11 +12,13 @@ import pytest
 import pytest_asyncio
 
 from realtime import events as ours
+from realtime import provider_socket
 from realtime.events import ConnectionStatus
 from realtime.model import ModelConnectError, ModelDisconnectedError, RealtimeModel
 from realtime.model_session import ModelSource
 from realtime.openai import OpenAIRealtimeModel
 from realtime.resilient import ResilientModel
+from tests.fakes.freezing_relay import FreezingRelay
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.realtime.lasting import (
     FAST,
@@ -235,6 +237,27 @@ async def test_no_end_of_a_session_ends_the_conversation(
         await second.say(tone(40), "seven")
         assert (await talk.until(ours.ResponseDone)).status is ours.ResponseStatus.COMPLETED
         assert not talk.all_of(ours.SessionEnded)
+
+
+@pytest.mark.asyncio
+async def test_a_line_that_dies_unnoticed_costs_no_audio(
+    server: FakeRealtimeServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(provider_socket, "HEARTBEAT_S", 0.3)
+    async with FreezingRelay(int(server.uri.rsplit(":", 1)[1])) as relay:
+        model = ResilientModel(OpenAIRealtimeModel, heard_text=heard, options=FAST)
+        await model.connect(replace(config(server), base_uri=relay.uri))
+        async with collecting(model) as talk:
+            first = await server.next_session()
+            await talk.speak(numbered(1, 20))
+            await got_frames(first, 20)
+            relay.freeze()
+            await talk.speak(numbered(21, 30))
+            second = await server.next_session()
+            frames = await got_frames(second, 50)
+            assert frames == list(range(frames[0], 51))
+            assert frames[0] <= 21, "what the dead line swallowed is told again"
+            assert len(first.audio) == 20 * 960
 
 
 @pytest.mark.asyncio
