@@ -48,6 +48,8 @@ class _Doubt:
     quiet_since_s: float | None = None
     stopped_at_s: float | None = None
     is_wordless: bool = False
+    # Nothing of the reply was heard: a reply to more words is better than this one.
+    is_unheard: bool = False
     open_items: set[str] = field(default_factory=set)
     cleared_items: list[str] = field(default_factory=list)
 
@@ -113,8 +115,13 @@ class InterruptionJudge:
             self._doubt.voiced_ms += length_ms
             self._doubt.quiet_since_s = end_s
 
-    def handle_speech_started(self, item_id: str, *, now_s: float, is_at_stake: bool) -> bool:
-        """The provider hears a turn begin; False when it is no matter of doubt."""
+    def handle_speech_started(
+        self, item_id: str, *, now_s: float, is_at_stake: bool, is_heard: bool = True
+    ) -> bool:
+        """The provider hears a turn begin; False when it is no matter of doubt.
+
+        is_heard: some of the reply was heard, so there is something to go on with
+        """
         if self._doubt is None:
             if not is_at_stake:
                 return False
@@ -123,6 +130,7 @@ class InterruptionJudge:
                 return True
             self._open(now_s)
         assert self._doubt is not None
+        self._doubt.is_unheard = not is_heard
         self._doubt.open_items.add(item_id)
         self._doubt.stopped_at_s = None
         return True
@@ -208,8 +216,9 @@ class InterruptionJudge:
         if is_quiet and doubt.quiet_since_s is not None and 0 < doubt.voiced_ms < BLIP_MS:
             ends.append((doubt.quiet_since_s + BLIP_QUIET_S, Cause.SHORT))
         if (ended_at_s := self._ended_at_s(doubt)) is not None:
-            wait_ms = 0 if doubt.is_wordless else self._policy.words_timeout_ms
             is_long = self._speech_ms(doubt, ended_at_s) >= self._policy.min_duration_ms
+            is_hasty = doubt.is_wordless or (doubt.is_unheard and is_long)
+            wait_ms = 0 if is_hasty else self._policy.words_timeout_ms
             cause = Cause.LENGTH if is_long and not doubt.is_guarded else Cause.SHORT
             ends.append((ended_at_s + wait_ms / 1000, cause))
         return ends

@@ -27,6 +27,8 @@ _UNMEANT: Final = (Cause.NOISE, Cause.ECHO, Cause.BACKCHANNEL, Cause.FEW_WORDS)
 _TOLD_LATE_S: Final = 0.3
 _JUST_NOW_S: Final = 0.1
 _ECHO_TAIL_S: Final = 1.0
+# A reply that was asked for and has not begun by then will not come.
+_ANSWER_TIMEOUT_S: Final = 5.0
 _REMEMBERED: Final = 64
 
 
@@ -44,8 +46,9 @@ class UserTurns:
         self._judge = InterruptionJudge(rules, context.config.language)
         capabilities = context.model.capabilities
         self._answers = Answers(waits_for_words=capabilities.has_early_transcripts)
-        self._is_asked = False
+        self._asked_at_s = float("-inf")
         self._is_paused = False
+        self._has_told_pause = False
         self._deadline_changed = asyncio.Event()
         # When each turn began and, once it has, ended.
         self._spans: OrderedDict[str, tuple[float, float | None]] = OrderedDict()
@@ -106,7 +109,9 @@ class UserTurns:
     def _is_at_stake(self, now_s: float) -> bool:
         """Whether there is a reply that could be lost, or that could come back as an echo."""
         context = self._context
-        if context.turns.active_response is not None or self._is_asked:
+        if context.turns.active_response is not None:
+            return True
+        if now_s - self._asked_at_s < _ANSWER_TIMEOUT_S:
             return True
         if self._replies.is_playing:
             return True
@@ -116,8 +121,10 @@ class UserTurns:
         self._deadline_changed.set()
         if self._judge.should_pause and not self._is_paused:
             self._is_paused = True
+            self._has_told_pause = self._replies.is_playing
             self._context.channel.pause_playout()
-            self._context.publisher.publish(out.AgentPaused)
+            if self._has_told_pause:
+                self._context.publisher.publish(out.AgentPaused)
 
     # -- the provider's ear --------------------------------------------------------------------
 
@@ -126,7 +133,10 @@ class UserTurns:
         now_s = time.monotonic()
         if self._policy.is_judging:
             is_doubted = self._judge.handle_speech_started(
-                event.item_id, now_s=now_s, is_at_stake=self._is_at_stake(now_s)
+                event.item_id,
+                now_s=now_s,
+                is_at_stake=self._is_at_stake(now_s),
+                is_heard=self._replies.is_playing,
             )
             self._follow_judge()
             self._answers.begin(event.item_id, is_doubted=is_doubted)
@@ -224,7 +234,8 @@ class UserTurns:
         if self._is_paused and not self._judge.should_pause:
             self._is_paused = False
             self._context.channel.resume_playout()
-            self._context.publisher.publish(out.AgentResumed, cause=decision.cause.value)
+            if self._has_told_pause:
+                self._context.publisher.publish(out.AgentResumed, cause=decision.cause.value)
         if decision.cause not in _UNMEANT:
             return
         for item_id in decision.item_ids:
@@ -233,11 +244,11 @@ class UserTurns:
 
     async def _ask_if(self, is_due: bool) -> None:
         if is_due and self._policy.is_answering:
-            self._is_asked = True
+            self._asked_at_s = time.monotonic()
             await self._context.model.send(CreateResponse())
 
     async def _handle_response_created(self, _event: model.ResponseCreated) -> None:
-        self._is_asked = False
+        self._asked_at_s = float("-inf")
 
     # -- who -----------------------------------------------------------------------------------
 

@@ -211,6 +211,16 @@ def test_the_provider_may_tell_of_a_blip_when_it_is_over() -> None:
     assert story.at(0.8).says("mhm") == Decision(Cause.BACKCHANNEL, ("a",))
 
 
+def test_a_reply_nobody_heard_yet_is_not_held_for_the_words() -> None:
+    story = Story()
+    story.voice()
+    story.at(0.1)
+    story.judge.handle_speech_started("a", now_s=story.now_s, is_at_stake=True, is_heard=False)
+    story.at(0.8).quiet()
+    story.at(1.2).stops()
+    assert story.judge.poll(story.now_s) == Decision(Cause.LENGTH, ("a",))
+
+
 def test_without_a_reply_nothing_is_in_doubt() -> None:
     story = Story()
     assert not story.starts(is_at_stake=False)
