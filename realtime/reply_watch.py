@@ -54,6 +54,7 @@ class ReplyWatch:
         self._expected_until_s: float | None = None
         self._active: _Active | None = None
         self._news_s = now_s
+        self.failures = 0
 
     def is_idle(self, *, now_s: float) -> bool:
         """No reply is being made, and none is awaited."""
@@ -99,6 +100,8 @@ class ReplyWatch:
             case ours.ResponseCreated():
                 self._begin(event.response_id, is_expected=self._is_expected(now_s))
             case ours.ResponseDone():
+                is_failure = event.status is ours.ResponseStatus.FAILED
+                self.failures = self.failures + 1 if is_failure else 0
                 if self._active is not None and self._active.response_id == event.response_id:
                     self._active = None
             case ours.SpeechStarted():
@@ -141,17 +144,23 @@ class ReplyWatch:
             case _:
                 pass
 
+    def active_owed(self) -> OwedReply | None:
+        """What is owed if nothing more comes of the active reply."""
+        active = self._active
+        if active is None or active.has_calls or active.is_cancelled:
+            return None
+        return OwedReply(active.instructions, " ".join(active.words.values()).strip())
+
     def owed(self, *, now_s: float) -> list[OwedReply]:
         """Replies to ask the next session for, in order.
 
         A reply that called tools is owed nothing: its follow-up is asked for with their outputs.
         """
         owed: list[OwedReply] = []
-        active = self._active
-        if active is not None:
-            if not (active.has_calls or active.is_cancelled or active.is_generated):
-                heard = " ".join(active.words.values()).strip()
-                owed.append(OwedReply(active.instructions, heard))
+        if self._active is not None:
+            reply = self.active_owed()
+            if reply is not None and not self._active.is_generated:
+                owed.append(reply)
         elif self._is_expected(now_s):
             owed.append(OwedReply())
         return owed + [OwedReply(instructions) for instructions in self._requested]

@@ -149,10 +149,8 @@ class Decision:
 def decide(trouble: Trouble, outage: Outage, policy: RetryPolicy, *, now_s: float) -> Decision:
     """The step that `trouble` calls for."""
     cause = trouble.cause
-    if cause is Cause.LEAVING:
-        return Decision(Step.ROTATE)
-    if cause is Cause.HICCUP:
-        return Decision(Step.WAIT)
+    if not trouble.is_over:
+        return Decision(Step.ROTATE if cause is Cause.LEAVING else Step.WAIT)
     is_handle_doubtful = cause is not Cause.LOST or outage.attempts >= policy.patience_attempts
     if trouble.had_handle and is_handle_doubtful:
         return Decision(Step.RETRY_FRESH)
@@ -173,6 +171,20 @@ def decide(trouble: Trouble, outage: Outage, policy: RetryPolicy, *, now_s: floa
 
 def _busy(policy: RetryPolicy) -> Decision:
     return Decision(Step.RETRY, policy.busy_delay_s)
+
+
+MAX_REPEATS = 2
+
+
+def repeat_delay_s(reason: str | None, failures: int, policy: RetryPolicy) -> float | None:
+    """How long to wait before a reply that failed is asked for again; None: never.
+
+    failures: replies that failed in a row, this one included
+    """
+    cause = CAUSES.get(reason or "")
+    if failures > MAX_REPEATS or cause not in (Cause.LOST, Cause.BUSY):
+        return None
+    return policy.busy_delay_s if cause is Cause.BUSY else policy.first_delay_s
 
 
 def backoff(policy: RetryPolicy, rng: random.Random) -> Iterator[float]:

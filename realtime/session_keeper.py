@@ -20,8 +20,9 @@ from realtime.model import (
 from realtime.model_session import ModelSession, ModelSource
 from realtime.outage import OutageWatch
 from realtime.replay import retold, retold_as_note
+from realtime.reply_watch import OwedReply
 from realtime.resilience import ResilienceOptions
-from realtime.retry import Step, Trouble
+from realtime.retry import Step, Trouble, repeat_delay_s
 from realtime.transcript import Called, Entry, Said
 from utils import OwnedTasks
 
@@ -163,8 +164,27 @@ class SessionKeeper:
                     return
             case _:
                 pass
+        owed = session.replies.active_owed() if isinstance(event, ours.ResponseDone) else None
         self._memory.handle(session, event, now_s=now_s)
         await self._tell(session.outward(event))
+        if isinstance(event, ours.ResponseDone) and owed is not None:
+            self._repeat_if_failed(session, event, owed)
+
+    def _repeat_if_failed(
+        self, session: ModelSession, event: ours.ResponseDone, owed: OwedReply
+    ) -> None:
+        if event.status is ours.ResponseStatus.FAILED:
+            delay_s = repeat_delay_s(event.reason, session.replies.failures, self._options.retry)
+            if delay_s is not None:
+                self._tasks.start(self._repeat(session, owed, delay_s), name="repeat reply")
+
+    async def _repeat(self, session: ModelSession, owed: OwedReply, delay_s: float) -> None:
+        """Ask again for a reply that failed, unless the conversation went on meanwhile."""
+        await asyncio.sleep(delay_s)
+        is_idle = session.replies.is_idle(now_s=self._clock())
+        if session is self.session and is_idle and session.turns.speaking is None:
+            self._memory.owed.append(owed)
+            await self._on_open()
 
     def _judge(self, session: ModelSession, trouble: Trouble, left_ms: int | None = None) -> bool:
         """Act on trouble of an open session; True when the session goes on."""

@@ -156,3 +156,18 @@ async def test_a_provider_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyP
         audio = b"".join(each.pcm for each in second.sent if isinstance(each, ours.AppendAudio))
         assert audio == b"".join(numbered(1, 5))
         assert talk.model.statistics.dropped_samples == 0
+
+
+@pytest.mark.asyncio
+async def test_a_reply_that_failed_is_asked_for_again_at_most_twice() -> None:
+    provider = Provider(RESUMING)
+    async with talking(provider) as (talk, first):
+        await talk.model.send(ours.CreateResponse())
+        for number in range(1, 4):
+            await until(first, lambda count=number: len(first.sent) == count)  # type: ignore[misc]
+            failed = ours.ResponseDone(f"r{number}", ours.ResponseStatus.FAILED, "server_error")
+            first.say(ours.ResponseCreated(f"r{number}"), failed)
+            await talk.until(ours.ResponseDone, number)
+        await talk.model.send(ours.AddText("still there?"))
+        assert [type(each) for each in first.sent] == [ours.CreateResponse] * 3 + [ours.AddText]
+        assert first.provider.asked == [None], "the session is well"

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from realtime.retry import Outage, RetryPolicy, Step, Trouble, backoff, decide
+from realtime.retry import Outage, RetryPolicy, Step, Trouble, backoff, decide, repeat_delay_s
 
 POLICY = RetryPolicy(budget_s=90, patience_s=4, patience_attempts=2, busy_delay_s=2)
 
@@ -56,6 +56,8 @@ def test_each_end_has_its_step(
         ("go_away", Step.ROTATE),
         ("malformed_event", Step.WAIT),
         ("invalid_value", Step.WAIT),
+        ("server_error", Step.WAIT),
+        ("rate_limit_exceeded", Step.WAIT),
     ],
 )
 def test_trouble_within_an_open_session_does_not_end_it(code: str, step: Step) -> None:
@@ -101,3 +103,21 @@ def test_pauses_begin_at_nothing_double_and_stay_below_the_cap() -> None:
         assert ceiling / 2 <= pause <= ceiling
     others = list(itertools.islice(backoff(policy, random.Random(2)), 8))
     assert others[1:] != pauses[1:], "calls of one machine do not come back in step"
+
+
+@pytest.mark.parametrize(
+    ("reason", "failures", "delay_s"),
+    [
+        ("server_error", 1, 0.25),
+        ("server_error", 2, 0.25),
+        ("server_error", 3, None),
+        ("rate_limit_exceeded", 1, 2.0),
+        ("insufficient_quota", 1, None),
+        ("content_filter", 1, None),
+        (None, 1, None),
+    ],
+)
+def test_a_reply_that_failed_is_asked_for_again_where_that_can_help(
+    reason: str | None, failures: int, delay_s: float | None
+) -> None:
+    assert repeat_delay_s(reason, failures, POLICY) == delay_s
