@@ -15,6 +15,8 @@ PARTS = {
     "cost": "bench.cost",
     "local": "bench.local",
     "provider_loss": "bench.provider_loss",
+    "loss": "bench.loss",
+    "stock": "bench.stock",
 }
 
 

@@ -57,13 +57,18 @@ async def measure_call(server: Server, figures: Latencies) -> None:
         await session.wait_for("input_audio_buffer.append", 10)
         for _ in range(ROUNDS):
             figures.mouth_to_model.append(await _mouth_to_model(session, caller))
-        for _ in range(ROUNDS):
-            figures.model_to_ear.append(await _model_to_ear(session, caller))
-        for _ in range(ROUNDS):
-            latency_ms, error_ms = await _barge_in(session, caller)
-            figures.barge_in.append(latency_ms)
-            figures.truncate_error.append(error_ms)
+        await measure_replies(session, caller, figures)
     await server.post("/stop_agent", channel_name="latency")
+
+
+async def measure_replies(session: FakeSession, caller: Caller, figures: Latencies) -> None:
+    """What the model says: how soon it is heard, and how soon it stops."""
+    for _ in range(ROUNDS):
+        figures.model_to_ear.append(await _model_to_ear(session, caller))
+    for _ in range(ROUNDS):
+        latency_ms, error_ms = await _barge_in(session, caller)
+        figures.barge_in.append(latency_ms)
+        figures.truncate_error.append(error_ms)
 
 
 async def _mouth_to_model(session: FakeSession, caller: Caller) -> float:

@@ -15,6 +15,20 @@ WINDOW_PACKETS: Final = 250
 QUANTILE: Final = 0.97
 
 
+class _Window:
+    """The last values, in order of size too."""
+
+    def __init__(self) -> None:
+        self._recent: deque[int] = deque()
+        self.ordered: list[int] = []
+
+    def add(self, value: int) -> None:
+        if len(self._recent) >= WINDOW_PACKETS:
+            del self.ordered[bisect_left(self.ordered, self._recent.popleft())]
+        self._recent.append(value)
+        insort(self.ordered, value)
+
+
 class TransitTracker:
     """Transit times in any unit and from any origin: arrival on our clock minus the sender's stamp.
 
@@ -22,32 +36,29 @@ class TransitTracker:
     """
 
     def __init__(self) -> None:
-        self._recent: deque[int] = deque()
-        self._sorted: list[int] = []
+        self._transits = _Window()
+        self._lateness = _Window()
 
     def __bool__(self) -> bool:
-        return bool(self._recent)
+        return bool(self._transits.ordered)
 
     def add(self, transit: int) -> None:
         """Take one packet's transit time."""
-        if len(self._recent) >= WINDOW_PACKETS:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
-        self._recent.append(transit)
-        insort(self._sorted, transit)
+        self._transits.add(transit)
+        # Against the quickest known by now: a way that became quicker makes nothing late.
+        self._lateness.add(transit - self.quickest)
 
     def clear(self) -> None:
         """Forget everything: the sender's clock or the way is another one."""
-        self._recent.clear()
-        self._sorted.clear()
+        self._transits, self._lateness = _Window(), _Window()
 
     @property
     def quickest(self) -> int:
         """The shortest transit of the window. Call with at least one packet."""
-        return self._sorted[0]
+        return self._transits.ordered[0]
 
     @property
     def spread(self) -> int:
-        """Within this much after the quickest nearly all packets come; 0 before the first."""
-        if not self._sorted:
-            return 0
-        return self._sorted[int(QUANTILE * (len(self._sorted) - 1))] - self._sorted[0]
+        """Within this much after the quickest nearly all packets came; 0 before the first."""
+        ordered = self._lateness.ordered
+        return ordered[int(QUANTILE * (len(ordered) - 1))] if ordered else 0

@@ -9,13 +9,25 @@ from rtc.transit import QUANTILE, WINDOW_PACKETS, TransitTracker
 
 
 @given(st.lists(st.integers(-(2**40), 2**40), min_size=1, max_size=2 * WINDOW_PACKETS))
-def test_it_tells_minimum_and_quantile_of_the_last_packets(transits: list[int]) -> None:
+def test_it_tells_the_quickest_and_how_late_the_others_were(transits: list[int]) -> None:
     tracker = TransitTracker()
     for transit in transits:
         tracker.add(transit)
-    window = sorted(transits[-WINDOW_PACKETS:])
-    assert tracker.quickest == window[0]
-    assert tracker.spread == window[int(QUANTILE * (len(window) - 1))] - window[0]
+    window = transits[-WINDOW_PACKETS:]
+    assert tracker.quickest == min(window)
+    late = sorted(
+        transit - min(transits[max(0, index - WINDOW_PACKETS + 1) : index + 1])
+        for index, transit in enumerate(transits)
+        if index >= len(transits) - WINDOW_PACKETS
+    )
+    assert tracker.spread == late[int(QUANTILE * (len(late) - 1))]
+
+
+def test_a_way_that_becomes_quicker_makes_nothing_late() -> None:
+    tracker = TransitTracker()
+    for transit in range(1000, 0, -20):
+        tracker.add(transit)
+    assert (tracker.quickest, tracker.spread) == (20, 0)
 
 
 def test_a_single_straggler_asks_for_nothing_and_clearing_forgets() -> None:

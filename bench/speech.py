@@ -1,0 +1,56 @@
+"""Recorded sentences, and how far what was heard is from what was said."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from speech.numbers import figures
+from speech.resampling import Resampler
+from utils import read_wav
+
+SPEECH = Path(__file__).parent.parent / "tests" / "data" / "speech"
+RATE_HZ = 24_000
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What is said, and its sound at 24 kHz."""
+
+    words: list[str]
+    pcm: bytes
+
+
+def sentences() -> list[Sentence]:
+    """All recorded sentences."""
+    with (SPEECH / "manifest.tsv").open(encoding="utf-8") as manifest:
+        rows = list(csv.DictReader(manifest, delimiter="\t"))
+    return [Sentence(plain_words(row["transcript"]), load_speech(row["file"])) for row in rows]
+
+
+def load_speech(file_name: str) -> bytes:
+    """A recorded sentence as PCM16 at 24 kHz."""
+    pcm, rate_hz = read_wav(SPEECH / file_name)
+    resampler = Resampler(rate_hz, RATE_HZ)
+    return resampler.push(pcm) + resampler.flush()
+
+
+def plain_words(text: str) -> list[str]:
+    """Words as they compare: lower case, no punctuation, numbers as figures."""
+    text = text.lower().replace("dr.", "doctor")
+    return figures(re.sub(r"[^\w\s']", " ", text)).split()
+
+
+def wrong_words(said: Sequence[str], heard: Sequence[str]) -> int:
+    """The least number of words to change, add and leave out (Levenshtein)."""
+    distances = list(range(len(heard) + 1))
+    for row, word in enumerate(said, 1):
+        diagonal, distances[0] = distances[0], row
+        for column, other in enumerate(heard, 1):
+            changed = diagonal + (word != other)
+            diagonal = distances[column]
+            distances[column] = min(changed, diagonal + 1, distances[column - 1] + 1)
+    return distances[-1]
