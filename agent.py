@@ -163,6 +163,7 @@ class RealtimeKitAgent:
                 language=config.language,
                 tools=tuple(self._tools.model_description()),
                 turn_detection=TurnPolicy.of(config, self._model.capabilities).provider_detection,
+                **config.model_settings,
             ),
             timeout_s=_PHASE_TIMEOUT_S,
             is_verbose=config.verbose,

@@ -174,6 +174,7 @@ class AgentConfig(BaseModel):
     greeting: str | None = None
     turn_detection: dict[str, Any] | None = None
     interrupt: InterruptPolicy = InterruptPolicy()
+    model_settings: dict[str, Any] = {}
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
     user_wait_s: float = Field(default=30.0, gt=0)

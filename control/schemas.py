@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from config import PROVIDER_PATTERN, ChannelName, Uid
+from control.model_options import ModelOptions
 from control.placement import AgentStatus, ExitRecord
 from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
@@ -79,6 +80,7 @@ class StartAgentRequest(_Request):
     greeting: str | None = Field(default=None, min_length=1, max_length=1_000)
     turn_detection: TurnDetection | None = None
     interrupt: InterruptPolicy = InterruptPolicy()
+    model_settings: ModelOptions = ModelOptions()
     tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
     toolset: str | None = Field(default=None, description="name of a tool set of the server")
     user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")

@@ -60,6 +60,7 @@ class AgentConfigurator:
             greeting=wanted.greeting,
             turn_detection=detection.model_dump(exclude_none=True) if detection else None,
             interrupt=wanted.interrupt,
+            model_settings=wanted.model_settings.given(),
             tools=wanted.tool_declarations(),
             toolset=wanted.toolset,
             rejoin_grace_s=wanted.rejoin_grace_s,

@@ -75,8 +75,11 @@ def _add_output(command: ours.AddToolOutput, _dialect: Dialect) -> wire.Conversa
 def _answer_approval(
     command: ours.AnswerToolApproval, _dialect: Dialect
 ) -> wire.ConversationItemCreate:
+    # The one item whose id the provider does not choose by itself.
     item = wire.McpApprovalResponseItem(
-        approval_request_id=command.request_id, approve=command.is_approved
+        id=wire.new_id("mcpr"),
+        approval_request_id=command.request_id,
+        approve=command.is_approved,
     )
     if command.reason is not None:
         item = item.model_copy(update={"reason": command.reason})

@@ -104,3 +104,19 @@ def test_what_is_wrong_is_refused_and_named(change: dict[str, Any], field: str) 
 def test_tokens_are_for_known_roles_and_limited_times(change: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         TokenRequest.model_validate({"channel_name": "demo"} | change)
+
+
+def test_model_settings_carry_only_what_is_given() -> None:
+    given = {"speed": 1.1, "noise_reduction": False, "extra": {"top_p": 0.9}}
+    wanted = StartAgentRequest.model_validate(
+        {"channel_name": "demo", "uid": 1, "model_settings": given}
+    )
+    assert wanted.model_settings.given() == given
+
+
+@pytest.mark.parametrize("wrong", [{"speed": 9}, {"colour": "red"}, {"extra": {"x": "y" * 40_000}}])
+def test_wrong_model_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="model_settings"):
+        StartAgentRequest.model_validate(
+            {"channel_name": "demo", "uid": 1, "model_settings": wrong}
+        )

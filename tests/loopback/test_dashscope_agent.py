@@ -24,8 +24,9 @@ async def test_a_call_at_sixteen_kilohertz() -> None:
         provider = ProviderConfig(
             name="dashscope", model=MODEL, base_uri=stage.provider.uri, api_key=SecretStr("k")
         )
-        session = await stage.start(provider=provider)
+        session = await stage.start(provider=provider, model_settings={"temperature": 0.3})
         assert isinstance(session, FakeQwenSession)
+        assert session.settings["temperature"] == 0.3
         person = await stage.join()
         await session.wait_for("input_audio_buffer.append", 40)
         # 20 ms pieces, at the model's rate and not at the room's.

@@ -201,6 +201,7 @@ async def test_every_command_reaches_the_server(call: Call[FakeSession]) -> None
     await call.model.send(ours.AddImage(b"\xff\xd8"))
     await call.model.send(ours.AddToolOutput("call_1", "42"))
     await call.model.send(ours.UpdateSettings({"instructions": "Be loud."}))
+    await call.model.send(ours.AnswerToolApproval("ask_1", is_approved=False, reason="no"))
     await call.model.send(ours.DeleteItem("mine"))
     await call.session.wait_for("conversation.item.delete")
     assert bytes(call.session.audio) == pcm
@@ -210,7 +211,9 @@ async def test_every_command_reaches_the_server(call: Call[FakeSession]) -> None
         "assistant",
         "user",
         "function_call_output",
+        "mcp_approval_response",
     ]
+    assert items[4]["approve"] is False
     assert items[0]["id"] == "mine"
     assert items[2]["content"][0]["image_url"] == "data:image/jpeg;base64,/9g="
     assert call.session.settings["instructions"] == "Be loud."
