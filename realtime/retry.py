@@ -50,6 +50,7 @@ CAUSES: dict[str, Cause] = {
     "session_expired": Cause.EXPIRED,
     "deadline_expired": Cause.EXPIRED,
     "idle": Cause.EXPIRED,
+    "stale_resumption_handle": Cause.EXPIRED,
     # Asking at once again makes it worse.
     "rate_limited": Cause.BUSY,
     "rate_limit_exceeded": Cause.BUSY,
