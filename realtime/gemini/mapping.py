@@ -21,6 +21,7 @@ from realtime.events import ModelEvent, Usage
 from realtime.gemini import wire
 from realtime.gemini.tool_book import ToolBook
 from realtime.gemini.turns import MakeId, Reply, UserTurn
+from realtime.struct import InvalidEventError
 from realtime.struct_base import new_id
 
 LATE_S: Final = 1.0
@@ -91,11 +92,7 @@ class GeminiMapper:
     # -- what the server says ------------------------------------------------------------------
 
     def map(self, message: wire.ServerMessage, *, now_s: float) -> list[ModelEvent]:
-        """What `message` means to an agent.
-
-        Raises:
-            InvalidEventError: its audio is not audio.
-        """
+        """What `message` means to an agent; audio that is none is an error among the rest."""
         content = message.server_content or wire.ServerContent()
         return [
             *self._voice_activity(message),
@@ -178,10 +175,7 @@ class GeminiMapper:
         for part in content.model_turn.parts if content.model_turn is not None else ():
             blob = part.inline_data
             if blob is not None and blob.mime_type.startswith("audio/"):
-                pcm = wire.from_pcm_blob(blob)
-                reply, began = self._open_reply(now_s)
-                rate_hz = _rate_hz(blob.mime_type, self._output_sample_rate_hz)
-                events += [*began, *reply.hear_audio(pcm, rate_hz)]
+                events += self._voice(blob, now_s)
             elif part.text and not part.thought:
                 reply, began = self._open_reply(now_s)
                 events += [*began, *reply.read(part.text)]
@@ -189,6 +183,15 @@ class GeminiMapper:
             reply, began = self._open_reply(now_s)
             events += [*began, *reply.hear_words(words.text)]
         return events
+
+    def _voice(self, blob: wire.Blob, now_s: float) -> list[ModelEvent]:
+        try:
+            pcm = wire.from_pcm_blob(blob)
+        except InvalidEventError as error:
+            return [ours.ProviderError("malformed_event", str(error))]
+        reply, began = self._open_reply(now_s)
+        rate_hz = _rate_hz(blob.mime_type, self._output_sample_rate_hz)
+        return [*began, *reply.hear_audio(pcm, rate_hz)]
 
     def _open_reply(self, now_s: float) -> tuple[Reply, list[ModelEvent]]:
         """The reply that goes on now, and what to tell if it begins here."""

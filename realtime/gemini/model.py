@@ -260,10 +260,7 @@ class GeminiLiveModel:
 
     def _map(self, message: wire.ServerMessage) -> list[ModelEvent]:
         assert self._mapper is not None
-        try:
-            return self._mapper.map(message, now_s=self._clock())
-        except InvalidEventError as error:
-            return [ours.ProviderError("malformed_event", str(error))]
+        return self._mapper.map(message, now_s=self._clock())
 
     async def _follow(self, events: list[ModelEvent]) -> None:
         """Send what waited for these events."""
