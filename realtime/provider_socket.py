@@ -202,6 +202,8 @@ async def _resolve(api_key: ApiKey) -> str | None:
     try:
         key = api_key()
         return await key if inspect.isawaitable(key) else key
+    except ModelConnectError:
+        raise  # says better than we could why there is no key
     except Exception as error:
         text = f"the function that gives the key failed ({type(error).__name__})"
         raise ModelConnectError(text, code="no_api_key", is_retryable=True) from error
