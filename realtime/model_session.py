@@ -25,6 +25,9 @@ from realtime.user_turns import UserTurns
 SEND_TIMEOUT_S = 5.0
 """A provider that takes nothing for so long takes nothing any more."""
 
+MAX_OWN_IDS = 4_096
+"""Of so many items it is known that they are this session's; older ones are never cut any more."""
+
 MALFORMED_LIMIT = 20
 """So many events in a row that break the protocol, and it is not a protocol any more."""
 
@@ -76,7 +79,7 @@ class ModelSession:
         self._statistics = statistics
         # Ids of earlier sessions, and of this one, as this one knows them.
         self._ids: dict[str, str] = {}
-        self._own_ids: set[str] = set()
+        self._own_ids: dict[str, None] = {}
         self._malformed = 0
         inside = model.capabilities
         self._ears = Resampler(outside.input_sample_rate_hz, inside.input_sample_rate_hz)
@@ -125,10 +128,15 @@ class ModelSession:
             case ours.TruncateItem() | ours.DeleteItem():
                 return self._with_known_id(command)
             case ours.AddText(item_id=str() as item_id):
-                self._own_ids.add(item_id)
+                self._own(item_id)
                 return command
             case _:
                 return command
+
+    def _own(self, item_id: str) -> None:
+        self._own_ids[item_id] = None
+        if len(self._own_ids) > MAX_OWN_IDS:
+            del self._own_ids[next(iter(self._own_ids))]
 
     def _with_known_id(
         self, command: ours.TruncateItem | ours.DeleteItem
@@ -160,7 +168,7 @@ class ModelSession:
                 if event.expires_at_s is not None:
                     self.plan.note_end(now_s + event.expires_at_s - wall_s, now_s=now_s)
             case ours.ItemAdded() | ours.AudioDelta() | ours.TranscriptDelta() | ours.TextDelta():
-                self._own_ids.add(event.item_id)
+                self._own(event.item_id)
             case ours.ToolCallRequested():
                 self.told_calls.add(event.call_id)
             case ours.SessionEnded():
