@@ -88,7 +88,7 @@ async def test_a_drop_in_the_middle_of_a_reply_lets_it_go_on(server: FakeRealtim
         await first.speech_stopped(spoken, "tell me a story")
         await talk.until(ours.InputTranscriptDone)
         saying = asyncio.get_running_loop().create_task(
-            first.say(tone(2000), "once upon a time there was a king", pace=1.0)
+            first.say(tone(1000), "once upon a time there was a king", pace=1.0)
         )
         await talk.until(ours.AudioDelta, 4)
         await first.drop()
