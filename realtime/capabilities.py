@@ -121,9 +121,7 @@ def require_supported(command: ModelCommand, capabilities: Capabilities) -> None
             raise UnsupportedCommandError("this model cannot see images")
         case ours.AddText(role="user") if not capabilities.has_text_input:
             raise UnsupportedCommandError("this model takes no written messages, only speech")
-        case ours.AddText() if not (
-            capabilities.has_text_input and capabilities.has_history_replay
-        ):
+        case ours.AddText(role="system" | "assistant") if not capabilities.has_history_replay:
             raise UnsupportedCommandError("nothing can be added to this model's conversation")
         case ours.TruncateItem() if not capabilities.has_truncation:
             raise UnsupportedCommandError("this model cannot forget what was not heard")
