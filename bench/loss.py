@@ -11,6 +11,7 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 
+from bench.figures import percentile
 from bench.speech import RATE_HZ, Sentence, plain_words, sentences, wrong_words
 from bench.stand import Server, running_server
 from bench.stock import AGENTS
@@ -19,21 +20,24 @@ from speech.resampling import Resampler
 from tests.fakes.openai_realtime import FakeSession
 from tests.fakes.relayed_call import SpeechTrack, answering_room, calling_through
 from tests.fakes.udp_relay import Conditions, UdpRelay
+from utils import cancel_and_wait
 
 LOSSES = (0.0, 0.03, 0.10)
 JITTERS_S = (0.0, 0.03, 0.08)
 BYTES_PER_S = RATE_HZ * 2
 SETTLE_S = 1.0
+LAG_STEP_S = 0.005
 
 
 async def rows() -> list[str]:
     """A table: a line for each network and media path."""
     recogniser = WhisperRecogniser()
-    said = sentences()
+    said, lag = sentences(), _Lag()
     lines = [
         f"{'loss':>6} {'jitter':>7}  {'path':<6} {'word errors':>11} {'stall':>8} {'added':>8}"
     ]
     async with running_server() as server:
+        watching = asyncio.get_running_loop().create_task(lag.watch())
         for loss in LOSSES:
             networks = [Conditions(loss=loss, jitter_s=jitter_s) for jitter_s in JITTERS_S]
             async with asyncio.TaskGroup() as group:
@@ -44,7 +48,23 @@ async def rows() -> list[str]:
                     for name in AGENTS
                 ]
             lines += [call.result() for call in calls]
-    return lines
+        await cancel_and_wait(watching)
+    return [*lines, f"this process was itself held up for at most {lag.longest_ms:.0f} ms"]
+
+
+class _Lag:
+    """How long the machine kept this process from running: gaps up to that are its own."""
+
+    def __init__(self) -> None:
+        self.longest_ms = 0.0
+
+    async def watch(self) -> None:
+        """Until cancelled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            began_s = loop.time()
+            await asyncio.sleep(LAG_STEP_S)
+            self.longest_ms = max(self.longest_ms, (loop.time() - began_s - LAG_STEP_S) * 1000)
 
 
 class _Call:
@@ -75,10 +95,11 @@ class _Call:
             await self._say_all(agent.session, track)
         wrong = await self._wrong_words(agent.session, recogniser)
         words = sum(len(sentence.words) for sentence in self._said)
+        stalls_ms = self._stalls_ms(agent.session)
         return (
             f"{network.loss:6.0%} {network.jitter_s * 1000:4.0f} ms  {self._path:<6} "
-            f"{wrong / words:11.1%} {self._longest_stall_ms(agent.session):5.0f} ms "
-            f"{self._added_ms():5.0f} ms"
+            f"{wrong / words:11.1%} {percentile(stalls_ms, 0.99):5.0f} ms "
+            f"{max(stalls_ms):5.0f} ms {self._added_ms():6.0f} ms"
         )
 
     async def _say_all(self, session: FakeSession, track: SpeechTrack) -> None:
@@ -99,14 +120,15 @@ class _Call:
             wrong += wrong_words(sentence.words, await asyncio.to_thread(hear, recogniser, pcm))
         return wrong
 
-    def _longest_stall_ms(self, session: FakeSession) -> float:
+    def _stalls_ms(self, session: FakeSession) -> list[float]:
+        """The times between any two pieces of audio that reached the model."""
         appends = [
             event.at_s
             for event in session.received
             if event.type == "input_audio_buffer.append"
             and 0 <= event.at_s - self._began_s <= self._took_s
         ]
-        return max(later - sooner for sooner, later in itertools.pairwise(appends)) * 1000
+        return [(later - sooner) * 1000 for sooner, later in itertools.pairwise(appends)]
 
     def _added_ms(self) -> float:
         """How much more audio the model got than time passed."""

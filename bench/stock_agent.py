@@ -165,5 +165,6 @@ async def run(room_url: str, model_url: str, channel_name: str, uid: int) -> Non
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.ERROR)
+    # aiortc complains when both sides close at once; of an agent that is stopped this says nothing.
+    logging.basicConfig(level=logging.CRITICAL)
     asyncio.run(run(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])))
