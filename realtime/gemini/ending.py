@@ -30,7 +30,6 @@ _FATAL: Final = frozenset(
     {
         "invalid_api_key",
         "insufficient_quota",
-        "stale_resumption_handle",
         "model_not_found",
         "invalid_argument",
         "policy_violation",

@@ -79,6 +79,7 @@ class FakeGeminiServer:
         self.sessions: list[GeminiSession] = []
         # Path, query and headers of each handshake.
         self.asked: list[web.BaseRequest] = []
+        self.was_asked = asyncio.Event()
         self._tls = tls
         self._reply_with = reply_with
         self._port = 0
@@ -117,6 +118,7 @@ class FakeGeminiServer:
 
     async def _handle_client(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
+        self.was_asked.set()
         if self.faults.is_mute:
             await self._closing.wait()
         key = self.faults.api_key

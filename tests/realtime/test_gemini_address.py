@@ -88,7 +88,7 @@ def test_model_path_table(base_uri: str, query: dict[str, str], model: str, path
         (1008, "models/m is not found for API version v1", "model_not_found", Cause.REFUSED),
         (1008, "m is not supported for bidiGenerateContent", "model_not_found", Cause.REFUSED),
         (1008, "Operation is not implemented", "policy_violation", Cause.REFUSED),
-        (1008, "BidiGenerateContent session not found", "stale_resumption_handle", Cause.REFUSED),
+        (1008, "BidiGenerateContent session not found", "stale_resumption_handle", Cause.EXPIRED),
         (1011, "Deadline expired before operation", "deadline_expired", Cause.EXPIRED),
         (1011, "You exceeded your current quota", "insufficient_quota", Cause.REFUSED),
         (1011, "Your prepayment credits are depleted", "insufficient_quota", Cause.REFUSED),
