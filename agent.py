@@ -14,7 +14,16 @@ from conversation import client_events as out
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
 from conversation.presence import Presence, PresenceRules
-from realtime.model import ModelSettings, RealtimeModelConfig, RealtimeModelError
+from conversation.remembered import ConversationSeed, RememberedEntry
+from conversation.vitals import Vitals
+from realtime.model import (
+    ModelDisconnectedError,
+    ModelSettings,
+    RealtimeModelConfig,
+    RealtimeModelError,
+)
+from realtime.reply_watch import OwedReply
+from realtime.retry import Trouble
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
@@ -22,6 +31,7 @@ from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
+from session.recall import owed_reply, remembered, restored
 from session.session import Session
 from session.turn_policy import TurnPolicy
 from tools import ToolContext
@@ -41,12 +51,14 @@ class StartFailedError(Exception):
 
     phase: `joining` (the room) or `connecting` (the model)
     code: machine word of the cause
+    is_retryable: whether another process could fare better
     """
 
-    def __init__(self, phase: str, code: str, message: str) -> None:
+    def __init__(self, phase: str, code: str, message: str, *, is_retryable: bool = True) -> None:
         super().__init__(message)
         self.phase = phase
         self.code = code
+        self.is_retryable = is_retryable
 
 
 class AgentObserver(Protocol):
@@ -74,13 +86,16 @@ class RealtimeKitAgent:
         self._exit_reason: ExitReason | None = None
         self._ended: asyncio.Future[ExitReason] | None = None
         self._model = create_lasting_model(config)
+        self._seed = config.conversation_seed or ConversationSeed()
+        self._model.transcript.restore(restored(self._seed))
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._tools = self._create_tools()
         self._session = self._create_session()
         self._presence = Presence(_presence_rules(config), now_s=time.monotonic())
         self._presence_changed = asyncio.Event()
-        self._has_greeted = False
+        self._with_media: set[int] = set()
+        self._has_greeted = bool(self._seed.entries)
 
     @property
     def state(self) -> AgentState:
@@ -205,7 +220,12 @@ class RealtimeKitAgent:
                 yield
         except TimeoutError as error:
             raise StartFailedError(name, "timeout", f"{name} took too long") from error
-        except (RoomError, RealtimeModelError) as error:
+        except RealtimeModelError as error:
+            is_refused = Trouble(error.code, is_retryable=error.is_retryable).is_refusal
+            raise StartFailedError(
+                name, error.code, str(error), is_retryable=not is_refused
+            ) from error
+        except RoomError as error:
             raise StartFailedError(name, error.code, str(error)) from error
         self.timings_ms[name] = round((time.monotonic() - began_s) * 1000, 1)
 
@@ -239,20 +259,40 @@ class RealtimeKitAgent:
         self._session.hearing.listen_to(user.uid)
         if self._presence.has_user:
             self._lifecycle.advance(AgentState.RUNNING)
+        self._welcome(user.uid)
 
     def _handle_user_left(self, user: RemoteUser, reason: str) -> None:
         self._log.info("user %d left: %s", user.uid, reason)
+        self._with_media.discard(user.uid)
         self._presence.user_left(user.uid, now_s=time.monotonic())
         self._presence_changed.set()
         if self.state is AgentState.RUNNING and not self._presence.has_user:
             self._lifecycle.advance(AgentState.READY)
 
     def _handle_user_connected(self, uid: int) -> None:
-        """Media flows: a greeting said now is heard from its first word."""
+        """Media flows, perhaps before the model is there."""
         self._publisher.publish(out.AgentReady, to=uid)
-        if self._config.greeting and not self._has_greeted and self._presence.counts(uid):
+        self._with_media.add(uid)
+        self._welcome(uid)
+
+    def _welcome(self, uid: int) -> None:
+        """What is said now is heard from its first word: greet, or give a reply that is owed."""
+        is_ready = self.state in (AgentState.READY, AgentState.RUNNING)
+        if not is_ready or uid not in self._with_media or not self._presence.counts(uid):
+            return
+        if self._config.greeting and not self._has_greeted:
             self._has_greeted = True
             self.start_task(self._session.say(self._config.greeting), name="greet")
+        if (owed := owed_reply(self._seed)) is not None:
+            self._seed = ConversationSeed()
+            self.start_task(self._go_on(owed), name="go on")
+
+    async def _go_on(self, owed: OwedReply) -> None:
+        """Give the reply that an earlier process of this conversation could not finish."""
+        try:
+            await self._model.request_owed(owed)
+        except ModelDisconnectedError:
+            self._log.info("nothing to go on with: the model is gone")
 
     def _handle_connection_state(self, state: str) -> None:
         self._log.info("room connection: %s", state)
@@ -268,6 +308,21 @@ class RealtimeKitAgent:
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
         """Run something for as long as the agent lives."""
         self._tasks.start(coroutine, name=name)
+
+    # -- what the agent's process asks of it -----------------------------------------------------
+
+    def conversation(self) -> list[RememberedEntry]:
+        """The recent part of what another process would need to know to go on."""
+        history, position = self._session.history, self._channel.playout_position()
+        return remembered(self._model.transcript, history.get, position)
+
+    def vitals(self) -> Vitals:
+        """How the call is now."""
+        return self._session.vital_signs.take(self._model)
+
+    def renew_model(self, reason: str) -> None:
+        """Give up the provider's session for a new one that is told the conversation."""
+        self._model.renew(reason)
 
     # -- ending --------------------------------------------------------------------------------
 

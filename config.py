@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from conversation.interruption import InterruptPolicy
+from conversation.remembered import ConversationSeed
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
@@ -83,6 +84,8 @@ class Settings(BaseModel):
     custom_provider_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_port: int = Field(default=0, ge=0, le=65_535)
+
+    warm_processes: int = Field(default=2, ge=0, le=64)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     verbose: bool = False
@@ -180,6 +183,7 @@ class AgentConfig(BaseModel):
     user_wait_s: float = Field(default=30.0, gt=0)
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
+    conversation_seed: ConversationSeed | None = None
     log_level: str = "INFO"
     verbose: bool = False
     agent_pcm_dir: Path | None = None

@@ -1,14 +1,13 @@
 """The agent process: what happens between its fork and its exit.
 
-It obeys its link and SIGTERM, ignores SIGINT (a terminal's Ctrl-C is the server's business), writes
-all stacks to stderr on SIGUSR1, and never outlives its parent.
+It waits for its start as long as its supervisor wants, obeys its link and SIGTERM, ignores SIGINT (a
+terminal's Ctrl-C is the server's business), writes all stacks to its supervisor's file on SIGUSR1,
+and never outlives its parent.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import faulthandler
 import importlib
 import logging
 import os
@@ -16,8 +15,7 @@ import signal
 import socket
 import sys
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from multiprocessing import forkserver
 from typing import Any, Final, Protocol, cast
@@ -35,17 +33,21 @@ from control.link import (
     Ping,
     Pong,
     Ready,
+    RenewModel,
     Start,
     StartFailed,
     StateChanged,
     Stop,
 )
+from control.remembering import Remembering
+from control.stacks import StackFile
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.remembered import RememberedEntry
+from conversation.vitals import Vitals
 from utils import OwnedTasks, configure_logging, wall_clock_ms
 
 DEFAULT_ENTRY: Final = "agent:RealtimeKitAgent"
-_START_DEADLINE_S: Final = 10.0
 _GONE_DEADLINE_S: Final = 3.0
 _FLUSH_DEADLINE_S: Final = 1.0
 _LAG_INTERVAL_S: Final = 0.25
@@ -77,6 +79,18 @@ class RunnableAgent(Protocol):
         """Ask for a graceful end."""
         ...
 
+    def conversation(self) -> Sequence[RememberedEntry]:
+        """The recent part of what another process would need to know to go on."""
+        ...
+
+    def vitals(self) -> Vitals:
+        """How the call is now."""
+        ...
+
+    def renew_model(self, reason: str) -> None:
+        """Give up the provider's session for a new one."""
+        ...
+
 
 class LoopLag:
     """Notices how late the loop runs its timers; `take_ms` gives the worst since last asked."""
@@ -100,16 +114,20 @@ class LoopLag:
 class AgentHost:
     """One agent between its link and its signals."""
 
-    def __init__(self, link: Link[ParentMessage], config: AgentConfig, entry: str) -> None:
-        """entry: `module:name` of the agent's class."""
+    def __init__(
+        self, link: Link[ParentMessage], config: AgentConfig, entry: str, stacks: StackFile
+    ) -> None:
+        """entry: `module:name` of the agent's class; stacks: where SIGUSR1 has them written."""
         self._link = link
         self._config = config
         self._entry = entry
+        self._stacks = stacks
         self._agent: RunnableAgent | None = None
         self._running: asyncio.Task[ExitReason] | None = None
         self._is_stopping = False
         self._is_supervisor_gone = False
         self._lag = LoopLag()
+        self._remembering = Remembering(config.conversation_seed, self._send)
         self._tasks = OwnedTasks(_log)
 
     async def run(self) -> ExitCode:
@@ -127,6 +145,7 @@ class AgentHost:
         # Made in the first step of this task, before anything can ask us to stop it.
         self._agent = agent = _load_agent(self._entry)(self._config, self)
         self._handle_signals()
+        self._tasks.start(self._remembering.run(agent.conversation), name="remembering")
         return await agent.run()
 
     # -- what the agent says (`agent.AgentObserver`) ---------------------------------------------
@@ -141,6 +160,7 @@ class AgentHost:
     def handle_event(self, event: ServerEvent) -> None:
         """Pass the event on."""
         self._send(Event(event=event))
+        self._remembering.handle_event(event)
 
     # -- what the supervisor says ----------------------------------------------------------------
 
@@ -156,23 +176,24 @@ class AgentHost:
     def _handle_message(self, message: ParentMessage) -> None:
         match message:
             case Ping():
-                self._send(
-                    Pong(
-                        n=message.n, loop_lag_ms=self._lag.take_ms(), private_bytes=private_bytes()
-                    )
-                )
+                self._handle_ping(message)
             case Stop():
                 self._stop(message.reason, message.deadline_s)
+            case RenewModel():
+                assert self._agent is not None
+                self._agent.renew_model(message.reason)
             case Start():
                 raise LinkBrokenError("start may come only once")
+
+    def _handle_ping(self, ping: Ping) -> None:
+        assert self._agent is not None
+        lag_ms = self._lag.take_ms()
+        self._send(Pong(n=ping.n, loop_lag_ms=lag_ms, vitals=self._agent.vitals()))
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self._handle_sigterm)
-        loop.add_signal_handler(signal.SIGUSR1, dump_tasks)
-        # Threads' stacks are written by the signal handler itself, however stuck the loop is; then
-        # the loop, if it still turns, adds those of the tasks.
-        faulthandler.register(signal.SIGUSR1, file=sys.stderr, all_threads=True, chain=True)
+        self._stacks.dump_on_signal(loop)
 
     def _handle_sigterm(self) -> None:
         if self._is_stopping:
@@ -215,7 +236,10 @@ class AgentHost:
             return ExitCode.OK
         if isinstance(phase := getattr(error, "phase", None), str):
             code = str(getattr(error, "code", "failed"))
-            self._send(StartFailed(phase=phase, code=code, message=str(error)))
+            is_retryable = bool(getattr(error, "is_retryable", True))
+            self._send(
+                StartFailed(phase=phase, code=code, message=str(error), is_retryable=is_retryable)
+            )
             return ExitCode.START_FAILED
         text = f"{type(error).__name__}: {error}"[:_MAX_ERROR_CHARACTERS]
         self._send(StartFailed(phase="starting", code="crashed", message=text))
@@ -225,25 +249,6 @@ class AgentHost:
 def _load_agent(entry: str) -> Callable[[AgentConfig, AgentHost], RunnableAgent]:
     module, _, name = entry.partition(":")
     return cast("Callable[..., RunnableAgent]", getattr(importlib.import_module(module), name))
-
-
-def dump_tasks() -> None:
-    """Write the stack of every task to stderr: lines of code, no values."""
-    for task in asyncio.all_tasks():
-        print(f"-- task {task.get_name()}", file=sys.stderr)  # noqa: T201 - a dump, not a log line
-        for frame in task.get_stack():
-            traceback.print_stack(frame, limit=1, file=sys.stderr)
-    sys.stderr.flush()
-
-
-def private_bytes() -> int:
-    """Memory that only this process uses; 0 where the kernel does not tell."""
-    total_kib = 0
-    with contextlib.suppress(OSError), open("/proc/self/smaps_rollup", encoding="ascii") as rollup:
-        for line in rollup:
-            if line.startswith(("Private_Clean:", "Private_Dirty:")):
-                total_kib += int(line.split()[1])
-    return total_kib * 1024
 
 
 def _let_go_of_forkserver() -> None:
@@ -258,11 +263,11 @@ def _let_go_of_forkserver() -> None:
         server._forkserver_alive_fd = None  # noqa: SLF001
 
 
-async def _serve(sock: socket.socket, entry: str) -> ExitCode:
+async def _serve(sock: socket.socket, entry: str, stacks: StackFile) -> ExitCode:
     link = await Link.open(sock, PARENT_MESSAGE)
     try:
-        async with asyncio.timeout(_START_DEADLINE_S):
-            first = await link.receive()
+        # However long that takes: the link's end is the only other thing that can come.
+        first = await link.receive()
         if first is None:
             return ExitCode.SUPERVISOR_GONE
         if not isinstance(first, Start):
@@ -271,15 +276,15 @@ async def _serve(sock: socket.socket, entry: str) -> ExitCode:
         configure_logging(
             config.log_level, bound_to=f"{config.channel_name} {config.uid} {os.getpid()}"
         )
-        return await AgentHost(link, config, entry).run()
-    except (TimeoutError, LinkBrokenError, ValueError) as error:
+        return await AgentHost(link, config, entry, stacks).run()
+    except (LinkBrokenError, ValueError) as error:
         _log.error("no start came over the link: %s", type(error).__name__)
         return ExitCode.LINK_BROKEN
     finally:
         await link.flush(_FLUSH_DEADLINE_S)
 
 
-def main(sock: socket.socket, entry: str = DEFAULT_ENTRY) -> None:
+def main(sock: socket.socket, stacks: StackFile, entry: str = DEFAULT_ENTRY) -> None:
     """Be an agent process; `multiprocessing` calls this in a fresh fork of the forkserver."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _let_go_of_forkserver()
@@ -287,4 +292,4 @@ def main(sock: socket.socket, entry: str = DEFAULT_ENTRY) -> None:
         die_with_parent(int(os.environ.get(FORKSERVER_PID, os.getppid())))
     except ParentGoneError:
         sys.exit(ExitCode.SUPERVISOR_GONE)
-    sys.exit(asyncio.run(_serve(sock, entry)))
+    sys.exit(asyncio.run(_serve(sock, entry, stacks)))

@@ -7,6 +7,7 @@ for several threads, and a start blocks for some milliseconds, so one thread of 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -21,6 +22,7 @@ from typing import Any, Final, Protocol, TypeVar
 
 from control import child
 from control.environment import MAIN_MODULE
+from control.stacks import StackFile
 
 _ROOT: Final = str(Path(__file__).resolve().parent.parent)
 _PROBE_DEADLINE_S: Final = 30.0
@@ -29,6 +31,7 @@ _STOP_DEADLINE_S: Final = 6.0
 _log = logging.getLogger("control.forkserver")
 
 _T = TypeVar("_T")
+_Forked = tuple[ForkServerProcess, socket.socket, StackFile]
 
 
 class ProcessSource(Protocol):
@@ -49,12 +52,16 @@ class StartedProcess:
         self,
         process: ForkServerProcess,
         sock: socket.socket,
+        stacks: StackFile,
         bookkeeper: ThreadPoolExecutor,
     ) -> None:
         self.sock = sock
         self.exit_code: int | None = None
+        # What it wrote of its stacks, once it has exited.
+        self.stacks: str | None = None
         self.exited = asyncio.Event()
         self._process = process
+        self._stack_file = stacks
         self._bookkeeper = bookkeeper
         assert process.pid is not None
         self.pid: int = process.pid
@@ -65,7 +72,12 @@ class StartedProcess:
 
     def _handle_sentinel(self) -> None:
         self._loop.remove_reader(self._process.sentinel)
-        reaping = self._loop.run_in_executor(self._bookkeeper, self._reap)
+        try:
+            reaping = self._loop.run_in_executor(self._bookkeeper, self._reap)
+        except RuntimeError:
+            # The thread was let go: nobody else keeps books any more.
+            self._handle_reaped(self._reap())
+            return
         reaping.add_done_callback(lambda done: self._handle_reaped(done.result()))
 
     def _reap(self) -> int | None:
@@ -75,10 +87,23 @@ class StartedProcess:
 
     def _handle_reaped(self, exit_code: int | None) -> None:
         self.exit_code = exit_code
+        self.stacks = self._stack_file.read()
+        self._stack_file.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
             self._pidfd = None
         self.exited.set()
+
+    def is_alive(self) -> bool:
+        """Whether its end of the link is open, as far as that shows already."""
+        if self.exited.is_set():
+            return False
+        try:
+            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
 
     def send_signal(self, number: signal.Signals) -> None:
         """Send a signal; nothing happens when the process is gone."""
@@ -136,20 +161,34 @@ class Forkserver:
         Raises:
             OSError: no process, descriptor or memory is left.
         """
-        ours, theirs = socket.socketpair()
+        forking = asyncio.get_running_loop().run_in_executor(self._bookkeeper, self._fork)
         try:
-            process = await self._run(lambda: self._fork(theirs))
-        except BaseException:
-            ours.close()
+            process, ours, stacks = await asyncio.shield(forking)
+        except asyncio.CancelledError:
+            # The fork goes on in its thread; what nobody wants any more ends when its link does.
+            forking.add_done_callback(self._abandon)
             raise
-        finally:
-            theirs.close()
-        return StartedProcess(process, ours, self._bookkeeper)
+        return StartedProcess(process, ours, stacks, self._bookkeeper)
 
-    def _fork(self, theirs: socket.socket) -> ForkServerProcess:
+    def _abandon(self, forking: asyncio.Future[_Forked]) -> None:
+        if not forking.cancelled() and forking.exception() is None:
+            StartedProcess(*forking.result(), self._bookkeeper).sock.close()
+
+    def _fork(self) -> _Forked:
+        with contextlib.ExitStack() as on_failure:
+            ours, theirs = socket.socketpair()
+            on_failure.enter_context(ours)
+            stacks = StackFile.create()
+            on_failure.callback(stacks.close)
+            with theirs:
+                process = self._start(theirs, stacks)
+            on_failure.pop_all()
+        return process, ours, stacks
+
+    def _start(self, theirs: socket.socket, stacks: StackFile) -> ForkServerProcess:
         # Daemonic: should we exit without having stopped it, multiprocessing does not wait for it.
         process = self._context.Process(
-            target=child.main, args=(theirs, self._entry), name="agent", daemon=True
+            target=child.main, args=(theirs, stacks, self._entry), name="agent", daemon=True
         )
         try:
             process.start()
@@ -158,7 +197,7 @@ class Forkserver:
         return process
 
     async def _run(self, call: Callable[[], _T]) -> _T:
-        """In our thread, to its end: a start that is cancelled must not leave a process behind."""
+        """In our thread, to its end."""
         future = asyncio.get_running_loop().run_in_executor(self._bookkeeper, call)
         return await asyncio.shield(future)
 

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.remembered import RememberedEntry
+from conversation.vitals import Vitals
 
 MAX_LINE_BYTES: Final = 1 << 20
 EVENT_BACKLOG_BYTES: Final = 256 * 1024
@@ -59,6 +61,13 @@ class Ping(_Message):
     n: int
 
 
+class RenewModel(_Message):
+    """Give up the provider's session for a new one that is told the conversation."""
+
+    type: Literal["renew_model"] = "renew_model"
+    reason: str
+
+
 # -- agent process -> supervisor ---------------------------------------------------------------
 
 
@@ -78,12 +87,16 @@ class Ready(_Message):
 
 
 class StartFailed(_Message):
-    """The agent never became ready; the process exits next."""
+    """The agent never became ready; the process exits next.
+
+    is_retryable: whether another process could fare better
+    """
 
     type: Literal["start_failed"] = "start_failed"
     phase: str
     code: str
     message: str
+    is_retryable: bool = True
 
 
 class Event(_Message):
@@ -93,13 +106,29 @@ class Event(_Message):
     event: ServerEvent = Field(repr=False)
 
 
+class Remember(_Message):
+    """An entry of the conversation is new or has changed; should this process die, the next one
+    is told the last of each.
+    """
+
+    type: Literal["remember"] = "remember"
+    entry: RememberedEntry = Field(repr=False)
+
+
+class Forget(_Message):
+    """The entry of this number was taken back."""
+
+    type: Literal["forget"] = "forget"
+    number: int
+
+
 class Pong(_Message):
     """loop_lag_ms: worst lateness of the loop's timers since the last pong."""
 
     type: Literal["pong"] = "pong"
     n: int
     loop_lag_ms: float
-    private_bytes: int
+    vitals: Vitals
 
 
 class Exiting(_Message):
@@ -109,9 +138,10 @@ class Exiting(_Message):
     exit_reason: ExitReason
 
 
-ParentMessage = Annotated[Start | Stop | Ping, Field(discriminator="type")]
+ParentMessage = Annotated[Start | Stop | Ping | RenewModel, Field(discriminator="type")]
 ChildMessage = Annotated[
-    StateChanged | Ready | StartFailed | Event | Pong | Exiting, Field(discriminator="type")
+    StateChanged | Ready | StartFailed | Event | Remember | Forget | Pong | Exiting,
+    Field(discriminator="type"),
 ]
 
 PARENT_MESSAGE: Final[TypeAdapter[ParentMessage]] = TypeAdapter(ParentMessage)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config import AgentConfig
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.vitals import Vitals
 
 Preparation = Callable[[], Awaitable[None]]
 """What must be done before an agent's process starts; raises `AgentStartError`."""
@@ -52,12 +53,14 @@ class AgentStartError(PlacementError):
     phase: `model` (the local model), `starting` (the process), `joining` (the room), `connecting`
         (the provider)
     code: machine word of the cause
+    is_retryable: whether another process could fare better
     """
 
-    def __init__(self, phase: str, code: str, message: str) -> None:
+    def __init__(self, phase: str, code: str, message: str, *, is_retryable: bool = True) -> None:
         super().__init__(message)
         self.phase = phase
         self.code = code
+        self.is_retryable = is_retryable
 
 
 class ExitRecord(BaseModel):
@@ -76,7 +79,13 @@ class ExitRecord(BaseModel):
     )
     uptime_s: float
     ended_at_ms: int = Field(description="Unix time in milliseconds")
-    error: str | None = Field(default=None, description="why it never became ready")
+    error: str | None = Field(
+        default=None, description="why it never became ready, was ended, or is given up"
+    )
+    is_restarted: bool = Field(default=False, description="another process goes on with the call")
+    stacks: str | None = Field(
+        default=None, description="of its threads and tasks, if it was in trouble"
+    )
 
 
 class AgentStatus(BaseModel):
@@ -92,10 +101,15 @@ class AgentStatus(BaseModel):
     provider: str
     model: str
     uptime_s: float
-    restarts: int = 0
+    restarts: int = Field(default=0, description="processes that were lost in this call")
     timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
     loop_lag_ms: float | None = Field(description="worst lateness of its loop, last heartbeat")
-    private_bytes: int | None = Field(description="memory of its own, last heartbeat")
+    private_bytes: int | None = Field(description="memory of its own")
+    pss_bytes: int | None = Field(
+        default=None, description="the same, with its share of what processes have in common"
+    )
+    descriptors: int | None = Field(default=None, description="files and sockets it has open")
+    vitals: Vitals | None = Field(default=None, description="people and media, last heartbeat")
     heartbeat_age_s: float | None = Field(description="since its loop last answered")
     last_exit: ExitRecord | None = Field(
         default=None, description="how this run, or the one before, ended"

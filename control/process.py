@@ -6,23 +6,25 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeVar
 
 from config import AgentConfig
 from control.forkserver import ProcessSource, StartedProcess
+from control.ladder import Deadlines, Rung
 from control.link import (
     CHILD_MESSAGE,
     ChildMessage,
     Event,
     Exiting,
+    Forget,
     Link,
     LinkBrokenError,
-    Ping,
     Pong,
     Ready,
+    Remember,
+    RenewModel,
     Start,
     StartFailed,
     StateChanged,
@@ -35,98 +37,77 @@ from control.placement import (
     Preparation,
     StopFailedError,
 )
+from control.proc_figures import FigureReader
+from control.watch import Action, Finding, WatchLimits
+from control.watcher import Watcher
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason, IllegalTransitionError, Lifecycle
+from conversation.remembered import RememberedConversation
 from utils import OwnedTasks, run_unless, wall_clock_ms
 
 _log = logging.getLogger("control.process")
 
 _LAST_WORDS_S = 1.0
+# A process that dies before its first word was lost while it was idle: another one can do it.
+_MAX_PROCESSES = 3
 # An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
 _CHILDS_SHARE = 0.8
 
 T = TypeVar("T")
 
 
-class Rung(StrEnum):
-    """One step of the stop ladder."""
-
-    ASK = "ask"
-    TERMINATE = "terminate"
-    DUMP = "dump"
-    KILL = "kill"
-
-
 @dataclass(frozen=True)
-class Deadlines:
-    """How long each wait for an agent process may last.
+class Surroundings:
+    """What all agent processes of a supervisor share.
 
-    ask_s: for the agent's own goodbyes; terminate_s: after SIGTERM; dump_s: to write its stacks
+    on_event: called with the channel's name and each thing its agent told the room
     """
 
-    start_s: float = 25.0
-    ask_s: float = 8.0
-    terminate_s: float = 2.0
-    dump_s: float = 0.5
-    kill_s: float = 5.0
-    ping_interval_s: float = 2.0
-
-    def ladder(self) -> Iterator[tuple[Rung, float]]:
-        """The rungs of a stop, from polite to certain, each with the time it gets."""
-        yield Rung.ASK, self.ask_s
-        yield Rung.TERMINATE, self.terminate_s
-        yield Rung.DUMP, self.dump_s
-        yield Rung.KILL, self.kill_s
-
-
-DEFAULT_DEADLINES = Deadlines()
-
-
-@dataclass
-class _Heartbeat:
-    n: int = 0
-    answered_s: float | None = None
-    loop_lag_ms: float | None = None
-    private_bytes: int | None = None
+    source: ProcessSource
+    deadlines: Deadlines
+    figures: FigureReader
+    limits: WatchLimits
+    on_event: Callable[[str, ServerEvent], None] | None = None
 
 
 class AgentProcess:
-    """One run of one agent. `run` is its whole life; everything else asks for things or looks."""
+    """One agent in one process. `run` is its whole life; everything else asks for things or looks."""
 
     def __init__(
         self,
         config: AgentConfig,
-        source: ProcessSource,
-        deadlines: Deadlines,
+        surroundings: Surroundings,
         *,
         prepare: Preparation | None = None,
-        on_event: Callable[[str, ServerEvent], None] | None = None,
     ) -> None:
-        """on_event: called with the channel's name and each thing the agent told its room."""
         loop = asyncio.get_running_loop()
         self.config = config
         self.timings_ms: dict[str, float] = {}
         self.exit: ExitRecord | None = None
-        self._source = source
-        self._deadlines = deadlines
+        self.failure: AgentStartError | None = None
+        # What the next process would have to be told.
+        self.conversation = RememberedConversation(config.conversation_seed)
+        self._surroundings = surroundings
+        self._deadlines = surroundings.deadlines
         self._prepare = prepare
-        self._on_event = on_event
         self._lifecycle = Lifecycle(self._handle_state)
         self._began_s = time.monotonic()
         self._process: StartedProcess | None = None
-        self._failure: AgentStartError | None = None
+        self._watcher: Watcher | None = None
+        # Why the watcher had it ended.
+        self._problem: str | None = None
+        self._has_spoken = False
         self._reported_reason: ExitReason | None = None
         # The last rung that was tried on it; None while it ends by itself.
         self._rung: Rung | None = None
+        self._is_polite = True
         self._is_link_over = False
-        self._heartbeat = _Heartbeat()
         # Done when ready; fails with AgentStartError once nothing of a failed start is left.
         self._ready: asyncio.Future[None] = loop.create_future()
         # The first reason for which this run should end; whoever sets it starts the ladder.
         self._stop_wanted: asyncio.Future[ExitReason] = loop.create_future()
         # Set when the process is gone, or when it survived the whole ladder (`exit` is None then).
         self._stop_done = asyncio.Event()
-        self._tasks = OwnedTasks(_log)
 
     # -- looking ---------------------------------------------------------------------------------
 
@@ -135,10 +116,16 @@ class AgentProcess:
         """None until the process exists."""
         return self._process.pid if self._process else None
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it ever became ready."""
+        return self._ready.done() and self._ready.exception() is None
+
     def status(self, last_exit: ExitRecord | None = None) -> AgentStatus:
         """What there is to know now; `last_exit` is passed through."""
-        beat = self._heartbeat
-        age_s = None if beat.answered_s is None else time.monotonic() - beat.answered_s
+        watcher = self._watcher
+        age_s = watcher.heartbeat_age_s if watcher else None
+        figures = watcher.figures if watcher else None
         return AgentStatus(
             agent_id=self.config.agent_id,
             channel_name=self.config.channel_name,
@@ -149,8 +136,11 @@ class AgentProcess:
             model=self.config.provider.model,
             uptime_s=self.exit.uptime_s if self.exit else self._uptime_s(),
             timings_ms=dict(self.timings_ms),
-            loop_lag_ms=beat.loop_lag_ms,
-            private_bytes=beat.private_bytes,
+            loop_lag_ms=watcher.loop_lag_ms if watcher else None,
+            private_bytes=figures.private_bytes if figures else None,
+            pss_bytes=figures.pss_bytes if figures else None,
+            descriptors=figures.descriptors if figures else None,
+            vitals=watcher.vitals if watcher else None,
             heartbeat_age_s=None if age_s is None else round(age_s, 3),
             last_exit=last_exit,
         )
@@ -198,15 +188,17 @@ class AgentProcess:
         """Live from preparation to reaping. Failures become the exit record, not exceptions."""
         try:
             await self._timed("model", self._run_preparation)
-            if not self._stop_wanted.done():
-                self._process = await self._timed("process", self._source.start_process)
-                await self._attend(self._process)
+            for _ in range(_MAX_PROCESSES):
+                if self._has_spoken or self._stop_wanted.done():
+                    break
+                await self._live_in(
+                    await self._timed("process", self._surroundings.source.start_process)
+                )
         except AgentStartError as error:
-            self._failure = error
+            self.failure = error
         except OSError as error:
-            self._failure = AgentStartError("starting", "no_process", str(error))
+            self.failure = AgentStartError("starting", "no_process", str(error))
         finally:
-            await self._tasks.close()
             self._settle()
 
     async def _timed(self, phase: str, step: Callable[[], Awaitable[T]]) -> T:
@@ -219,14 +211,17 @@ class AgentProcess:
         if self._prepare is not None:
             await run_unless(self._stop_wanted, _awaited(self._prepare))
 
-    async def _attend(self, process: StartedProcess) -> None:
+    async def _live_in(self, process: StartedProcess) -> None:
         """Everything between fork and reaping."""
+        self._process = process
         link = await Link.open(process.sock, CHILD_MESSAGE)
+        tasks = OwnedTasks(_log)
         try:
             link.send(Start(config=self.config.to_json()))
-            listening = self._tasks.start(self._listen(link), name="listen")
-            self._tasks.start(self._climb_when_wanted(link, process), name="stop ladder")
-            self._tasks.start(self._beat(link), name="heartbeat")
+            self._watcher = watcher = self._create_watcher(process, link)
+            listening = tasks.start(self._listen(link), name="listen")
+            tasks.start(self._climb_when_wanted(link, process), name="stop ladder")
+            tasks.start(watcher.run(link, self._deadlines.ping_interval_s), name="watcher")
             timer = asyncio.get_running_loop().call_later(
                 self._deadlines.start_s, self._handle_start_timeout
             )
@@ -238,16 +233,37 @@ class AgentProcess:
             await asyncio.wait([listening], timeout=_LAST_WORDS_S)
         finally:
             link.abort()
+            await tasks.close()
+
+    def _create_watcher(self, process: StartedProcess, link: Link[ChildMessage]) -> Watcher:
+        return Watcher(
+            self.config.channel_name,
+            process.pid,
+            self._surroundings.figures,
+            self._surroundings.limits,
+            on_finding=lambda finding: self._handle_finding(finding, link),
+        )
+
+    def _handle_finding(self, finding: Finding, link: Link[ChildMessage]) -> None:
+        if finding.action is Action.RENEW_MODEL:
+            link.send(RenewModel(reason=finding.sign))
+            return
+        if not self._stop_wanted.done():
+            self._problem = finding.text
+            self._is_polite = finding.action is Action.LEAVE
+        self.request_stop(finding.exit_reason)
 
     async def _listen(self, link: Link[ChildMessage]) -> None:
         try:
             while (message := await link.receive()) is not None:
+                self._has_spoken = True
                 self._handle_message(message)
         except (LinkBrokenError, IllegalTransitionError) as error:
             _log.error("%s: link broken: %s", self.config.channel_name, error)
-        self._is_link_over = True
-        # No link, no agent: usually it is exiting anyway; if not, the ladder sees to it.
-        self.request_stop(ExitReason.CRASHED)
+        if self._has_spoken:
+            self._is_link_over = True
+            # No link, no agent: usually it is exiting anyway; if not, the ladder sees to it.
+            self.request_stop(ExitReason.CRASHED)
 
     def _handle_message(self, message: ChildMessage) -> None:
         match message:
@@ -256,12 +272,19 @@ class AgentProcess:
             case Ready():
                 self._handle_ready(message)
             case StartFailed():
-                self._failure = AgentStartError(message.phase, message.code, message.message)
+                self.failure = AgentStartError(
+                    message.phase, message.code, message.message, is_retryable=message.is_retryable
+                )
             case Event():
-                if self._on_event is not None:
-                    self._on_event(self.config.channel_name, message.event)
+                if self._surroundings.on_event is not None:
+                    self._surroundings.on_event(self.config.channel_name, message.event)
+            case Remember():
+                self.conversation.update(message.entry)
+            case Forget():
+                self.conversation.forget(message.number)
             case Pong():
-                self._handle_pong(message)
+                assert self._watcher is not None
+                self._watcher.handle_pong(message)
             case Exiting():
                 self._reported_reason = message.exit_reason
 
@@ -276,33 +299,18 @@ class AgentProcess:
         if not self._ready.done():
             self._ready.set_result(None)
 
-    def _handle_pong(self, message: Pong) -> None:
-        self._heartbeat.answered_s = time.monotonic()
-        self._heartbeat.loop_lag_ms = message.loop_lag_ms
-        self._heartbeat.private_bytes = message.private_bytes
-
     def _handle_start_timeout(self) -> None:
         if not self._ready.done():
             state = self._lifecycle.state
             text = f"not ready after {self._deadlines.start_s:g} s, while {state}"
-            self._failure = AgentStartError(str(state), "start_timeout", text)
+            self.failure = AgentStartError(str(state), "start_timeout", text)
             self.request_stop(ExitReason.START_FAILED)
-
-    async def _beat(self, link: Link[ChildMessage]) -> None:
-        while True:
-            self._heartbeat.n += 1
-            try:
-                link.send(Ping(n=self._heartbeat.n))
-            except LinkBrokenError:
-                self.request_stop(ExitReason.UNRESPONSIVE)
-                return
-            await asyncio.sleep(self._deadlines.ping_interval_s)
 
     # -- ending ----------------------------------------------------------------------------------
 
     async def _climb_when_wanted(self, link: Link[ChildMessage], process: StartedProcess) -> None:
         reason = await asyncio.shield(self._stop_wanted)
-        for rung, deadline_s in self._deadlines.ladder():
+        for rung, deadline_s in self._deadlines.ladder(is_polite=self._is_polite):
             if rung is not Rung.ASK or not self._is_link_over:
                 self._rung = rung
             self._apply(rung, reason, link, process)
@@ -344,16 +352,17 @@ class AgentProcess:
             stopped_by=self._rung,
             uptime_s=self._uptime_s(),
             ended_at_ms=wall_clock_ms(),
-            error=str(self._failure) if self._failure else None,
+            error=str(self.failure) if self.failure else self._problem,
+            stacks=process.stacks if process else None,
         )
         if not self._ready.done():
-            self._ready.set_exception(self._failure or self._unnamed_failure())
+            self._ready.set_exception(self.failure or self._unnamed_failure())
             self._ready.exception()  # Nobody may be waiting, and that is fine.
         self._lifecycle.advance(AgentState.EXITED)
         self._stop_done.set()
 
     def _exit_reason(self) -> ExitReason:
-        if self._failure is not None and not self._ready.done():
+        if self.failure is not None and not self._ready.done():
             return ExitReason.START_FAILED
         if self._reported_reason is not None:
             return self._reported_reason

@@ -20,8 +20,9 @@ from control.child import DEFAULT_ENTRY
 from control.console import Console
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
+from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.model_server import ModelServer, ModelState
-from control.process import DEFAULT_DEADLINES, Deadlines
+from control.pool import ProcessPool
 from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
@@ -62,7 +63,8 @@ class ControlServer:
         self._settings = settings
         self._listener = listener
         self._forkserver = Forkserver(agent_entry)
-        self.supervisor = Supervisor(self._forkserver, deadlines)
+        self._pool = ProcessPool(self._forkserver, settings.warm_processes)
+        self.supervisor = Supervisor(self._pool, deadlines)
         self.model = _create_model_server(settings)
         secret = settings.room_token_secret
         self._rooms = RoomServer([secret.get_secret_value()] if secret else ())
@@ -84,6 +86,7 @@ class ControlServer:
             await self._forkserver.start()
         except OSError as error:
             raise ServerError(str(error)) from error
+        self._pool.start()
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
 
@@ -108,6 +111,7 @@ class ControlServer:
         await self._runner.cleanup()
         if self.model is not None:
             await self.model.stop()
+        await self._pool.close()
         await self._forkserver.stop()
 
 

@@ -1,4 +1,4 @@
-"""`Supervisor`: the local placement, one `AgentProcess` a channel."""
+"""`Supervisor`: the local placement, one `SupervisedAgent` a channel."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 
 from config import AgentConfig
 from control.forkserver import ProcessSource
+from control.ladder import DEFAULT_DEADLINES, Deadlines
+from control.memory import read_memory
 from control.placement import (
     AgentStatus,
     AlreadyRunningError,
@@ -18,7 +20,11 @@ from control.placement import (
     Preparation,
     ShuttingDownError,
 )
-from control.process import DEFAULT_DEADLINES, AgentProcess, Deadlines
+from control.proc_figures import FigureReader
+from control.process import Surroundings
+from control.restart import AGENT_POLICY, RestartPolicy
+from control.supervised_agent import SupervisedAgent
+from control.watch import WatchLimits
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import ExitReason
 from utils import OwnedTasks
@@ -37,17 +43,27 @@ class Supervisor:
         source: ProcessSource,
         deadlines: Deadlines = DEFAULT_DEADLINES,
         *,
+        policy: RestartPolicy = AGENT_POLICY,
+        limits: WatchLimits | None = None,
         on_event: Callable[[str, ServerEvent], None] | None = None,
         on_exit: Callable[[ExitRecord], None] | None = None,
     ) -> None:
-        """on_event: (channel, what its agent told the room); on_exit: a run is over, its channel
-        free. A restart policy hooks in here.
         """
-        self._source = source
-        self._deadlines = deadlines
-        self._on_event = on_event
+        limits: of what is healthy; None: what suits this machine
+        on_event: (channel, what its agent told the room)
+        on_exit: a process is gone; its channel is free unless `is_restarted`
+        """
+        self._figures = FigureReader()
+        self._surroundings = Surroundings(
+            source,
+            deadlines,
+            self._figures,
+            limits or WatchLimits.for_machine(read_memory()),
+            on_event,
+        )
+        self._policy = policy
         self._on_exit = on_exit
-        self._processes: dict[str, AgentProcess] = {}
+        self._agents: dict[str, SupervisedAgent] = {}
         # How each channel's last run ended; the longest ago comes first.
         self._ended: OrderedDict[str, AgentStatus] = OrderedDict()
         self._is_draining = False
@@ -57,55 +73,69 @@ class Supervisor:
         self, config: AgentConfig, *, prepare: Preparation | None = None, should_wait: bool = True
     ) -> AgentStatus:
         """See `Placement.start`. A caller that is cancelled leaves the start going on."""
-        process = self._reserve(config, prepare)
-        self._tasks.start(self._live(process), name=f"agent {config.channel_name}")
+        agent = self._reserve(config, prepare)
+        self._tasks.start(
+            self._live(config.channel_name, agent), name=f"agent {config.channel_name}"
+        )
         if should_wait:
-            await process.wait_ready()
-        return process.status(self._last_exit(config.channel_name))
+            await agent.wait_ready()
+        return agent.status(self._last_exit(config.channel_name))
 
-    def _reserve(self, config: AgentConfig, prepare: Preparation | None) -> AgentProcess:
+    def _reserve(self, config: AgentConfig, prepare: Preparation | None) -> SupervisedAgent:
         """Take the channel. No await in here: of concurrent starts exactly one comes through."""
         if self._is_draining:
             raise ShuttingDownError
-        if config.channel_name in self._processes:
+        if config.channel_name in self._agents:
             raise AlreadyRunningError(config.channel_name)
-        process = AgentProcess(
-            config, self._source, self._deadlines, prepare=prepare, on_event=self._on_event
+        agent = SupervisedAgent(
+            config,
+            self._surroundings,
+            self._policy,
+            prepare=prepare,
+            on_exit=lambda record: self._handle_exit(agent, record),
         )
-        self._processes[config.channel_name] = process
-        return process
+        self._agents[config.channel_name] = agent
+        return agent
 
-    async def _live(self, process: AgentProcess) -> None:
+    async def _live(self, channel_name: str, agent: SupervisedAgent) -> None:
         try:
-            await process.run()
+            await agent.run()
         finally:
-            self._forget(process)
+            self._forget(channel_name, agent)
 
-    def _forget(self, process: AgentProcess) -> None:
-        """Free the channel, if it is still held by this very process."""
-        channel_name = process.config.channel_name
-        if self._processes.get(channel_name) is process:
-            del self._processes[channel_name]
-        if (record := process.exit) is None:
-            return
-        _log.info("%s: %s, exit code %s", channel_name, record.exit_reason, record.exit_code)
-        self._ended[channel_name] = process.status(last_exit=record)
-        self._ended.move_to_end(channel_name)
-        if len(self._ended) > MAX_REMEMBERED_CHANNELS:
-            self._ended.popitem(last=False)
+    def _handle_exit(self, agent: SupervisedAgent, record: ExitRecord) -> None:
+        _log.info("%s: %s, exit code %s", record.channel_name, record.exit_reason, record.exit_code)
+        if record.stacks is not None:
+            _log.warning(
+                "%s: stacks of process %s:\n%s", record.channel_name, record.pid, record.stacks
+            )
+        if not record.is_restarted:
+            self._forget(record.channel_name, agent)
         if self._on_exit is not None:
             self._on_exit(record)
 
+    def _forget(self, channel_name: str, agent: SupervisedAgent) -> None:
+        """Free the channel, if it is still held by this very agent."""
+        if self._agents.get(channel_name) is not agent:
+            return
+        del self._agents[channel_name]
+        if agent.last_exit is None:
+            return
+        self._ended[channel_name] = agent.status()
+        self._ended.move_to_end(channel_name)
+        if len(self._ended) > MAX_REMEMBERED_CHANNELS:
+            self._ended.popitem(last=False)
+
     async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
         """See `Placement.stop`. Concurrent stops of one run all get its record."""
-        if channel_name not in self._processes:
+        if channel_name not in self._agents:
             raise NotRunningError
-        return await self._processes[channel_name].stop(reason)
+        return await self._agents[channel_name].stop(reason)
 
     def status(self, channel_name: str) -> AgentStatus:
         """See `Placement.status`."""
-        if (process := self._processes.get(channel_name)) is not None:
-            return process.status(self._last_exit(channel_name))
+        if (agent := self._agents.get(channel_name)) is not None:
+            return agent.status(self._last_exit(channel_name))
         if channel_name not in self._ended:
             raise NotRunningError
         return self._ended[channel_name]
@@ -116,18 +146,19 @@ class Supervisor:
 
     def list(self) -> list[AgentStatus]:
         """See `Placement.list`."""
-        return [self.status(name) for name in sorted(self._processes)]
+        return [self.status(name) for name in sorted(self._agents)]
 
     async def drain(self) -> None:
         """See `Placement.drain`."""
         self._is_draining = True
-        stops = [process.stop(ExitReason.STOPPED) for process in self._processes.values()]
+        stops = [agent.stop(ExitReason.STOPPED) for agent in self._agents.values()]
         for failure in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(failure, Exception):
                 _log.error("an agent could not be stopped: %s", failure)
+        self._figures.close()
 
     def kill_all(self) -> None:
         """End every agent at once, without goodbyes and without waiting."""
         self._is_draining = True
-        for process in self._processes.values():
-            process.kill()
+        for agent in self._agents.values():
+            agent.kill()

@@ -34,6 +34,7 @@ class ExitReason(StrEnum):
     START_FAILED = "start_failed"
     CRASHED = "crashed"
     UNRESPONSIVE = "unresponsive"
+    UNHEALTHY = "unhealthy"
     OUT_OF_MEMORY = "out_of_memory"
     SUPERVISOR_GONE = "supervisor_gone"
 

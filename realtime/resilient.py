@@ -33,6 +33,7 @@ from realtime.model_session import ModelSession, ModelSource
 from realtime.replay import retold
 from realtime.reply_watch import OwedReply
 from realtime.resilience import ResilienceOptions, ResilienceStatistics
+from realtime.retry import Trouble
 from realtime.session_keeper import SessionKeeper
 from realtime.transcript import HeardText, Said, Transcript
 
@@ -156,8 +157,7 @@ class ResilientModel:
             ModelDisconnectedError: no session will come any more.
             UnsupportedCommandError: the model cannot do that.
         """
-        if self._is_over or self._keeper is None:
-            raise ModelDisconnectedError("the session is over", code="closed", is_retryable=False)
+        self._require_life()
         match command:
             case ours.AppendAudio() | ours.CommitAudio() | ours.ClearAudio():
                 await self._send_audio(command)
@@ -173,6 +173,20 @@ class ResilientModel:
                 await self._answer_tool(command)
             case _:
                 await self._tell_model(command)
+
+    def _require_life(self) -> None:
+        if self._is_over or self._keeper is None:
+            raise ModelDisconnectedError("the session is over", code="closed", is_retryable=False)
+
+    @property
+    def last_event_s(self) -> float | None:
+        """When the provider last said anything (monotonic); None while there is no session."""
+        return None if self._session is None else self._session.last_event_s
+
+    def renew(self, reason: str) -> None:
+        """Replace the provider's session by another one, as if it had been lost."""
+        if (session := self._session) is not None:
+            session.end(Trouble(reason))
 
     @property
     def _session(self) -> ModelSession | None:
@@ -224,6 +238,15 @@ class ResilientModel:
         if isinstance(command, ours.CommitAudio):
             session.turns.handle_commit(sent=backlog.sent_position)
         backlog.forget_sent(session.turns.oldest_needed)
+
+    async def request_owed(self, reply: OwedReply) -> None:
+        """Ask for a reply that an earlier process of this conversation did not finish.
+
+        Raises:
+            ModelDisconnectedError: no session will come any more.
+        """
+        self._require_life()
+        await self._request_reply(reply)
 
     async def _request_reply(self, reply: OwedReply) -> None:
         session = self._session

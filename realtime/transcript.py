@@ -91,6 +91,14 @@ class Transcript:
         """The entry, if it is remembered."""
         return self._entries.get(item_id)
 
+    def restore(self, entries: Iterable[Entry]) -> None:
+        """Begin with what was said in an earlier process; for a transcript that is still empty."""
+        for entry in entries:
+            entry.number = self._count
+            self._add(entry)
+            if isinstance(entry, Called):
+                self._calls[entry.call_id] = entry
+
     # -- what passes ---------------------------------------------------------------------------
 
     def record(self, command: ModelCommand) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from conversation import client_events as out
+from conversation.history import History
 from conversation.speakers import Speakers
 from realtime import events as model
 from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
@@ -16,6 +17,7 @@ from session.replies import Replies
 from session.tool_calls import ToolCalls
 from session.turn_policy import TurnPolicy
 from session.user_turns import UserTurns
+from session.vital_signs import VitalSigns
 from tools import ToolContext
 from utils import PcmDump
 
@@ -72,6 +74,7 @@ class Session:
             on_voice=self._user_turns.handle_voice,
         )
         self._tool_calls = ToolCalls(context, tools)
+        self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
         self._clients = Clients(
             context, self._replies, self._user_turns, self.hearing, tools, on_client_end
         )
@@ -86,10 +89,18 @@ class Session:
             self._replies.handlers(),
             self._user_turns.handlers(),
             self._tool_calls.handlers(),
+            self.vital_signs.handlers(),
         )
         context.channel.on("event", self._clients.handle_message)
         context.channel.on("playout_started", self._replies.handle_playout_started)
         context.channel.on("playout_done", self._replies.handle_playout_done)
+        context.channel.on("playout_started", self.vital_signs.handle_reply)
+        context.channel.on("playout_done", self.vital_signs.handle_reply)
+
+    @property
+    def history(self) -> History:
+        """The conversation as it was heard."""
+        return self._context.history
 
     async def run(self) -> None:
         """Pump until cancelled, or until a part fails: then everything stops with its error."""

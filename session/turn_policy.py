@@ -47,6 +47,13 @@ class TurnPolicy:
         return self.mode is not InterruptMode.IMMEDIATE and not self.is_manual
 
     @property
+    def is_every_turn_answered(self) -> bool:
+        """Whether what people say is meant to get a reply without their programs asking for one."""
+        detection = self.provider_detection
+        does_provider = not isinstance(detection, Mapping) or detection.get("create_response", True)
+        return not self.is_manual and (self.is_answering or bool(does_provider))
+
+    @property
     def does_provider_interrupt(self) -> bool:
         """Whether the provider itself ends a reply when somebody speaks."""
         if self.is_judging or self.is_manual:

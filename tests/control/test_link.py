@@ -18,12 +18,15 @@ from control.link import (
     ChildMessage,
     Event,
     Exiting,
+    Forget,
     Link,
     LinkBrokenError,
     ParentMessage,
     Ping,
     Pong,
     Ready,
+    Remember,
+    RenewModel,
     Start,
     StartFailed,
     StateChanged,
@@ -33,11 +36,14 @@ from control.link import (
 )
 from conversation.client_events import AgentInputTranscriptionDone
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.remembered import RememberedCall, RememberedText
+from conversation.vitals import Vitals
 
 PARENT_SAYS: list[ParentMessage] = [
     Start(config={"channel_name": "demo"}),
     Stop(reason=ExitReason.STOPPED, deadline_s=1.5),
     Ping(n=7),
+    RenewModel(reason="unanswered"),
 ]
 CHILD_SAYS: list[ChildMessage] = [
     StateChanged(state=AgentState.JOINING, at_ms=1),
@@ -48,7 +54,10 @@ CHILD_SAYS: list[ChildMessage] = [
             agent_id="a", agent_name="A", transcript="grüße\u2028", item_id="i"
         )
     ),
-    Pong(n=7, loop_lag_ms=0.4, private_bytes=10),
+    Remember(entry=RememberedText(number=3, role="user", text="one\ntwo")),
+    Remember(entry=RememberedCall(number=4, call_id="c", name="n", arguments="{}")),
+    Forget(number=3),
+    Pong(n=7, loop_lag_ms=0.4, vitals=Vitals(users=1)),
     Exiting(exit_reason=ExitReason.USER_LEFT),
 ]
 
@@ -86,7 +95,7 @@ async def test_what_was_sent_before_closing_still_arrives_then_the_end(ends: End
     await ends.child.flush(1.0)
     assert await ends.parent.receive() == Exiting(exit_reason=ExitReason.NO_USER)
     assert await ends.parent.receive() is None
-    ends.child.send(Pong(n=1, loop_lag_ms=0, private_bytes=0))  # closed: nothing happens
+    ends.child.send(Pong(n=1, loop_lag_ms=0, vitals=Vitals()))  # closed: nothing happens
 
 
 @pytest.mark.parametrize(

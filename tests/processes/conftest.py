@@ -21,7 +21,7 @@ import pytest
 
 from config import AgentConfig, ProviderConfig
 from control.forkserver import Forkserver
-from control.process import Deadlines
+from control.ladder import Deadlines
 from control.supervisor import Supervisor
 
 SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
@@ -137,8 +137,10 @@ def server_process(
     entry: str = SCRIPTED,
     deadlines: Deadlines = QUICK,
 ) -> Iterator[ServerProcess]:
+    # Without a warm pool every process can be told apart.
+    alone = {"local_model_uri": "ws://127.0.0.1:9", "warm_processes": 0}
     wanted = {
-        "settings": {"local_model_uri": "ws://127.0.0.1:9"} if settings is None else settings,
+        "settings": alone if settings is None else {"warm_processes": 0} | settings,
         "agent_entry": entry,
         "deadlines": dataclasses.asdict(deadlines),
     }

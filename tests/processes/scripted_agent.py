@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 
 from agent import AgentObserver, StartFailedError
 from config import AgentConfig
 from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason, Lifecycle
+from conversation.remembered import RememberedEntry, RememberedText
+from conversation.vitals import Vitals
 
 
 class ScriptedAgent:
     """Greeting: `ready` (default), `fail`, `raise`, `never_ready`, `deaf` (ignores the first ask),
-    `hang` (blocks its loop once ready), `leave` (ends by itself), `environment` (reports it).
+    `hang` (blocks its loop once ready), `leave` (ends by itself), `environment` (reports it),
+    `refused_later` (ready once; with a conversation to go on with, the key is refused),
+    `hang_once` (likewise, but not with a conversation to go on with), `crash` (dies as soon as it is ready).
+
+    It remembers the conversation it was given, and that it was there.
     """
 
     def __init__(self, config: AgentConfig, observer: AgentObserver) -> None:
@@ -29,10 +36,24 @@ class ScriptedAgent:
         if self._script != "deaf" and not self._ended.done():
             self._ended.set_result(reason)
 
+    def conversation(self) -> list[RememberedEntry]:
+        seed = self._config.conversation_seed
+        told = [] if seed is None else list(seed.entries)
+        mine = RememberedText(number=len(told), role="assistant", text=f"I was {os.getpid()}")
+        return [*told, mine]
+
+    def vitals(self) -> Vitals:
+        return Vitals()
+
+    def renew_model(self, reason: str) -> None:
+        pass
+
     async def run(self) -> ExitReason:
         self._lifecycle.advance(AgentState.JOINING)
         if self._script == "fail":
             raise StartFailedError("joining", "room_full", "the room is full")
+        if self._script == "refused_later" and self._config.conversation_seed is not None:
+            raise StartFailedError("connecting", "invalid_api_key", "no", is_retryable=False)
         if self._script == "raise":
             raise RuntimeError("a defect")
         self._lifecycle.advance(AgentState.CONNECTING)
@@ -43,13 +64,19 @@ class ScriptedAgent:
         self._lifecycle.advance(AgentState.EXITED)
         return reason
 
+    def _hang(self) -> None:
+        time.sleep(3600)
+
     def _become_ready(self) -> None:
         self._lifecycle.advance(AgentState.READY)
         self.timings_ms = {"joining": 1.0, "connecting": 2.0}
         if self._script == "leave":
             self.stop(ExitReason.USER_LEFT)
-        if self._script == "hang":
-            asyncio.get_running_loop().call_later(0.05, time.sleep, 3600)
+        if self._script == "crash":
+            asyncio.get_running_loop().call_later(0.02, os.kill, os.getpid(), signal.SIGKILL)
+        is_first = self._config.conversation_seed is None
+        if self._script == "hang" or (self._script == "hang_once" and is_first):
+            asyncio.get_running_loop().call_later(0.05, self._hang)
         if self._script == "environment":
             words = " ".join(sorted(os.environ))
             self._observer.handle_event(AgentReady(agent_id=str(os.getsid(0)), agent_name=words))

@@ -7,7 +7,7 @@ import json
 import sys
 
 from config import Settings
-from control.process import Deadlines
+from control.ladder import Deadlines
 from control.server import run_server
 from utils import configure_logging
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from control.child import DEFAULT_ENTRY
-from control.process import DEFAULT_DEADLINES
+from control.ladder import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import ServerProcess, all_gone, server_process, until
 
@@ -26,8 +26,9 @@ def settings(provider_uri: str) -> dict[str, Any]:
     }
 
 
-def serve(tmp_path: Path, provider_uri: str) -> Any:
-    return server_process(tmp_path, settings(provider_uri), DEFAULT_ENTRY, DEFAULT_DEADLINES)
+def serve(tmp_path: Path, provider_uri: str, **changes: Any) -> Any:
+    wanted = settings(provider_uri) | changes
+    return server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES)
 
 
 @pytest.mark.asyncio
@@ -61,7 +62,7 @@ async def test_an_unreachable_provider_fails_the_start_and_leaves_nothing(tmp_pa
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 async def test_no_agent_outlives_its_server(tmp_path: Path, number: signal.Signals) -> None:
     async with FakeRealtimeServer() as provider:
-        with serve(tmp_path, provider.uri) as server:
+        with serve(tmp_path, provider.uri, warm_processes=2) as server:
             await asyncio.gather(start(server, "one"), start(server, "two"))
             family = server.descendants()
             server.signal(number)

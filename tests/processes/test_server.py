@@ -103,7 +103,7 @@ async def test_one_signal_stops_every_agent_gracefully(
 
 @pytest.mark.asyncio
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    from control.process import DEFAULT_DEADLINES
+    from control.ladder import DEFAULT_DEADLINES
 
     # With these deadlines a polite end of this agent would take ten seconds.
     with server_process(tmp_path, deadlines=DEFAULT_DEADLINES) as server:
@@ -134,19 +134,27 @@ async def test_kill_9_of_the_server_takes_everything_with_it(tmp_path: Path) -> 
 
 
 @pytest.mark.asyncio
-async def test_kill_9_of_an_agent_frees_its_channel(tmp_path: Path) -> None:
+async def test_kill_9_of_an_agent_brings_another_process_into_its_channel(tmp_path: Path) -> None:
     with server_process(tmp_path) as server:
         (pid,) = await start(server, start_body())
         os.kill(pid, signal.SIGKILL)
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                _, shown = await server.get("/agents/demo")
-                if shown["state"] == "exited":
-                    break
+        shown = await restarted(server, "demo")
+        assert shown["pid"] not in (None, pid)
         assert shown["last_exit"]["exit_reason"] == "crashed"
         assert shown["last_exit"]["exit_code"] == -signal.SIGKILL
-        (second,) = await start(server, start_body())
-        assert second != pid
+        assert shown["last_exit"]["is_restarted"] is True
+        status, answer = await server.post("/start_agent", start_body())
+        assert (status, answer["code"]) == (400, "already_running")
+
+
+async def restarted(server: ServerProcess, channel_name: str) -> dict[str, Any]:
+    """The agent, once it lost a process and is ready again."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            _, shown = await server.get(f"/agents/{channel_name}")
+            if (shown["restarts"], shown["state"]) == (1, "ready"):
+                return shown
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.asyncio
@@ -221,17 +229,15 @@ def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_kill_9_of_the_forkserver_costs_its_agents_but_not_the_server(tmp_path: Path) -> None:
+async def test_kill_9_of_the_forkserver_costs_processes_but_neither_agents_nor_the_server(
+    tmp_path: Path,
+) -> None:
     with server_process(tmp_path) as server:
         (pid,) = await start(server, start_body())
         parent = psutil.Process(pid).parent()
         assert parent is not None
         assert "forkserver" in " ".join(parent.cmdline())
         os.kill(parent.pid, signal.SIGKILL)
-        async with asyncio.timeout(DEADLINE_S):
-            while True:
-                if (await server.get("/agents"))[1] == {"agents": []}:
-                    break
+        shown = await restarted(server, "demo")
+        assert shown["pid"] not in (None, pid)
         assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
-        (second,) = await start(server, start_body())
-        assert second != pid

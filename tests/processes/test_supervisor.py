@@ -8,6 +8,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from control.ladder import Deadlines, Rung
 from control.placement import (
     AgentStartError,
     AgentStatus,
@@ -16,7 +17,7 @@ from control.placement import (
     NotRunningError,
     ShuttingDownError,
 )
-from control.process import Deadlines, Rung
+from control.restart import RestartPolicy
 from control.supervisor import Supervisor
 from conversation.client_events import AgentReady, ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
@@ -150,9 +151,10 @@ async def _outcome(supervisor: Supervisor, script: str, prepare: Any) -> object:
 
 
 @pytest.mark.asyncio
-async def test_kill_9_of_an_agent_is_noticed_and_its_channel_is_free_again() -> None:
+async def test_an_agent_that_may_not_be_restarted_is_noticed_and_its_channel_is_free() -> None:
     ended: list[ExitRecord] = []
-    async with supervised(on_exit=ended.append) as supervisor:
+    policy = RestartPolicy(budget=0)
+    async with supervised(on_exit=ended.append, policy=policy) as supervisor:
         first = await supervisor.start(agent_config())
         assert first.pid is not None
         os.kill(first.pid, signal.SIGKILL)
@@ -160,6 +162,7 @@ async def test_kill_9_of_an_agent_is_noticed_and_its_channel_is_free_again() -> 
         assert (ended[0].exit_reason, ended[0].exit_code) == (ExitReason.CRASHED, -signal.SIGKILL)
         assert ended[0].stopped_by is None
         assert is_gone(first.pid)
+        assert supervisor.status("demo").state is AgentState.FATAL
         second = await supervisor.start(agent_config())
         assert second.pid != first.pid
         assert second.last_exit == ended[0]
@@ -239,6 +242,7 @@ async def test_agents_know_no_secret_of_the_environment_and_no_terminal() -> Non
 async def test_no_thread_is_parked_per_agent() -> None:
     async with supervised() as supervisor:
         await supervisor.start(agent_config("first"))
+        await until(lambda: supervisor.status("first").private_bytes)
         before = psutil.Process().num_threads()
         for n in range(5):
             await supervisor.start(agent_config(f"c{n}"))
