@@ -1,0 +1,70 @@
+"""A real agent in a real call with Gemini: greeting, speech, a tool, an interruption, a goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+from config import ProviderConfig
+from conversation.lifecycle import ExitReason
+from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
+from tests.fakes.openai_realtime import tone
+from tests.loopback.stage import Stage
+
+MODEL = "gemini-3.8-live"
+TOOL = {
+    "type": "function",
+    "name": "look_up",
+    "description": "Looks a word up.",
+    "parameters": {"type": "object", "properties": {"word": {"type": "string"}}},
+}
+
+
+@pytest.mark.asyncio
+async def test_a_call_with_gemini() -> None:
+    stage = Stage()
+    server = FakeGeminiServer(reply_with=lambda session: session.say(tone(300), "Hello."))
+    # The stage needs of a server that it starts, ends and has sessions.
+    stage.provider = cast(Any, server)
+    async with stage:
+        provider = ProviderConfig(
+            name="gemini", model=MODEL, base_uri=server.uri, api_key=SecretStr("k")
+        )
+        session = cast(
+            Any, await stage.start(provider=provider, tools=[TOOL], greeting="Hello.", voice="Kore")
+        )
+        assert isinstance(session, GeminiSession)
+        person = await stage.join()
+        await person.wait_event("agent_playout_done")
+        assert session.history[0] == ("user", "Say exactly: Hello.")
+        await session.wait_for("realtimeInput", "audio", 40)
+        # 20 ms pieces, at the model's rate and not at the room's.
+        assert abs(len(session.audio) / len(session.all_of("realtimeInput", "audio")) - 640) < 16
+
+        await session.hear("what is a parley")
+        await session.call_tools(("c1", "look_up", {"word": "parley"}))
+        use = await person.wait_event("agent_response_tool_use_done")
+        assert use["tool_use"]["input"] == {"word": "parley"}
+        person.send(type="client_tool_result", id="c1", name="look_up", output='{"is": "a talk"}')
+        await person.wait_event("agent_playout_done", 2)
+        assert session.answers["c1"]["response"] == {"is": "a talk"}
+        assert len(session.all_of("clientContent")) == 1, "it goes on by itself after a tool"
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(_tell(session))
+            await person.wait_loud(800)
+            await session.hear("wait")
+            await person.wait_event("agent_interrupted")
+        person.send(type="client_text_append", text="good bye")
+        await person.wait_event("agent_playout_done", 3)
+        assert session.history[-2:] == [("user", "good bye"), ("model", "Hello.")]
+        assert stage.agent is not None
+        stage.agent.stop()
+        assert await stage.ended() is ExitReason.STOPPED
+
+
+async def _tell(session: GeminiSession) -> None:
+    await session.say(tone(3000), "a long story of nothing", pace=0.8)
