@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
 from conversation.client_events import AgentError, ServerEvent
-from rtc.channel import Channel
+from rtc.peer import MAX_EVENT_BYTES
+from utils import shorten
+
+# A tool may return more than a data channel message holds; the model got all of it.
+_CUT_TEXT_TO: Final = 4_000
+
+_log = logging.getLogger("agent")
+
+
+class EventOutlet(Protocol):
+    """What a channel offers for events."""
+
+    def send_event(self, text: str, *, uid: int | None = None) -> bool:
+        """Send to one participant, or to all."""
+        ...
 
 
 class Publisher:
@@ -16,7 +32,7 @@ class Publisher:
 
     def __init__(
         self,
-        channel: Channel,
+        channel: EventOutlet,
         *,
         agent_id: str,
         agent_name: str,
@@ -31,9 +47,18 @@ class Publisher:
         if "agent_id" in event.model_fields:
             fields |= self._agent
         made: Any = event(**fields)
-        self._channel.send_event(made.model_dump_json(), uid=to)
+        self._send(made, to)
         if to is None:
             self._on_event(made)
+
+    def _send(self, event: BaseModel, to: int | None) -> None:
+        text = event.model_dump_json()
+        if len(text.encode()) > MAX_EVENT_BYTES:
+            text = json.dumps(shorten(event.model_dump(mode="json"), _CUT_TEXT_TO))
+        if len(text.encode()) > MAX_EVENT_BYTES:
+            _log.warning("a %s was too large to be told", type(event).__name__)
+            return
+        self._channel.send_event(text, uid=to)
 
     def refuse(self, uid: int, code: str, message: str) -> None:
         """Tell one participant that what it sent cannot be carried out."""

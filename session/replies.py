@@ -10,11 +10,12 @@ from conversation import client_events as out
 from conversation.heard import heard_text
 from realtime import events as model
 from realtime.events import CancelResponse, TruncateItem
+from rtc.errors import RoomError
 from rtc.options import ChatMessage
 from rtc.playout import PlayoutPosition
 from session.context import Handlers, SessionContext
 from session.turn_policy import TurnPolicy
-from utils import PcmDump
+from utils import OwnedTasks, PcmDump
 
 PlayoutKey = tuple[str, str, int]
 """(response_id, item_id, content_index): what the playout buffer plays."""
@@ -31,9 +32,7 @@ class Replies:
         self._dump = dump
         self._policy = policy
         self.ended_at_s = float("-inf")
-        self._transcripts: dict[str, str] = {}
-        # Items whose late audio was already answered with a truncate, so it is sent once.
-        self._truncated: set[tuple[str, int]] = set()
+        self._tasks = OwnedTasks(context.log)
 
     def handlers(self) -> Handlers:
         """Reactions to model events."""
@@ -61,7 +60,7 @@ class Replies:
             out.AgentInputTranscriptionDone, item_id=item_id, transcript=text, uid=uid
         )
         if text:
-            await self._send_transcript("user", item_id, text)
+            self._post_transcript("user", item_id, text)
 
     # -- the model speaks --------------------------------------------------------------------
 
@@ -136,7 +135,7 @@ class Replies:
             item_id=item_id,
             transcript=text,
         )
-        await self._send_transcript("agent", item_id, text)
+        self._post_transcript("agent", item_id, text)
 
     # -- playout ------------------------------------------------------------------------------
 
@@ -207,9 +206,20 @@ class Replies:
         if self._context.model.capabilities.has_truncation:
             await self._context.model.send(TruncateItem(item_id, content_index, audio_end_ms))
 
-    async def _send_transcript(self, role: str, item_id: str, text: str) -> None:
+    def _post_transcript(self, role: str, item_id: str, text: str) -> None:
+        """To the room's chat, for those without a data channel; a lost room must not stall us."""
         message = json.dumps({"kind": "transcript", "role": role, "text": text})
-        await self._context.channel.chat.send_message(ChatMessage(message, item_id))
+        self._tasks.start(self._send_chat(ChatMessage(message, item_id)), name="transcript")
+
+    async def _send_chat(self, message: ChatMessage) -> None:
+        try:
+            await self._context.channel.chat.send_message(message)
+        except (RoomError, ValueError) as error:
+            self._context.log.debug("a transcript did not reach the chat: %s", error)
+
+    async def close(self) -> None:
+        """Drop transcripts that still wait for the room."""
+        await self._tasks.close()
 
 
 def _key(position: PlayoutPosition) -> PlayoutKey:

@@ -146,6 +146,7 @@ class Session:
         """Stop hearing and running tools; close the dump files."""
         await self.hearing.close()
         await self._tool_calls.close()
+        await self._replies.close()
         for dump in self._dumps:
             if dump is not None:
                 dump.close()
