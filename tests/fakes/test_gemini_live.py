@@ -248,3 +248,21 @@ async def test_mid_session_content_ends_a_session_of_3_1(
         await session.send_client_content(turns={"role": "user", "parts": [{"text": "hello"}]})
         with pytest.raises(errors.APIError, match="1007"):
             await turn(session)
+
+
+@pytest.mark.asyncio
+async def test_vertex_is_spoken_too(server: FakeGeminiServer, tls: Tls) -> None:
+    options = types.HttpOptions(
+        base_url=server.uri.replace("wss", "https"), async_client_args={"ssl": tls.client}
+    )
+    client = genai.Client(vertexai=True, api_key="k", http_options=options)
+    # The SDK's spelling of a behavior is for the developer API alone.
+    spoken = config(tools=[{"function_declarations": [{"name": "add"}]}])
+    async with client.aio.live.connect(model=MODEL, config=spoken) as session:
+        fake = await server.next_session()
+        assert server.asked[0].path.startswith("/ws/google.cloud.aiplatform.")
+        assert fake.setup["model"] == f"publishers/google/models/{MODEL}"
+        fake.reply_with = lambda each: each.say(VOICE, "Hi.")
+        await session.send_realtime_input(text="hello")
+        assert words(await turn(session), "output") == "Hi."
+    client.close()
