@@ -34,7 +34,8 @@ async def rows() -> list[str]:
     recogniser = WhisperRecogniser()
     said, lag = sentences(), _Lag()
     lines = [
-        f"{'loss':>6} {'jitter':>7}  {'path':<6} {'word errors':>11} {'stall':>8} {'added':>8}"
+        f"{'loss':>6} {'jitter':>7}  {'path':<6} {'word errors':>11} {'gap p99':>8} "
+        f"{'longest':>8} {'added':>9}"
     ]
     async with running_server() as server:
         watching = asyncio.get_running_loop().create_task(lag.watch())
