@@ -424,7 +424,7 @@ async def test_cancelled_call_is_not_answered(call: Call) -> None:
 @pytest.mark.asyncio
 async def test_answer_that_waited_for_a_cancelled_call_goes_out() -> None:
     async with calling(name="gemini-2.5-flash-native-audio-preview-12-2025") as call:
-        calls = ("c1", "add", {}), ("c2", "add", {})
+        calls: Any = ("c1", "add", {}), ("c2", "add", {})
         await call.alongside(call.session.call_tools(*calls), ours.ToolCallRequested)
         await call.until(ours.ToolCallRequested)
         await call.model.send(ours.AddToolOutput("c1", "3"))
