@@ -2,47 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from realtime import events as ours
 from realtime.events import ModelEvent, ResponseStatus
 from realtime.gemini import wire
-from realtime.gemini.mapping import LATE_S, ONSET_MS, GeminiMapper
-from realtime.gemini.tool_book import ToolBook
+from realtime.gemini.mapping import LATE_S, ONSET_MS
 from realtime.struct import InvalidEventError
 from tests.fakes import gemini_frames as fake
+from tests.realtime.gemini_stage import END, PCM, SPEECH_MS, Stage, activity
 
-PCM = b"\1\0\2\0"
-SPEECH_MS = 2_000
-END = fake.content(turnComplete=True)
 USAGE = ours.Usage(10, 20, 30, {"input_audio_tokens": 10, "output_audio_tokens": 20})
-
-
-class Stage:
-    """A mapper with readable ids and a clock that stands still."""
-
-    def __init__(self, *, is_manual: bool = False, sent_ms: int = SPEECH_MS) -> None:
-        numbers = itertools.count(1)
-        self.book = ToolBook([], is_blocking=True)
-        self.mapper = GeminiMapper(
-            self.book,
-            input_sample_rate_hz=16_000,
-            output_sample_rate_hz=24_000,
-            is_manual=is_manual,
-            make_id=lambda prefix: f"{prefix}{next(numbers)}",
-        )
-        self.mapper.note_audio(sent_ms * 32)
-        self.now_s = 100.0
-
-    def feed(self, *frames: fake.Frame) -> list[ModelEvent]:
-        parsed = (wire.parse(json.dumps(frame)) for frame in frames)
-        return [event for each in parsed for event in self.mapper.map(each, now_s=self.now_s)]
 
 
 def mapped(*frames: fake.Frame) -> list[ModelEvent]:
@@ -247,10 +219,6 @@ def test_manual_turns_are_not_announced_but_committed() -> None:
 # -- single messages ---------------------------------------------------------------------------
 
 
-def _activity(kind: str, offset: str | None = None) -> fake.Frame:
-    return {"voiceActivity": {"type": kind} | ({"audioOffset": offset} if offset else {})}
-
-
 @pytest.mark.parametrize(
     ("frames", "events"),
     [
@@ -274,7 +242,7 @@ def _activity(kind: str, offset: str | None = None) -> fake.Frame:
         ),
         ([{"novelty": {"a": 1}}], [ours.UnknownEventReceived("novelty", {"a": 1})]),
         (
-            [_activity("ACTIVITY_START", "0.25s"), _activity("ACTIVITY_END", "1.5s")],
+            [activity("ACTIVITY_START", "0.25s"), activity("ACTIVITY_END", "1.5s")],
             [
                 ours.SpeechStarted("item1", 250),
                 ours.SpeechStopped("item1", 1_500),
@@ -285,7 +253,7 @@ def _activity(kind: str, offset: str | None = None) -> fake.Frame:
             [{"voiceActivityDetectionSignal": {"vadSignalType": "VAD_SIGNAL_TYPE_SOS"}}],
             [ours.SpeechStarted("item1", SPEECH_MS)],
         ),
-        ([_activity("ACTIVITY_END")], []),
+        ([activity("ACTIVITY_END")], []),
         (
             [fake.content(interimInputTranscription={"text": "h"})],
             [ours.SpeechStarted("item1", SPEECH_MS - ONSET_MS)],
@@ -372,56 +340,3 @@ def test_audio_that_is_none_is_malformed_and_begins_nothing(data: str) -> None:
 def test_frames_that_are_none_are_malformed(text: str) -> None:
     with pytest.raises(InvalidEventError):
         wire.parse(text)
-
-
-# -- any order ---------------------------------------------------------------------------------
-
-_FRAMES = [
-    fake.heard("a"),
-    fake.heard("", finished=True),
-    fake.audio(PCM),
-    fake.spoken("b"),
-    fake.content(),
-    fake.content(interrupted=True),
-    fake.content(generationComplete=True),
-    END,
-    fake.content(interactionStatus="IDLE"),
-    fake.calls({"name": "f"}),
-    _activity("ACTIVITY_START"),
-    _activity("ACTIVITY_END"),
-    {"toolCallCancellation": {"ids": ["call1"]}},
-]
-
-
-@given(st.lists(st.sampled_from(_FRAMES), max_size=30), st.booleans())
-def test_whatever_the_order_turns_are_whole(frames: list[fake.Frame], is_slow: bool) -> None:
-    stage = Stage()
-    active: str | None = None
-    speaking: set[str] = set()
-    over: set[str] = set()
-    for frame in [*frames, END]:
-        stage.now_s += LATE_S * 2 if is_slow else 0.0
-        for event in stage.feed(frame):
-            match event:
-                case ours.ResponseCreated(response_id):
-                    assert active is None
-                    assert response_id not in over
-                    active = response_id
-                case ours.AudioDelta() | ours.TranscriptDelta() | ours.ToolCallRequested():
-                    assert event.response_id == active
-                case ours.ResponseDone(response_id):
-                    assert response_id == active
-                    over.add(response_id)
-                    active = None
-                case ours.SpeechStarted(item_id):
-                    assert item_id not in over
-                    speaking.add(item_id)
-                case ours.SpeechStopped(item_id):
-                    speaking.remove(item_id)
-                case ours.InputTranscriptDone() | ours.InputTranscriptFailed():
-                    assert event.item_id not in over
-                    over.add(event.item_id)
-                case _:
-                    pass
-        assert len(speaking) <= 1
-    assert active is None
