@@ -14,6 +14,7 @@ PARTS = {
     "latency": "bench.latency",
     "cost": "bench.cost",
     "local": "bench.local",
+    "restart": "bench.restart",
     "provider_loss": "bench.provider_loss",
     "loss": "bench.loss",
     "stock": "bench.stock",

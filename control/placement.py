@@ -102,6 +102,9 @@ class AgentStatus(BaseModel):
     model: str
     uptime_s: float
     restarts: int = Field(default=0, description="processes that were lost in this call")
+    remembered: int = Field(
+        default=0, description="entries of the conversation that another process would be told"
+    )
     timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
     loop_lag_ms: float | None = Field(description="worst lateness of its loop, last heartbeat")
     private_bytes: int | None = Field(description="memory of its own")

@@ -141,6 +141,7 @@ class AgentProcess:
             pss_bytes=figures.pss_bytes if figures else None,
             descriptors=figures.descriptors if figures else None,
             vitals=watcher.vitals if watcher else None,
+            remembered=len(self.conversation),
             heartbeat_age_s=None if age_s is None else round(age_s, 3),
             last_exit=last_exit,
         )

@@ -194,6 +194,8 @@ class Watch:
     def handle_vitals(self, vitals: Vitals, *, now_s: float) -> None:
         """The agent told how its call is."""
         is_sending = vitals.packets_sent != self._packets_sent
+        if self._media_ok_s is None:
+            self._media_ok_s = now_s
         if is_sending or not vitals.is_speaking or not vitals.connected_users:
             self._voice_ok_s = now_s
         if vitals.connected_users or not vitals.users:

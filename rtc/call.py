@@ -46,6 +46,12 @@ class Transcript:
         """Whether a reply is being made or played."""
         return bool(self._open_responses or self._unplayed)
 
+    def handle_agent_left(self) -> None:
+        """What it was saying will never end."""
+        self._open_responses.clear()
+        self._unplayed.clear()
+        self.changed.set()
+
     def handle_event(self, text: str, _uid: int) -> None:
         """One server event from the data channel."""
         event: dict[str, Any] = json.loads(text)
@@ -117,6 +123,7 @@ class Call:
         self._transcript = Transcript(on_line)
         self._heard = bytearray()
         self._stopped: asyncio.Future[None] | None = None
+        self._agent_uid: int | None = None
         self._connected = asyncio.Event()
         self._asked = asyncio.Event()
         self._tasks = OwnedTasks(logging.getLogger("call"))
@@ -156,6 +163,7 @@ class Call:
     async def _joined(self) -> AsyncIterator[None]:
         channel: Channel = self._channel
         channel.on("user_joined", self._handle_user_joined)
+        channel.on("user_left", self._handle_user_left)
         channel.on("user_connected", lambda _uid: self._connected.set())
         channel.on("event", self._transcript.handle_event)
         channel.on("playout_done", lambda _key: self._asked.set())
@@ -169,8 +177,14 @@ class Call:
             await channel.disconnect()
 
     def _handle_user_joined(self, user: RemoteUser) -> None:
-        if user.role == "agent" and len(self._tasks) == 0:
+        if user.role == "agent" and self._agent_uid in (None, user.uid):
+            self._agent_uid = user.uid
             self._tasks.start(self._record(user.uid), name="record")
+
+    def _handle_user_left(self, user: RemoteUser, _reason: str) -> None:
+        """It may come back under its uid, as another process: then the call goes on."""
+        if user.uid == self._agent_uid:
+            self._transcript.handle_agent_left()
 
     async def _record(self, uid: int) -> None:
         await self._channel.subscribe_audio(uid)
