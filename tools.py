@@ -62,6 +62,7 @@ class _Tool:
     schema: _Schema
     timeout_s: float
     function: Callable[..., Any] | None
+    is_cancelled_by_interrupt: bool = False
 
 
 class ToolContext:
@@ -83,6 +84,7 @@ class ToolContext:
         parameters: Mapping[str, Any] | None = None,
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        cancel_on_interrupt: bool = False,
     ) -> None:
         """Offer `function` to the model. A plain function runs in a thread.
 
@@ -90,6 +92,9 @@ class ToolContext:
         runs on until it returns.
 
         parameters: JSON Schema of the arguments; derived from the type hints when absent
+        cancel_on_interrupt: give the call up when the user interrupts. By default it goes on, for
+            what was begun (an order, a message) is often done whether or not anybody still listens,
+            and the model is told of it.
 
         Raises:
             ToolDeclarationError: bad or taken name, or a signature that gives no schema.
@@ -98,7 +103,7 @@ class ToolContext:
             schema = DerivedSchema.of(function) if parameters is None else GivenSchema(parameters)
         except ValueError as error:
             raise ToolDeclarationError(f"tool {name}: {error}") from error
-        self._register(_Tool(name, description, schema, timeout_s, function))
+        self._register(_Tool(name, description, schema, timeout_s, function, cancel_on_interrupt))
 
     def register_client_function(self, declaration: Mapping[str, Any]) -> None:
         """Offer a tool that the client runs: `{"type": "function", "name", ...}`.
@@ -148,17 +153,21 @@ class ToolContext:
         """Whether the client runs this tool."""
         return name in self._tools and self._tools[name].function is None
 
+    def is_cancelled_by_interrupt(self, name: str) -> bool:
+        """Whether a running call is given up when the user interrupts."""
+        return name in self._tools and self._tools[name].is_cancelled_by_interrupt
+
     # -- running -------------------------------------------------------------------------------
 
     async def execute_tool(self, call_id: str, name: str, arguments_json: str) -> ToolOutcome:
         """Run one call, or wait for the client to. Raises nothing but cancellation."""
         tool = self._tools.get(name)
         if tool is None:
-            return _error("there is no such tool")
+            return failure("there is no such tool")
         try:
             arguments = tool.schema.read(_json_object(arguments_json))
         except InvalidArgumentsError as error:
-            return _error(str(error))
+            return failure(str(error))
         return await self._run(tool, call_id, arguments)
 
     async def _run(self, tool: _Tool, call_id: str, arguments: dict[str, Any]) -> ToolOutcome:
@@ -169,13 +178,13 @@ class ToolContext:
                     return _outcome(await self._wait_for_client(call_id))
                 return _outcome(await _call(tool.function, arguments))
         except ToolError as error:
-            return _error(str(error))
+            return failure(str(error))
         except Exception as error:  # noqa: BLE001  a tool's bug is an answer, not the call's end
             if deadline.expired():
-                return _error(f"{tool.name} gave no answer within {tool.timeout_s:g} seconds")
+                return failure(f"{tool.name} gave no answer within {tool.timeout_s:g} seconds")
             _log.warning("tool %s failed: %s", tool.name, type(error).__name__)
             _log.debug("tool %s failed", tool.name, exc_info=error)
-            return _error(f"{tool.name} failed unexpectedly ({type(error).__name__})")
+            return failure(f"{tool.name} failed unexpectedly ({type(error).__name__})")
 
     async def _wait_for_client(self, call_id: str) -> str:
         answer = self.begin_client_call(call_id)
@@ -235,9 +244,10 @@ def _json_object(text: str) -> dict[str, Any]:
 def _outcome(result: Any) -> ToolOutcome:
     output = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
     if len(output) > MAX_OUTPUT_CHARACTERS:
-        return _error(f"the result is too long ({len(output)} characters)")
+        return failure(f"the result is too long ({len(output)} characters)")
     return ToolOutcome(output)
 
 
-def _error(text: str) -> ToolOutcome:
+def failure(text: str) -> ToolOutcome:
+    """The outcome of a call that was not carried out, in words for the model."""
     return ToolOutcome(json.dumps({"error": text}, ensure_ascii=False), is_error=True)

@@ -7,12 +7,14 @@ class ToolBatches:
     """Counts the open calls of each response.
 
     A reply may call several tools at once; asking for a follow-up after each output would make
-    the model answer half the facts and race with itself.
+    the model answer half the facts and race with itself. A batch whose calls were all given up has
+    nothing to go on with.
     """
 
     def __init__(self) -> None:
         self._open: dict[str, set[str]] = {}
         self._is_generating: set[str] = set()
+        self._has_news: set[str] = set()
 
     def call_started(self, response_id: str, call_id: str) -> None:
         """The model asked for a tool within this response."""
@@ -21,6 +23,11 @@ class ToolBatches:
 
     def call_answered(self, response_id: str, call_id: str) -> bool:
         """An output was sent; True when the model should now be asked to go on."""
+        self._has_news.add(response_id)
+        return self.call_given_up(response_id, call_id)
+
+    def call_given_up(self, response_id: str, call_id: str) -> bool:
+        """This call was stopped; True when the model should go on, with the outputs of others."""
         self._open.get(response_id, set()).discard(call_id)
         return self._is_due(response_id)
 
@@ -32,4 +39,7 @@ class ToolBatches:
     def _is_due(self, response_id: str) -> bool:
         if response_id in self._is_generating or self._open.get(response_id):
             return False
-        return self._open.pop(response_id, None) is not None
+        was_open = self._open.pop(response_id, None) is not None
+        has_news = response_id in self._has_news
+        self._has_news.discard(response_id)
+        return was_open and has_news

@@ -24,6 +24,7 @@ class Turns:
         self._is_user_speaking = False
         self._active_response: str | None = None
         self._playing: str | None = None
+        self._work: set[str] = set()
         # Insertion-ordered, so that the oldest can be forgotten: a late delta comes within
         # seconds of its cut, never hundreds of replies later.
         self._cut: dict[str, None] = {}
@@ -69,6 +70,19 @@ class Turns:
         """Nothing of this reply is being played any more."""
         if self._playing == response_id:
             self._playing = None
+
+    def work_started(self, call_id: str) -> None:
+        """Something began that the user can stop by speaking."""
+        self._work.add(call_id)
+
+    def work_ended(self, call_id: str) -> None:
+        """It is over, one way or the other."""
+        self._work.discard(call_id)
+
+    @property
+    def is_working(self) -> bool:
+        """Whether an interruption would stop something, even if nothing is said."""
+        return bool(self._work)
 
     def cut(self, audible: Iterable[str]) -> None:
         """Silence the reply in the making and those in `audible` for good."""

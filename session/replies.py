@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
 from conversation import client_events as out
@@ -27,7 +28,16 @@ _SPOKEN_MARGIN_MS: Final = 500
 class Replies:
     """Reacts to what the model says. ended_at_s: when the agent last fell silent (monotonic)."""
 
-    def __init__(self, context: SessionContext, dump: PcmDump | None, policy: TurnPolicy) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        dump: PcmDump | None,
+        policy: TurnPolicy,
+        *,
+        on_interrupt: Callable[[], Awaitable[None]],
+    ) -> None:
+        """on_interrupt: the user wants no more of what the agent says and does."""
+        self._on_interrupt = on_interrupt
         self._context = context
         self._dump = dump
         self._policy = policy
@@ -187,6 +197,7 @@ class Replies:
             await context.model.send(CancelResponse(active))
         for position in positions:
             await self._cut(position)
+        await self._on_interrupt()
 
     async def _cut(self, position: PlayoutPosition) -> None:
         if position.is_complete:

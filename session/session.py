@@ -31,7 +31,6 @@ IGNORED_EVENTS = frozenset(
         model.ItemTruncated,
         model.ItemDeleted,
         model.ToolCallDelta,
-        model.ToolCallCancelled,
         model.ToolApprovalRequested,
         model.HostedToolProgress,
         model.DtmfReceived,
@@ -64,7 +63,10 @@ class Session:
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
-        self._replies = Replies(context, self._dumps[1], policy)
+        self._tool_calls = ToolCalls(context, tools)
+        self._replies = Replies(
+            context, self._dumps[1], policy, on_interrupt=self._tool_calls.handle_interrupt
+        )
         self._user_turns = UserTurns(context, self._replies, speakers, policy)
         self.hearing = Hearing(
             context,
@@ -73,7 +75,6 @@ class Session:
             is_manual=policy.is_manual,
             on_voice=self._user_turns.handle_voice,
         )
-        self._tool_calls = ToolCalls(context, tools)
         self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
         self._clients = Clients(
             context, self._replies, self._user_turns, self.hearing, tools, on_client_end

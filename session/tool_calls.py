@@ -2,33 +2,81 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
 
 from conversation import client_events as out
 from conversation.tool_batch import ToolBatches
 from realtime import events as model
-from realtime.events import AddToolOutput, CreateResponse
+from realtime.events import AddToolOutput, CreateResponse, ModelCommand
 from realtime.model import ModelDisconnectedError
 from session.context import Handlers, SessionContext
-from tools import ToolContext, ToolOutcome
+from tools import ToolContext, ToolOutcome, failure
 from utils import OwnedTasks
 
 
+class _GivenUp(StrEnum):
+    """Why a call has no outcome of its own."""
+
+    INTERRUPTED = "cancelled: the user interrupted"
+    WITHDRAWN = "cancelled: the model no longer wants it"
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    event: model.ToolCallRequested
+    task: asyncio.Task[None]
+
+
 class ToolCalls:
-    """Runs what the model asks for. A failing tool is an answer, never the end of a call."""
+    """Runs what the model asks for. A failing tool is an answer, never the end of a call.
+
+    When the user interrupts, calls of tools with `cancel_on_interrupt` are given up: the model is
+    told so, and not asked to go on, for it is about to answer the user. All others run to their end.
+    """
 
     def __init__(self, context: SessionContext, tools: ToolContext) -> None:
         self._context = context
         self._tools = tools
         self._batches = ToolBatches()
+        self._running: dict[str, _Call] = {}
         self._tasks = OwnedTasks(context.log)
 
     def handlers(self) -> Handlers:
         """Reactions to model events."""
         return {
             model.ToolCallRequested: self._handle_requested,
+            model.ToolCallCancelled: self._handle_withdrawn,
             model.ResponseDone: self._handle_response_done,
         }
+
+    async def handle_interrupt(self) -> None:
+        """The user wants no more of this: give up what may be given up, and tell the model."""
+        doomed = [
+            call_id
+            for call_id, call in self._running.items()
+            if self._tools.is_cancelled_by_interrupt(call.event.name)
+        ]
+        await self._give_up(doomed, _GivenUp.INTERRUPTED)
+
+    async def _handle_withdrawn(self, event: model.ToolCallCancelled) -> None:
+        await self._give_up(event.call_ids, _GivenUp.WITHDRAWN)
+
+    async def _give_up(self, call_ids: Iterable[str], why: _GivenUp) -> None:
+        for call_id in call_ids:
+            if (call := self._take(call_id)) is not None:
+                call.task.cancel()
+                await self._tell_given_up(call.event, why)
+
+    def _take(self, call_id: str) -> _Call | None:
+        """The call, if it still runs; whoever takes it tells the model how it ended."""
+        self._context.turns.work_ended(call_id)
+        return self._running.pop(call_id, None)
+
+    # -- running -------------------------------------------------------------------------------
 
     async def _handle_requested(self, event: model.ToolCallRequested) -> None:
         self._batches.call_started(event.response_id, event.call_id)
@@ -41,16 +89,42 @@ class ToolCalls:
             ),
             is_client_tool=self._tools.is_client_function(event.name),
         )
-        self._tasks.start(self._run(event), name=f"tool {event.name}")
+        if self._tools.is_cancelled_by_interrupt(event.name):
+            self._context.turns.work_started(event.call_id)
+        task = self._tasks.start(self._run(event), name=f"tool {event.name}")
+        self._running[event.call_id] = _Call(event, task)
 
     async def _run(self, event: model.ToolCallRequested) -> None:
-        outcome = await self._tools.execute_tool(event.call_id, event.name, event.arguments)
-        try:
-            await self._answer(event, outcome)
-        except ModelDisconnectedError:
-            self._context.log.info("tool %s answered too late: the model is gone", event.name)
+        outcome = await self._outcome(event)
+        if self._take(event.call_id) is not None:
+            await self._tell(event, outcome)
 
-    async def _answer(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
+    async def _outcome(self, event: model.ToolCallRequested) -> ToolOutcome:
+        return await self._tools.execute_tool(event.call_id, event.name, event.arguments)
+
+    # -- telling -------------------------------------------------------------------------------
+
+    async def _tell(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
+        self._publish(event, outcome)
+        await self._send(AddToolOutput(event.call_id, outcome.output))
+        if self._batches.call_answered(event.response_id, event.call_id):
+            await self._follow_up(event.response_id)
+
+    async def _tell_given_up(self, event: model.ToolCallRequested, why: _GivenUp) -> None:
+        outcome = failure(why)
+        self._publish(event, outcome)
+        if why is not _GivenUp.WITHDRAWN:
+            await self._send(AddToolOutput(event.call_id, outcome.output))
+        if self._batches.call_given_up(event.response_id, event.call_id):
+            await self._follow_up(event.response_id)
+
+    async def _send(self, command: ModelCommand) -> None:
+        try:
+            await self._context.model.send(command)
+        except ModelDisconnectedError:
+            self._context.log.info("a tool was answered too late: the model is gone")
+
+    def _publish(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
         self._context.history.add_tool_output(event.call_id, outcome.output)
         self._context.publisher.publish(
             out.AgentResponseToolResult,
@@ -58,9 +132,6 @@ class ToolCalls:
                 id=event.call_id, name=event.name, output=outcome.output, is_error=outcome.is_error
             ),
         )
-        await self._context.model.send(AddToolOutput(event.call_id, outcome.output))
-        if self._batches.call_answered(event.response_id, event.call_id):
-            await self._follow_up(event.response_id)
 
     async def _handle_response_done(self, event: model.ResponseDone) -> None:
         if self._batches.response_done(event.response_id):
@@ -71,7 +142,7 @@ class ToolCalls:
             return
         # A user who spoke over the call gets the answer to what was said, which knows the outputs.
         if not self._context.turns.is_cut(response_id):
-            await self._context.model.send(CreateResponse())
+            await self._send(CreateResponse())
 
     async def close(self) -> None:
         """Cancel what still runs."""

@@ -109,7 +109,7 @@ class UserTurns:
     def _is_at_stake(self, now_s: float) -> bool:
         """Whether there is a reply that could be lost, or that could come back as an echo."""
         context = self._context
-        if context.turns.active_response is not None:
+        if context.turns.active_response is not None or context.turns.is_working:
             return True
         if now_s - self._asked_at_s < _ANSWER_TIMEOUT_S:
             return True

@@ -31,3 +31,23 @@ def test_two_calls_get_one_follow_up() -> None:
 
 def test_a_response_without_calls_is_not_followed_up() -> None:
     assert not ToolBatches().response_done("r")
+
+
+def test_a_batch_that_was_given_up_is_not_followed_up() -> None:
+    batches = ToolBatches()
+    batches.call_started("r", "a")
+    assert not batches.response_done("r")
+    assert not batches.call_given_up("r", "a")
+    assert not batches.call_answered("r", "a")
+
+
+def test_what_is_left_of_a_batch_is_followed_up_whichever_ends_first() -> None:
+    for given_up_first in (True, False):
+        batches = ToolBatches()
+        batches.call_started("r", "a")
+        batches.call_started("r", "b")
+        batches.response_done("r")
+        endings = [batches.call_given_up, batches.call_answered]
+        first, second = endings if given_up_first else reversed(endings)
+        assert not first("r", "a")
+        assert second("r", "b")

@@ -1,0 +1,190 @@
+"""Tools in a call, over real WebRTC, against a scripted model."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, cast
+
+import pytest
+from pydantic import SecretStr
+
+import toolsets
+from config import ProviderConfig
+from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
+from tests.fakes.openai_frames import Reply, new_id
+from tests.fakes.openai_realtime import FakeSession
+from tests.loopback.stage import Stage
+from tools import ToolContext
+from toolsets import ToolServices
+
+
+class Bench:
+    """Tools that a test can hold back and follow."""
+
+    def __init__(self) -> None:
+        self.started: asyncio.Queue[str] = asyncio.Queue()
+        self.ended: list[str] = []
+        self.is_free = asyncio.Event()
+
+    def create(self, _services: ToolServices) -> ToolContext:
+        tools = ToolContext()
+        tools.register_function("quick", "Answer at once.", self.quick)
+        tools.register_function("hang", "Never answer.", self.hang, timeout_s=0.05)
+        tools.register_function("work", "Work on.", self.work)
+        tools.register_function("search", "Search.", self.search, cancel_on_interrupt=True)
+        return tools
+
+    async def quick(self) -> str:
+        return "quick done"
+
+    async def hang(self) -> None:
+        await asyncio.Event().wait()
+
+    async def work(self) -> str:
+        return await self._wait("work")
+
+    async def search(self) -> str:
+        return await self._wait("search")
+
+    async def _wait(self, name: str) -> str:
+        self.started.put_nowait(name)
+        try:
+            await self.is_free.wait()
+        except asyncio.CancelledError:
+            self.ended.append(f"{name} cancelled")
+            raise
+        self.ended.append(f"{name} done")
+        return f"{name} done"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """The tool set `bench`."""
+    made = Bench()
+    monkeypatch.setitem(toolsets._TOOLSETS, "bench", made.create)
+    return made
+
+
+async def call_tools(session: FakeSession, *names: str) -> dict[str, str]:
+    """One reply that calls several tools; returns their call ids by name."""
+    reply = Reply()
+    await session.send(reply.begin())
+    calls = {name: new_id("call") for name in names}
+    endings: list[Any] = []
+    for name, call_id in calls.items():
+        reply.item_id = new_id("item")
+        await session.send(*reply.add_item(reply.call_item(name, call_id, "", "in_progress")))
+        await session.send(*reply.arguments(call_id, name, "{}"))
+        *ending, done, _limits = reply.end_item(reply.call_item(name, call_id, "{}", "completed"))
+        await session.send(*ending)
+        endings.append(done)
+    await session.send(endings[-1])
+    return calls
+
+
+async def outputs(session: FakeSession, count: int) -> dict[str, str]:
+    """What the model was told, by call id, once it was told `count` things."""
+    await session.wait_for("conversation.item.create", count)
+    items = [event["item"] for event in session.all_of("conversation.item.create")]
+    assert len(items) == count
+    return {item["call_id"]: item["output"] for item in items}
+
+
+@pytest.mark.asyncio
+async def test_several_calls_at_once_run_side_by_side_and_are_followed_up_once(
+    bench: Bench,
+) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        calls = await call_tools(session, "work", "quick", "hang", "search")
+        assert {await bench.started.get(), await bench.started.get()} == {"work", "search"}
+        told = await outputs(session, 2)  # the quick one, and the one that never answers
+        assert told[calls["quick"]] == "quick done"
+        assert "no answer within 0.05 seconds" in json.loads(told[calls["hang"]])["error"]
+        assert session.all_of("response.create") == []
+        bench.is_free.set()
+        told = await outputs(session, 4)
+        assert (told[calls["work"]], told[calls["search"]]) == ("work done", "search done")
+        await session.wait_for("response.create")
+        await person.wait_event("agent_response_tool_result", 4)
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+async def test_an_interruption_gives_up_the_tools_that_allow_it_and_no_others(
+    bench: Bench,
+) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        calls = await call_tools(session, "work", "search")
+        await bench.started.get()
+        await bench.started.get()
+        person.send(type="client_response_cancel")
+        told = await outputs(session, 1)
+        assert "the user interrupted" in json.loads(told[calls["search"]])["error"]
+        result = await person.wait_event("agent_response_tool_result")
+        assert result["tool_result"]["is_error"]
+        assert bench.ended == ["search cancelled"]
+        bench.is_free.set()
+        assert (await outputs(session, 2))[calls["work"]] == "work done"
+        await session.wait_for("response.create")
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+async def test_words_over_a_silent_search_give_it_up_and_are_answered_once(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        await stage.join()
+        await call_tools(session, "search")
+        await bench.started.get()
+        item_id = await session.speech_started()
+        await session.speech_stopped(item_id, "never mind, what is the weather like")
+        await outputs(session, 1)
+        assert bench.ended == ["search cancelled"]
+        await session.wait_for("response.create")
+        await session.say(b"", "sunny")
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+async def test_agreeing_noises_do_not_stop_a_search(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        calls = await call_tools(session, "search")
+        await bench.started.get()
+        item_id = await session.speech_started()
+        await session.speech_stopped(item_id, "mhm")
+        await person.wait_event("agent_input_transcription_done")
+        bench.is_free.set()
+        assert (await outputs(session, 1))[calls["search"]] == "search done"
+        await session.wait_for("response.create")
+
+
+@pytest.mark.asyncio
+async def test_calls_that_the_provider_withdraws_are_stopped_and_not_answered(
+    bench: Bench,
+) -> None:
+    stage = Stage()
+    server = FakeGeminiServer()
+    # The stage needs of a server that it starts, ends and has sessions.
+    stage.provider = cast(Any, server)
+    async with stage:
+        provider = ProviderConfig(
+            name="gemini", model="gemini-3.8-live", base_uri=server.uri, api_key=SecretStr("k")
+        )
+        session = cast(Any, await stage.start(provider=provider, toolset="bench"))
+        assert isinstance(session, GeminiSession)
+        person = await stage.join()
+        await session.hear("search for it")
+        await session.call_tools(("c1", "work", {}))
+        await bench.started.get()
+        await session.hear("no, stop")
+        result = await person.wait_event("agent_response_tool_result")
+        assert "no longer wants it" in result["tool_result"]["output"]
+        assert bench.ended == ["work cancelled"]
+        assert session.answers == {}
