@@ -19,6 +19,7 @@ from tool_schema import DerivedSchema, GivenSchema, InvalidArgumentsError
 
 DEFAULT_TIMEOUT_S = 10.0
 CLIENT_TIMEOUT_S = 30.0
+APPROVAL_TIMEOUT_S = 60.0
 MAX_TOOLS = 128
 MAX_WAITING_CLIENT_CALLS = 32
 MAX_ARGUMENT_CHARACTERS = 64_000
@@ -63,13 +64,23 @@ class _Tool:
     timeout_s: float
     function: Callable[..., Any] | None
     is_cancelled_by_interrupt: bool = False
+    needs_approval: bool = False
 
 
 class ToolContext:
     """The tools of one conversation."""
 
-    def __init__(self, *, client_timeout_s: float = CLIENT_TIMEOUT_S) -> None:
-        """client_timeout_s: how long a client may take to answer a pass-through call."""
+    def __init__(
+        self,
+        *,
+        client_timeout_s: float = CLIENT_TIMEOUT_S,
+        approval_timeout_s: float = APPROVAL_TIMEOUT_S,
+    ) -> None:
+        """
+        client_timeout_s: how long a client may take to answer a pass-through call
+        approval_timeout_s: how long people may take to allow a call that needs it
+        """
+        self.approval_timeout_s = approval_timeout_s
         self._client_timeout_s = client_timeout_s
         self._tools: dict[str, _Tool] = {}
         self._client_calls: dict[str, asyncio.Future[str]] = {}
@@ -85,6 +96,7 @@ class ToolContext:
         *,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         cancel_on_interrupt: bool = False,
+        needs_approval: bool = False,
     ) -> None:
         """Offer `function` to the model. A plain function runs in a thread.
 
@@ -95,6 +107,7 @@ class ToolContext:
         cancel_on_interrupt: give the call up when the user interrupts. By default it goes on, for
             what was begun (an order, a message) is often done whether or not anybody still listens,
             and the model is told of it.
+        needs_approval: run only what somebody in the room has allowed; `timeout_s` counts from then
 
         Raises:
             ToolDeclarationError: bad or taken name, or a signature that gives no schema.
@@ -103,7 +116,17 @@ class ToolContext:
             schema = DerivedSchema.of(function) if parameters is None else GivenSchema(parameters)
         except ValueError as error:
             raise ToolDeclarationError(f"tool {name}: {error}") from error
-        self._register(_Tool(name, description, schema, timeout_s, function, cancel_on_interrupt))
+        self._register(
+            _Tool(
+                name,
+                description,
+                schema,
+                timeout_s,
+                function,
+                is_cancelled_by_interrupt=cancel_on_interrupt,
+                needs_approval=needs_approval,
+            )
+        )
 
     def register_client_function(self, declaration: Mapping[str, Any]) -> None:
         """Offer a tool that the client runs: `{"type": "function", "name", ...}`.
@@ -156,6 +179,10 @@ class ToolContext:
     def is_cancelled_by_interrupt(self, name: str) -> bool:
         """Whether a running call is given up when the user interrupts."""
         return name in self._tools and self._tools[name].is_cancelled_by_interrupt
+
+    def needs_approval(self, name: str) -> bool:
+        """Whether somebody must allow each call."""
+        return name in self._tools and self._tools[name].needs_approval
 
     # -- running -------------------------------------------------------------------------------
 

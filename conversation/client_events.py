@@ -182,6 +182,18 @@ class AgentResponseToolUseDone(_AgentEvent):
     is_client_tool: bool = False
 
 
+class AgentToolApprovalRequired(_AgentEvent):
+    """A tool may only run once somebody allows it with `client_tool_approval`; silence means no.
+
+    server_label: the provider's tool server that will run it; empty for the agent's own tools
+    """
+
+    type: Literal["agent_tool_approval_required"] = "agent_tool_approval_required"
+    tool_use: ToolUse
+    server_label: str = ""
+    timeout_ms: int
+
+
 class AgentResponseToolResult(_AgentEvent):
     type: Literal["agent_response_tool_result"] = "agent_response_tool_result"
     tool_result: ToolResult
@@ -252,6 +264,7 @@ ServerEvent = Annotated[
     | AgentPlayoutDone
     | AgentResponseToolUseDelta
     | AgentResponseToolUseDone
+    | AgentToolApprovalRequired
     | AgentResponseToolResult
     | AgentInputTranscriptionDelta
     | AgentInputTranscriptionDone
@@ -333,6 +346,16 @@ class ClientToolResult(_ClientEvent):
     output: str | list[dict[str, Any]]
 
 
+class ClientToolApproval(_ClientEvent):
+    """Allow or forbid a tool call. `always`: the same goes for this tool until the call ends."""
+
+    type: Literal["client_tool_approval"] = "client_tool_approval"
+    id: str
+    approve: bool
+    always: bool = False
+    reason: str = Field(default="", max_length=1_000)
+
+
 ClientEvent = Annotated[
     ClientSessionCreate
     | ClientSessionEnd
@@ -344,7 +367,8 @@ ClientEvent = Annotated[
     | ClientAudioCommit
     | ClientActivityStart
     | ClientActivityEnd
-    | ClientToolResult,
+    | ClientToolResult
+    | ClientToolApproval,
     Field(discriminator="type"),
 ]
 

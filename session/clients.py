@@ -14,6 +14,7 @@ from conversation import client_events as inbound
 from conversation.client_events import InvalidClientEventError, parse_client_event
 from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateResponse
 from realtime.model import UnsupportedCommandError
+from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.hearing import Hearing
 from session.replies import Replies
@@ -34,6 +35,7 @@ class Clients:
         user_turns: UserTurns,
         hearing: Hearing,
         tools: ToolContext,
+        approvals: Approvals,
         on_end: Callable[[], None],
     ) -> None:
         self._context = context
@@ -41,6 +43,7 @@ class Clients:
         self._user_turns = user_turns
         self._hearing = hearing
         self._tools = tools
+        self._approvals = approvals
         self._on_end = on_end
         # Control frames are refused, not dropped, when somebody floods us.
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_MAX_WAITING)
@@ -53,6 +56,7 @@ class Clients:
             inbound.ClientActivityStart: self._handle_activity_start,
             inbound.ClientActivityEnd: self._handle_activity_end,
             inbound.ClientToolResult: self._handle_tool_result,
+            inbound.ClientToolApproval: self._handle_tool_approval,
             inbound.ClientSessionEnd: self._handle_session_end,
         }
 
@@ -137,6 +141,11 @@ class Clients:
         output = event.output if isinstance(event.output, str) else json.dumps(event.output)
         if not self._tools.resolve_client_call(event.id, output):
             raise _RefusedError("unknown_call", f"no call {event.id} waits for a result")
+
+    async def _handle_tool_approval(self, event: inbound.ClientToolApproval, _uid: int) -> None:
+        verdict = Verdict(event.approve, event.reason)
+        if not self._approvals.answer(event.id, verdict, is_for_all=event.always):
+            raise _RefusedError("unknown_call", f"no call {event.id} waits for approval")
 
     async def _handle_session_end(self, _event: inbound.ClientSessionEnd, _uid: int) -> None:
         self._on_end()

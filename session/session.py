@@ -10,6 +10,7 @@ from conversation.history import History
 from conversation.speakers import Speakers
 from realtime import events as model
 from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
+from session.approvals import Approvals
 from session.clients import Clients
 from session.context import Handler, Handlers, SessionContext
 from session.hearing import Hearing
@@ -31,7 +32,6 @@ IGNORED_EVENTS = frozenset(
         model.ItemTruncated,
         model.ItemDeleted,
         model.ToolCallDelta,
-        model.ToolApprovalRequested,
         model.HostedToolProgress,
         model.DtmfReceived,
         model.GenerationDone,
@@ -63,7 +63,8 @@ class Session:
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
-        self._tool_calls = ToolCalls(context, tools)
+        approvals = Approvals(context.publisher, timeout_s=tools.approval_timeout_s)
+        self._tool_calls = ToolCalls(context, tools, approvals)
         self._replies = Replies(
             context, self._dumps[1], policy, on_interrupt=self._tool_calls.handle_interrupt
         )
@@ -77,7 +78,7 @@ class Session:
         )
         self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
         self._clients = Clients(
-            context, self._replies, self._user_turns, self.hearing, tools, on_client_end
+            context, self._replies, self._user_turns, self.hearing, tools, approvals, on_client_end
         )
         own: Handlers = {
             model.SessionUpdated: self._handle_session_updated,

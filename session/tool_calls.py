@@ -11,8 +11,9 @@ from enum import StrEnum
 from conversation import client_events as out
 from conversation.tool_batch import ToolBatches
 from realtime import events as model
-from realtime.events import AddToolOutput, CreateResponse, ModelCommand
+from realtime.events import AddToolOutput, AnswerToolApproval, CreateResponse, ModelCommand
 from realtime.model import ModelDisconnectedError
+from session.approvals import Approvals
 from session.context import Handlers, SessionContext
 from tools import ToolContext, ToolOutcome, failure
 from utils import OwnedTasks
@@ -38,8 +39,9 @@ class ToolCalls:
     told so, and not asked to go on, for it is about to answer the user. All others run to their end.
     """
 
-    def __init__(self, context: SessionContext, tools: ToolContext) -> None:
+    def __init__(self, context: SessionContext, tools: ToolContext, approvals: Approvals) -> None:
         self._context = context
+        self._approvals = approvals
         self._tools = tools
         self._batches = ToolBatches()
         self._running: dict[str, _Call] = {}
@@ -49,6 +51,7 @@ class ToolCalls:
         """Reactions to model events."""
         return {
             model.ToolCallRequested: self._handle_requested,
+            model.ToolApprovalRequested: self._handle_approval_requested,
             model.ToolCallCancelled: self._handle_withdrawn,
             model.ResponseDone: self._handle_response_done,
         }
@@ -84,9 +87,7 @@ class ToolCalls:
             out.AgentResponseToolUseDone,
             response_id=event.response_id,
             item_id=event.item_id,
-            tool_use=out.ToolUse(
-                id=event.call_id, name=event.name, input=_as_object(event.arguments)
-            ),
+            tool_use=_tool_use(event),
             is_client_tool=self._tools.is_client_function(event.name),
         )
         if self._tools.is_cancelled_by_interrupt(event.name):
@@ -100,7 +101,25 @@ class ToolCalls:
             await self._tell(event, outcome)
 
     async def _outcome(self, event: model.ToolCallRequested) -> ToolOutcome:
+        if self._tools.needs_approval(event.name):
+            verdict = await self._approvals.ask(_tool_use(event))
+            if not verdict.is_approved:
+                return failure(f"not approved: {verdict.reason or 'the user said no'}")
         return await self._tools.execute_tool(event.call_id, event.name, event.arguments)
+
+    # -- tools that the provider runs by itself ------------------------------------------------
+
+    async def _handle_approval_requested(self, event: model.ToolApprovalRequested) -> None:
+        self._tasks.start(self._approve(event), name=f"approval of {event.name}")
+
+    async def _approve(self, event: model.ToolApprovalRequested) -> None:
+        tool_use = out.ToolUse(
+            id=event.request_id, name=event.name, input=_as_object(event.arguments)
+        )
+        verdict = await self._approvals.ask(tool_use, server_label=event.server_label)
+        await self._send(
+            AnswerToolApproval(event.request_id, verdict.is_approved, verdict.reason or None)
+        )
 
     # -- telling -------------------------------------------------------------------------------
 
@@ -147,6 +166,10 @@ class ToolCalls:
     async def close(self) -> None:
         """Cancel what still runs."""
         await self._tasks.close()
+
+
+def _tool_use(event: model.ToolCallRequested) -> out.ToolUse:
+    return out.ToolUse(id=event.call_id, name=event.name, input=_as_object(event.arguments))
 
 
 def _as_object(arguments: str) -> dict[str, object]:

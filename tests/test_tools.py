@@ -209,6 +209,7 @@ def test_description_is_what_a_session_declares() -> None:
         ({"name": "x", "description": None}, "must be strings"),
         ({"name": "x", "type": "mcp"}, "'function'"),
         ({"name": "x", "import": "os"}, "unknown field 'import'"),
+        ({"name": "x", "needs_approval": False}, "unknown field 'needs_approval'"),
         ({"name": "x", "parameters": {"type": "string"}}, "type 'object'"),
         ({"name": "x", "parameters": [1]}, "type 'object'"),
         ({"name": "x", "parameters": {"type": "object", "properties": []}}, "properties"),

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 import toolsets
 from config import ProviderConfig
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
-from tests.fakes.openai_frames import Reply, new_id
+from tests.fakes.openai_frames import Reply, frame, new_id
 from tests.fakes.openai_realtime import FakeSession
 from tests.loopback.stage import Stage
 from tools import ToolContext
@@ -26,17 +26,24 @@ class Bench:
         self.started: asyncio.Queue[str] = asyncio.Queue()
         self.ended: list[str] = []
         self.is_free = asyncio.Event()
+        self.paid = 0
+        self.approval_timeout_s = 10.0
 
     def create(self, _services: ToolServices) -> ToolContext:
-        tools = ToolContext()
+        tools = ToolContext(approval_timeout_s=self.approval_timeout_s)
         tools.register_function("quick", "Answer at once.", self.quick)
         tools.register_function("hang", "Never answer.", self.hang, timeout_s=0.05)
         tools.register_function("work", "Work on.", self.work)
+        tools.register_function("pay", "Pay.", self.pay, needs_approval=True)
         tools.register_function("search", "Search.", self.search, cancel_on_interrupt=True)
         return tools
 
     async def quick(self) -> str:
         return "quick done"
+
+    async def pay(self) -> str:
+        self.paid += 1
+        return "paid"
 
     async def hang(self) -> None:
         await asyncio.Event().wait()
@@ -188,3 +195,83 @@ async def test_calls_that_the_provider_withdraws_are_stopped_and_not_answered(
         assert "no longer wants it" in result["tool_result"]["output"]
         assert bench.ended == ["work cancelled"]
         assert session.answers == {}
+
+
+@pytest.mark.asyncio
+async def test_a_tool_that_needs_approval_runs_once_somebody_allows_it(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        call_id = await session.call_tool("pay", {})
+        asked = await person.wait_event("agent_tool_approval_required")
+        assert (asked["tool_use"]["id"], asked["tool_use"]["name"]) == (call_id, "pay")
+        assert (asked["server_label"], asked["timeout_ms"]) == ("", 10_000)
+        assert bench.paid == 0
+        person.send(type="client_tool_approval", id=call_id, approve=True)
+        assert (await outputs(session, 1))[call_id] == "paid"
+        await session.wait_for("response.create")
+        # One yes is for one call.
+        call_id = await session.call_tool("pay", {})
+        await person.wait_event("agent_tool_approval_required", 2)
+        person.send(type="client_tool_approval", id=call_id, approve=False, reason="too expensive")
+        told = (await outputs(session, 2))[call_id]
+        assert json.loads(told) == {"error": "not approved: too expensive"}
+        assert bench.paid == 1
+        person.send(type="client_tool_approval", id=call_id, approve=True)
+        assert (await person.wait_event("agent_error"))["code"] == "unknown_call"
+
+
+@pytest.mark.asyncio
+async def test_always_holds_for_the_tool_until_the_call_ends(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        call_id = await session.call_tool("pay", {})
+        await person.wait_event("agent_tool_approval_required")
+        person.send(type="client_tool_approval", id=call_id, approve=True, always=True)
+        await outputs(session, 1)
+        again = await session.call_tool("pay", {})
+        assert (await outputs(session, 2))[again] == "paid"
+        kinds = [event["type"] for event in person.events]
+        assert kinds.count("agent_tool_approval_required") == 1
+
+
+@pytest.mark.asyncio
+async def test_silence_is_no_approval(bench: Bench) -> None:
+    bench.approval_timeout_s = 0.05
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        await stage.join()
+        call_id = await session.call_tool("pay", {})
+        told = (await outputs(session, 1))[call_id]
+        assert json.loads(told) == {"error": "not approved: nobody approved it in time"}
+        await session.wait_for("response.create")
+        assert bench.paid == 0
+
+
+@pytest.mark.asyncio
+async def test_tools_that_the_provider_runs_are_approved_in_the_room(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        person = await stage.join()
+        asking = {
+            "type": "mcp_approval_request",
+            "server_label": "docs",
+            "name": "find",
+            "arguments": '{"word": "parley"}',
+        }
+        item = "conversation.item.done"
+        await session.send(frame(item, item={**asking, "id": "ask_1"}, previous_item_id=None))
+        asked = await person.wait_event("agent_tool_approval_required")
+        assert (asked["server_label"], asked["tool_use"]["input"]) == ("docs", {"word": "parley"})
+        person.send(
+            type="client_tool_approval", id="ask_1", approve=False, always=True, reason="no"
+        )
+        await session.wait_for("conversation.item.create")
+        await session.send(frame(item, item={**asking, "id": "ask_2"}, previous_item_id=None))
+        await session.wait_for("conversation.item.create", 2)
+        answers = [event["item"] for event in session.all_of("conversation.item.create")]
+        assert [
+            (answer["type"], answer["approval_request_id"], answer["approve"], answer["reason"])
+            for answer in answers
+        ] == [("mcp_approval_response", f"ask_{n}", False, "no") for n in (1, 2)]
