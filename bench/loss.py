@@ -27,16 +27,14 @@ JITTERS_S = (0.0, 0.03, 0.08)
 BYTES_PER_S = RATE_HZ * 2
 SETTLE_S = 1.0
 LAG_STEP_S = 0.005
+HEADER = "  loss  jitter  path   word errors  gap p99  longest     added"
 
 
 async def rows() -> list[str]:
     """A table: a line for each network and media path."""
     recogniser = WhisperRecogniser()
     said, lag = sentences(), _Lag()
-    lines = [
-        f"{'loss':>6} {'jitter':>7}  {'path':<6} {'word errors':>11} {'gap p99':>8} "
-        f"{'longest':>8} {'added':>9}"
-    ]
+    lines = [HEADER]
     async with running_server() as server:
         watching = asyncio.get_running_loop().create_task(lag.watch())
         for loss in LOSSES:

@@ -288,8 +288,9 @@ class JitterBuffer:
                 continue
             if now < self._due:
                 return None
-            if self._position < first.timestamp - missing * lost_ticks:
-                return self._silence(first.timestamp - missing * lost_ticks - self._position)
+            silent = first.timestamp - missing * lost_ticks - self._position
+            if silent > 0 and self._begin_silence(silent):
+                return Silence(FRAME_TICKS)
             if not missing:
                 return self._play(first)
             if (step := self._give_up(first, missing, lost_ticks)) is not None:
@@ -334,10 +335,12 @@ class JitterBuffer:
         if self._credit < _MAX_CREDIT:
             self._credit = min(_MAX_CREDIT, self._credit + ticks)
 
-    def _silence(self, ticks: int) -> Instruction:
-        ticks = min(ticks, FRAME_TICKS)
-        self._advance(ticks)
-        return Silence(ticks)
+    def _begin_silence(self, ticks: int) -> bool:
+        """Play a whole frame of it, or skip it: what follows shall stay in step with the frames."""
+        is_played = ticks >= FRAME_TICKS // 2 and ticks + int(self._credit) >= FRAME_TICKS
+        self._position += min(ticks, FRAME_TICKS)
+        self._due += FRAME_TICKS * is_played
+        return is_played
 
     def _fill(self) -> Instruction:
         self.statistics.filled += 1
@@ -370,7 +373,7 @@ class JitterBuffer:
             del self._skipped_at_s[next(iter(self._skipped_at_s))]
 
     def _play(self, first: _Held) -> Instruction:
-        self._played_delay = self._delay
+        self._played_delay = max(0, self._delay)
         excess = self._delay - self._wanted
         del self._held[first.sequence]
         self._next = first.sequence + 1

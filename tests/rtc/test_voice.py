@@ -123,6 +123,25 @@ def test_a_pause_is_silence_in_real_time() -> None:
     assert loudness(talker.heard[-1]) > 6000
 
 
+def test_speech_after_pauses_of_any_length_is_heard_in_whole_packets() -> None:
+    talker = Talker()
+    ticks, at_s = 0, 0.0
+    rng = np.random.default_rng(4)
+    payload = talker.packets(tone(440, 0.02, RATE_HZ))[0]
+    for sequence in range(300):
+        # A sender takes the time stamp from its clock when it speaks again.
+        pause_s = float(rng.uniform(0.1, 0.4)) if sequence % 3 == 0 else 0.02
+        at_s, ticks = at_s + pause_s, ticks + round(pause_s * 48_000)
+        talker.wait_until(at_s)
+        before = len(talker.heard)
+        talker.voice.add(1, sequence, ticks, payload, at_s)
+        talker.heard += talker.voice.take(at_s)
+        assert len(talker.heard) > before
+        assert not talker.voice._rest
+        assert talker.voice.buffer.delay_ms < 1
+    assert len(talker.heard) * 0.02 == pytest.approx(at_s, abs=0.1)
+
+
 def test_what_a_stall_made_late_is_heard_and_the_delay_goes_with_the_next_silence() -> None:
     talker = Talker()
     speech, silence = tone(200, 1.0, RATE_HZ), bytes(RATE_HZ * 2)
