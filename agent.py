@@ -36,6 +36,7 @@ from session.session import Session
 from session.turn_policy import TurnPolicy
 from tools import ToolContext
 from toolsets import build_toolset
+from toolsets.mcp import McpServerError, McpTools
 from utils import OwnedTasks, run_unless
 
 AGENT_NAME = "Parley"
@@ -49,7 +50,7 @@ _CLOSE_TIMEOUT_S = 3.0
 class StartFailedError(Exception):
     """The agent never became ready.
 
-    phase: `joining` (the room) or `connecting` (the model)
+    phase: `joining` (the room), `tools` (an MCP server) or `connecting` (the model)
     code: machine word of the cause
     is_retryable: whether another process could fare better
     """
@@ -91,6 +92,7 @@ class RealtimeKitAgent:
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._tools = self._create_tools()
+        self._mcp = McpTools(config.mcp_server, self._tools) if config.mcp_server else None
         self._session = self._create_session()
         self._presence = Presence(_presence_rules(config), now_s=time.monotonic())
         self._presence_changed = asyncio.Event()
@@ -208,6 +210,9 @@ class RealtimeKitAgent:
         self._lifecycle.advance(AgentState.CONNECTING)
 
     async def _connect(self) -> None:
+        if self._mcp is not None:
+            async with self._phase("tools"):
+                await self._mcp.open()
         async with self._phase("connecting"):
             await self._model.connect(self._model_config())
 
@@ -225,7 +230,7 @@ class RealtimeKitAgent:
             raise StartFailedError(
                 name, error.code, str(error), is_retryable=not is_refused
             ) from error
-        except RoomError as error:
+        except (RoomError, McpServerError) as error:
             raise StartFailedError(name, error.code, str(error)) from error
         self.timings_ms[name] = round((time.monotonic() - began_s) * 1000, 1)
 
@@ -334,6 +339,7 @@ class RealtimeKitAgent:
         for what, close in (
             ("tasks", self._tasks.close()),
             ("session", self._session.close()),
+            ("tools", _nothing() if self._mcp is None else self._mcp.close()),
             ("model", self._model.close()),
             ("channel", self._channel.disconnect()),
         ):
@@ -354,6 +360,10 @@ class RealtimeKitAgent:
     def _handle_published(self, event: ServerEvent) -> None:
         if self._observer is not None and self.state in LIVE_STATES:
             self._observer.handle_event(event)
+
+
+async def _nothing() -> None:
+    """Where there is nothing to close."""
 
 
 def _presence_rules(config: AgentConfig) -> PresenceRules:

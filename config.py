@@ -22,6 +22,7 @@ from pydantic import (
 
 from conversation.interruption import InterruptPolicy
 from conversation.remembered import ConversationSeed
+from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
@@ -85,6 +86,8 @@ class Settings(BaseModel):
     local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
+    mcp_servers: tuple[McpServer, ...] = ()
+
     warm_processes: int = Field(default=2, ge=0, le=64)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -123,6 +126,24 @@ class Settings(BaseModel):
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
             raise ConfigError(f"{str(first['loc'][0]).upper()}: {first['msg']}") from error
+
+    @field_validator("mcp_servers", mode="before")
+    @classmethod
+    def _parse_mcp_servers(cls, value: Any) -> Any:
+        return parse_mcp_servers(value) if isinstance(value, str) else value
+
+    def mcp_server(self, toolset: str | None) -> McpServer | None:
+        """The MCP server behind a tool set; None when the tool set is none of an MCP server.
+
+        Raises:
+            ConfigError: `MCP_SERVERS` does not name it.
+        """
+        if toolset is None or not toolset.startswith(MCP_PREFIX):
+            return None
+        for server in self.mcp_servers:
+            if server.name == toolset[len(MCP_PREFIX) :]:
+                return server
+        raise ConfigError(f"toolset {toolset}: MCP_SERVERS names no such server")
 
     @property
     def has_credentials(self) -> bool:
@@ -180,6 +201,7 @@ class AgentConfig(BaseModel):
     model_settings: dict[str, Any] = {}
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
+    mcp_server: McpServer | None = None
     user_wait_s: float = Field(default=30.0, gt=0)
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
@@ -198,4 +220,6 @@ class AgentConfig(BaseModel):
             data["provider"]["api_key"] = self.provider.api_key.get_secret_value()
         if self.fallback is not None and self.fallback.api_key is not None:
             data["fallback"]["api_key"] = self.fallback.api_key.get_secret_value()
+        if self.mcp_server is not None:
+            data["mcp_server"]["address"] = self.mcp_server.address.get_secret_value()
         return data

@@ -50,8 +50,8 @@ class StopFailedError(PlacementError):
 class AgentStartError(PlacementError):
     """An agent never became ready; nothing of it is left.
 
-    phase: `model` (the local model), `starting` (the process), `joining` (the room), `connecting`
-        (the provider)
+    phase: `model` (the local model), `starting` (the process), `joining` (the room), `tools`
+        (an MCP server), `connecting` (the provider)
     code: machine word of the cause
     is_retryable: whether another process could fare better
     """

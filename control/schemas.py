@@ -14,6 +14,7 @@ from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
 from tools import ToolContext, ToolDeclarationError
 from toolsets import toolset_names
+from toolsets.mcp_server import is_mcp_toolset
 
 MAX_TOOLS: Final = 64
 MAX_TOOLS_BYTES: Final = 128 * 1024
@@ -82,7 +83,7 @@ class StartAgentRequest(_Request):
     interrupt: InterruptPolicy = InterruptPolicy()
     model_settings: ModelOptions = ModelOptions()
     tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
-    toolset: str | None = Field(default=None, description="name of a tool set of the server")
+    toolset: str | None = Field(default=None, description="name of a tool set, or mcp:NAME")
     user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")
     max_duration_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
     rejoin_grace_s: float = Field(default=10.0, ge=0, le=3600)
@@ -96,7 +97,8 @@ class StartAgentRequest(_Request):
 
     @model_validator(mode="after")
     def _check_tools(self) -> StartAgentRequest:
-        if self.toolset is not None and self.toolset not in (known := toolset_names()):
+        known, toolset = toolset_names(), self.toolset
+        if toolset is not None and toolset not in known and not is_mcp_toolset(toolset):
             raise ValueError(f"toolset is unknown, known are: {', '.join(known)}")
         declarations = self.tool_declarations()
         if len(json.dumps(declarations)) > MAX_TOOLS_BYTES:

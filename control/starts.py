@@ -7,13 +7,14 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from config import AgentConfig, ProviderConfig, Settings
+from config import AgentConfig, ConfigError, ProviderConfig, Settings
 from control.errors import ApiError
 from control.model_server import ModelServer
 from control.placement import Preparation
 from control.schemas import StartAgentRequest
 from provider_config import ProviderConfigError, provider_config
 from rtc.tokens import mint_token
+from toolsets.mcp_server import McpServer
 
 MODEL_DEADLINE_S: Final = 45.0
 """How long a start waits for a local model that is still loading."""
@@ -63,6 +64,7 @@ class AgentConfigurator:
             model_settings=wanted.model_settings.given(),
             tools=wanted.tool_declarations(),
             toolset=wanted.toolset,
+            mcp_server=self._mcp_server(wanted),
             rejoin_grace_s=wanted.rejoin_grace_s,
             max_duration_s=wanted.max_duration_s,
             log_level=settings.log_level,
@@ -91,6 +93,12 @@ class AgentConfigurator:
             )
         except ProviderConfigError as error:
             raise ApiError(400, error.code, str(error)) from error
+
+    def _mcp_server(self, wanted: StartAgentRequest) -> McpServer | None:
+        try:
+            return self._settings.mcp_server(wanted.toolset)
+        except ConfigError as error:
+            raise ApiError(400, "unknown_toolset", str(error)) from error
 
     def _room_token(self, wanted: StartAgentRequest) -> SecretStr | None:
         secret = self._settings.room_token_secret

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from tools import ToolContext
 from toolsets.everyday import create_everyday
+from toolsets.mcp_server import is_mcp_toolset
 from toolsets.services import ToolServices
 
 __all__ = ["ToolServices", "UnknownToolsetError", "build_toolset", "toolset_names"]
@@ -28,6 +29,8 @@ def build_toolset(name: str, services: ToolServices) -> ToolContext:
     Raises:
         UnknownToolsetError: no tool set is registered under this name.
     """
+    if is_mcp_toolset(name):
+        return ToolContext()  # filled once its server was asked (`toolsets.mcp`)
     if name not in _TOOLSETS:
         raise UnknownToolsetError(f"unknown toolset, known are: {', '.join(toolset_names())}")
     return _TOOLSETS[name](services)

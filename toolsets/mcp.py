@@ -1,0 +1,157 @@
+"""Tools of an MCP server: its session lives as long as the agent, its process no longer.
+
+Everything of the `mcp` package is imported when a server is opened, off the loop: most agents
+have none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from tools import MAX_TOOLS, ToolContext, ToolDeclarationError, ToolError
+from toolsets.mcp_server import McpServer
+from utils import OwnedTasks
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.types import CallToolResult, Tool
+
+CALL_TIMEOUT_S: Final = 30.0
+_CLOSE_TIMEOUT_S: Final = 2.5
+_MAX_PAGES: Final = 16
+
+_log = logging.getLogger("tools.mcp")
+
+
+class McpServerError(Exception):
+    """The server cannot be used; `code` is `unreachable` or `protocol_error`."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class McpTools:
+    """Offers the tools of one server in `tools`. Open once, close once (close is idempotent)."""
+
+    def __init__(self, server: McpServer, tools: ToolContext) -> None:
+        self._server = server
+        self._tools = tools
+        self._closing = asyncio.Event()
+        self._tasks = OwnedTasks(_log)
+        self._serving: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Start the server or connect to it, and register its tools.
+
+        Raises:
+            McpServerError: it does not start, is not there, or does not speak MCP.
+        """
+        await asyncio.to_thread(importlib.import_module, "mcp")
+        ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._serving = self._tasks.start(self._serve(ready), name=f"mcp {self._server.name}")
+        await ready
+
+    async def close(self) -> None:
+        """End the session, and the server's process with it."""
+        self._closing.set()
+        if self._serving is not None:
+            # The process gets the time to end by itself; after that its session is torn down.
+            await asyncio.wait([self._serving], timeout=_CLOSE_TIMEOUT_S)
+        await self._tasks.close()
+
+    async def _serve(self, ready: asyncio.Future[None]) -> None:
+        """Hold the session: what MCP's library opens must be closed by the task that opened it."""
+        try:
+            async with self._client() as client:
+                await self._register_all(client)
+                if not ready.done():
+                    ready.set_result(None)
+                await self._closing.wait()
+        except asyncio.CancelledError:
+            ready.cancel()
+            raise
+        except Exception as error:  # noqa: BLE001  whatever a foreign server does stays its own
+            self._handle_failure(error, ready)
+
+    def _client(self) -> Client:
+        from mcp import Client, StdioServerParameters
+
+        if self._server.url is not None:
+            return Client(self._server.url, read_timeout_seconds=CALL_TIMEOUT_S)
+        program, *arguments = self._server.command
+        process = StdioServerParameters(command=program, args=arguments)
+        return Client(process, read_timeout_seconds=CALL_TIMEOUT_S)
+
+    def _handle_failure(self, error: Exception, ready: asyncio.Future[None]) -> None:
+        cause = _first_cause(error)
+        text = f"tool server {self._server.name} cannot be used ({type(cause).__name__})"
+        _log.warning("%s", text)
+        _log.debug("%s", text, exc_info=error)
+        if not ready.done():
+            from mcp import MCPError
+
+            code = "protocol_error" if isinstance(cause, MCPError) else "unreachable"
+            failure = McpServerError(text, code=code)
+            failure.__cause__ = cause
+            ready.set_exception(failure)
+
+    # -- tools ---------------------------------------------------------------------------------
+
+    async def _register_all(self, client: Client) -> None:
+        cursor: str | None = None
+        for _ in range(_MAX_PAGES):
+            page = await client.list_tools(cursor=cursor)
+            for tool in page.tools[:MAX_TOOLS]:
+                self._register(client, tool)
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def _register(self, client: Client, tool: Tool) -> None:
+        """One tool that cannot be offered does not take the others away."""
+        try:
+            self._tools.register_function(
+                re.sub(r"[^A-Za-z0-9_-]", "_", tool.name)[:64],
+                tool.description or tool.title or "",
+                _caller(client, tool.name),
+                tool.input_schema,
+                timeout_s=CALL_TIMEOUT_S,
+            )
+        except ToolDeclarationError as error:
+            _log.warning("a tool of %s is left out: %s", self._server.name, error)
+
+
+def _caller(client: Client, name: str) -> Callable[..., Awaitable[str]]:
+    async def call(**arguments: Any) -> str:
+        from mcp import MCPError
+
+        try:
+            result = await client.call_tool(name, arguments)
+        except MCPError as error:
+            raise ToolError(f"the tool server did not answer ({error})") from error
+        text = _text_of(result)
+        if result.is_error:
+            raise ToolError(text or "the tool failed and did not say why")
+        return text
+
+    return call
+
+
+def _text_of(result: CallToolResult) -> str:
+    """What the model is told: texts as they are, and that there was something else."""
+    parts = [part.text if part.type == "text" else f"[{part.type}]" for part in result.content]
+    if not parts and result.structured_content is not None:
+        return json.dumps(result.structured_content, ensure_ascii=False)
+    return "\n".join(parts)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
