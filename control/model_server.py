@@ -25,6 +25,9 @@ _log = logging.getLogger("control.model")
 _ROOT: Final = Path(__file__).resolve().parent.parent
 _HEALTH_TIMEOUT_S: Final = 5.0
 _HEALTH_INTERVAL_S: Final = 0.1
+# Once it was ready: so often it is asked, and so many silences in a row mean that it hangs.
+_CHECK_INTERVAL_S: Final = 3.0
+_MAX_SILENCES: Final = 3
 _TERMINATE_S: Final = 4.0
 _KILL_S: Final = 5.0
 _LAST_WORDS_S: Final = 1.0
@@ -35,7 +38,9 @@ DEFAULT_POLICY: Final = RestartPolicy()
 
 
 class ModelState(StrEnum):
-    """Where the local model is. FAILED is final: the restart budget is spent."""
+    """Where the local model is. FAILED: the restart budget is spent; it is tried again when it is
+    next needed, once the budget is free again.
+    """
 
     OFF = "off"
     STARTING = "starting"
@@ -67,8 +72,12 @@ class ModelServer:
         self.uri = f"ws://127.0.0.1:{self._socket.getsockname()[1]}"
         self.problem = ""
         self._command = [part.format(fd=self._socket.fileno()) for part in command]
+        self._policy = policy
         self._budget = RestartBudget(policy)
+        self._failed_at_s = float("-inf")
         self._process: asyncio.subprocess.Process | None = None
+        # Why we ended a child that ran.
+        self._hang = ""
         self._state = ModelState.OFF
         self._changed = asyncio.Condition()
         self._supervising: asyncio.Task[None] | None = None
@@ -85,8 +94,9 @@ class ModelServer:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Start it, unless it was started before."""
-        if self._state is ModelState.OFF:
+        """Start it, unless it was started before, or failed not long ago."""
+        is_forgiven = time.monotonic() - self._failed_at_s >= self._policy.window_s
+        if self._state is ModelState.OFF or (self._state is ModelState.FAILED and is_forgiven):
             self._state = ModelState.STARTING
             self._supervising = self._tasks.start(self._supervise(), name="local model")
 
@@ -138,6 +148,7 @@ class ModelServer:
             delay_s = self._budget.next_delay_s(time.monotonic())
             if delay_s is None:
                 _log.error("the local model is given up: %s", self.problem)
+                self._failed_at_s = time.monotonic()
                 await self._enter(ModelState.FAILED)
                 return
             _log.warning("local model: %s; again in %g s", self.problem, delay_s)
@@ -151,9 +162,9 @@ class ModelServer:
         except OSError as error:
             self.problem = f"cannot start: {error}"
             return
-        self._process = process
+        self._process, self._hang = process, ""
         last_words = self._tasks.start(self._forward_stderr(process), name="model stderr")
-        readiness = self._tasks.start(self._watch_health(), name="model health")
+        readiness = self._tasks.start(self._watch_health(process), name="model health")
         try:
             await process.wait()
         finally:
@@ -162,7 +173,7 @@ class ModelServer:
             self._process = None
         await asyncio.wait([last_words], timeout=_LAST_WORDS_S)
         words = last_words.result() if last_words.done() and not last_words.cancelled() else ""
-        self.problem = words or f"it ended with exit code {process.returncode}"
+        self.problem = self._hang or words or f"it ended with exit code {process.returncode}"
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         # A session of its own: a terminal's Ctrl-C reaches the server only, which ends us in order.
@@ -191,17 +202,25 @@ class ModelServer:
                 last = line.strip() or last
         return last[:500]
 
-    async def _watch_health(self) -> None:
-        """Ask until it says that it is ready. It loads for seconds: refusals mean nothing yet."""
+    async def _watch_health(self, process: asyncio.subprocess.Process) -> None:
+        """Ask until it says that it is ready, and from then on whether it still lives."""
         url = f"http{self.uri.removeprefix('ws')}/healthz"
         timeout = aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT_S)
         async with aiohttp.ClientSession(timeout=timeout) as http:
             while True:
                 if await _is_healthy(http, url):
                     break
+                # It loads for seconds: refusals mean nothing yet.
                 await asyncio.sleep(_HEALTH_INTERVAL_S)
-        self.problem = ""
-        await self._enter(ModelState.READY)
+            self.problem = ""
+            await self._enter(ModelState.READY)
+            silences = 0
+            while silences < _MAX_SILENCES:
+                await asyncio.sleep(_CHECK_INTERVAL_S)
+                silences = 0 if await _is_healthy(http, url) else silences + 1
+        self._hang = f"it did not answer {silences} times in a row"
+        if process.returncode is None:
+            process.kill()
 
 
 async def _is_healthy(http: aiohttp.ClientSession, url: str) -> bool:

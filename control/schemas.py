@@ -13,7 +13,7 @@ from control.placement import AgentStatus, ExitRecord
 from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
 from tools import ToolContext, ToolDeclarationError
-from toolsets import toolset_names
+from toolsets import NoServices, build_toolset, toolset_names
 from toolsets.mcp_server import is_mcp_toolset
 
 MAX_TOOLS: Final = 64
@@ -104,7 +104,8 @@ class StartAgentRequest(_Request):
         if len(json.dumps(declarations)) > MAX_TOOLS_BYTES:
             raise ValueError(f"tools are larger than {MAX_TOOLS_BYTES} bytes together")
         try:
-            context = ToolContext()
+            # Together with those of the tool set, whose names may be taken.
+            context = build_toolset(self.toolset, NoServices()) if self.toolset else ToolContext()
             for declaration in declarations:
                 context.register_client_function(declaration)
         except ToolDeclarationError as error:

@@ -124,6 +124,7 @@ class Call:
         self._heard = bytearray()
         self._stopped: asyncio.Future[None] | None = None
         self._agent_uid: int | None = None
+        self._is_recording = False
         self._connected = asyncio.Event()
         self._asked = asyncio.Event()
         self._tasks = OwnedTasks(logging.getLogger("call"))
@@ -177,13 +178,15 @@ class Call:
             await channel.disconnect()
 
     def _handle_user_joined(self, user: RemoteUser) -> None:
-        if user.role == "agent" and self._agent_uid in (None, user.uid):
-            self._agent_uid = user.uid
+        is_ours = user.role == "agent" and self._agent_uid in (None, user.uid)
+        if is_ours and not self._is_recording:
+            self._agent_uid, self._is_recording = user.uid, True
             self._tasks.start(self._record(user.uid), name="record")
 
     def _handle_user_left(self, user: RemoteUser, _reason: str) -> None:
         """It may come back under its uid, as another process: then the call goes on."""
         if user.uid == self._agent_uid:
+            self._is_recording = False
             self._transcript.handle_agent_left()
 
     async def _record(self, uid: int) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from tools import ToolContext
 from toolsets.everyday import create_everyday
 from toolsets.mcp_server import is_mcp_toolset
-from toolsets.services import ToolServices
+from toolsets.services import NoServices, ToolServices
 
-__all__ = ["ToolServices", "UnknownToolsetError", "build_toolset", "toolset_names"]
+__all__ = ["NoServices", "ToolServices", "UnknownToolsetError", "build_toolset", "toolset_names"]
 
 _TOOLSETS: dict[str, Callable[[ToolServices], ToolContext]] = {"everyday": create_everyday}
 

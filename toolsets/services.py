@@ -16,3 +16,14 @@ class ToolServices(Protocol):
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
         """Run something in the background, at most for as long as the agent lives."""
         ...
+
+
+class NoServices:
+    """For looking at a tool set whose tools will never run."""
+
+    async def say(self, text: str) -> None:
+        """Nobody would hear it."""
+
+    def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:  # noqa: ARG002
+        """Nothing runs."""
+        coroutine.close()

@@ -13,7 +13,7 @@ import pytest
 from control import model_server
 from control.model_server import ModelServer, ModelState
 from control.placement import AgentStartError
-from control.restart import RestartPolicy
+from control.restart import RestartBudget, RestartPolicy
 from tests.processes.conftest import is_gone, until
 
 QUICK = RestartPolicy(first_s=0.01, cap_s=0.01, budget=2, window_s=60)
@@ -90,6 +90,33 @@ async def test_a_child_deaf_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch
         await server.wait_ready(DEADLINE_S)
         pid = server.pid
     assert is_gone(pid)
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(model_server, "_HEALTH_TIMEOUT_S", 0.5)
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: server.pid not in (None, first))
+        assert is_gone(first)
+        await server.wait_ready(DEADLINE_S)
+
+
+@pytest.mark.asyncio
+async def test_what_failed_long_ago_is_tried_again() -> None:
+    async with model("crash") as server:
+        with pytest.raises(AgentStartError):
+            await server.wait_ready(DEADLINE_S)
+        with pytest.raises(AgentStartError):
+            await server.wait_ready(DEADLINE_S)
+        server._failed_at_s -= QUICK.window_s
+        server._budget = RestartBudget(QUICK)
+        server.start()
+        assert state_of(server) is ModelState.STARTING
 
 
 @pytest.mark.asyncio

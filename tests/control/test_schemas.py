@@ -82,6 +82,10 @@ def test_everything_at_once() -> None:
             {"tools": [{"name": f"t{n}", "description": "x" * 4000} for n in range(40)]},
             "larger than",
         ),
+        (
+            {"toolset": "everyday", "tools": [{"name": "set_timer"}]},
+            "already a tool named set_timer",
+        ),
         ({"toolset": "os.system"}, "known are: everyday"),
         ({"user_uid": 1000}, "user_uid"),
         ({"max_duration_s": 0}, "max_duration_s"),

@@ -12,6 +12,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from multiprocessing import forkserver as forkserver_module
+from multiprocessing import resource_tracker as tracker_module
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +41,13 @@ def forkserver() -> None:
     async def start() -> None:
         server = Forkserver()
         await server.start()
-        # To its thread's end: the kernel lists children by the thread that made them.
+        # To its thread's end: the kernel lists children by the thread that made them, and gives them
+        # to the main thread a moment after Python calls the other one ended.
         server._bookkeeper.shutdown()
+        parts: Any = (forkserver_module._forkserver, tracker_module._resource_tracker)
+        helpers = {parts[0]._forkserver_pid, parts[1]._pid}
+        own = Path(f"/proc/self/task/{os.getpid()}/children")
+        await until(lambda: helpers <= {int(pid) for pid in own.read_text().split()})
 
     asyncio.run(start())
 

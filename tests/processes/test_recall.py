@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,12 +18,14 @@ import pytest
 from control.child import DEFAULT_ENTRY
 from control.ladder import DEFAULT_DEADLINES
 from conversation.remembered import LOST_OUTPUT
+from rtc.call import Call
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
 from tests.processes.test_real_agent import START, settings
+from utils import read_wav, write_wav
 
 TOOL = {"name": "look_up", "description": "", "parameters": {"type": "object"}}
 
@@ -145,3 +148,30 @@ async def test_a_key_refused_at_the_restart_ends_it_at_once(tmp_path: Path) -> N
         assert shown["restarts"] == 1
         assert shown["last_exit"]["exit_reason"] == "start_failed"
         assert "sk-" not in json.dumps(shown)
+
+
+@pytest.mark.asyncio
+async def test_a_terminal_caller_hears_the_next_process(tmp_path: Path) -> None:
+    question, answer = tmp_path / "question.wav", tmp_path / "answer.wav"
+    write_wav(question, tone(3_000), 24_000)
+    async with FakeRealtimeServer() as provider:
+        wanted = settings(provider.uri)
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            status, started = await server.post("/start_agent", START)
+            assert status == 200, started
+            session = await provider.next_session()
+            lines: list[str] = []
+            call = Call(server.url, channel_name="demo", on_line=lines.append)
+            async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+                group.create_task(call.run(question, answer))
+                await session.wait_for("input_audio_buffer.append", 20)
+                shown = (await server.get("/agents/demo"))[1]
+                os.kill(shown["pid"], signal.SIGKILL)
+                revived = await provider.next_session()
+                await revived.wait_for("input_audio_buffer.append", 20)
+                await call._asked.wait()
+                await say_words(revived, "are you there")
+                await revived.say(tone(400), "Still here.")
+    assert lines == ["you:   are you there", "agent: Still here."]
+    pcm, _ = read_wav(answer)
+    assert max(abs(sample) for sample in array("h", pcm)) > 1000
