@@ -11,7 +11,7 @@ from bench.figures import row
 from bench.stand import Caller, Server, calling, is_loud, running_server
 from tests.fakes.openai_realtime import FakeSession, tone
 
-ROUNDS = 40
+ROUNDS = 25
 STARTS = 20
 
 
