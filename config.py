@@ -20,6 +20,7 @@ from pydantic import (
     field_validator,
 )
 
+from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
 from conversation.remembered import ConversationSeed
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
@@ -87,6 +88,7 @@ class Settings(BaseModel):
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
     mcp_servers: tuple[McpServer, ...] = ()
+    guardrails: tuple[GuardrailRule, ...] = ()
 
     warm_processes: int = Field(default=2, ge=0, le=64)
 
@@ -131,6 +133,11 @@ class Settings(BaseModel):
     @classmethod
     def _parse_mcp_servers(cls, value: Any) -> Any:
         return parse_mcp_servers(value) if isinstance(value, str) else value
+
+    @field_validator("guardrails", mode="before")
+    @classmethod
+    def _parse_guardrails(cls, value: Any) -> Any:
+        return parse_guardrails(value) if isinstance(value, str) else value
 
     def mcp_server(self, toolset: str | None) -> McpServer | None:
         """The MCP server behind a tool set; None when the tool set is none of an MCP server.
@@ -202,6 +209,7 @@ class AgentConfig(BaseModel):
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
     mcp_server: McpServer | None = None
+    guardrails: tuple[GuardrailRule, ...] = ()
     user_wait_s: float = Field(default=30.0, gt=0)
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)

@@ -65,6 +65,7 @@ class AgentConfigurator:
             tools=wanted.tool_declarations(),
             toolset=wanted.toolset,
             mcp_server=self._mcp_server(wanted),
+            guardrails=settings.guardrails,
             rejoin_grace_s=wanted.rejoin_grace_s,
             max_duration_s=wanted.max_duration_s,
             log_level=settings.log_level,

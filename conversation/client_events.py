@@ -141,6 +141,15 @@ class AgentInterrupted(_AgentEvent):
     heard: str
 
 
+class AgentGuardrailTripped(_AgentEvent):
+    """What the agent was about to say broke a rule of the server: the reply was cut."""
+
+    type: Literal["agent_guardrail_tripped"] = "agent_guardrail_tripped"
+    response_id: str
+    item_id: str
+    guardrail: str
+
+
 class AgentPaused(_AgentEvent):
     """Somebody made a sound: the agent is silent until it knows whether it is interrupted."""
 
@@ -259,6 +268,7 @@ ServerEvent = Annotated[
     | AgentResponseAudioTranscriptDelta
     | AgentResponseAudioTranscriptDone
     | AgentInterrupted
+    | AgentGuardrailTripped
     | AgentPaused
     | AgentResumed
     | AgentPlayoutDone

@@ -13,6 +13,7 @@ from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
 from session.approvals import Approvals
 from session.clients import Clients
 from session.context import Handler, Handlers, SessionContext
+from session.guardrails import Guardrails
 from session.hearing import Hearing
 from session.replies import Replies
 from session.tool_calls import ToolCalls
@@ -68,6 +69,7 @@ class Session:
         self._replies = Replies(
             context, self._dumps[1], policy, on_interrupt=self._tool_calls.handle_interrupt
         )
+        guardrails = Guardrails(context, self._replies)
         self._user_turns = UserTurns(context, self._replies, speakers, policy)
         self.hearing = Hearing(
             context,
@@ -88,6 +90,7 @@ class Session:
         }
         self.handlers = _by_event(
             own,
+            guardrails.handlers(),
             self._replies.handlers(),
             self._user_turns.handlers(),
             self._tool_calls.handlers(),
