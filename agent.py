@@ -29,6 +29,7 @@ from rtc.engine import RtcEngine
 from rtc.errors import RoomError
 from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
+from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
 from session.recall import owed_reply, remembered, restored
@@ -40,9 +41,6 @@ from toolsets.mcp import McpServerError, McpTools
 from utils import OwnedTasks, run_unless
 
 AGENT_NAME = "Parley"
-DEFAULT_INSTRUCTIONS = (
-    "You are a friendly voice assistant. Answer in one or two short spoken sentences."
-)
 _PHASE_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 3.0
 
@@ -175,7 +173,7 @@ class RealtimeKitAgent:
             api_key=key.get_secret_value() if key else None,
             query=config.provider.query,
             settings=ModelSettings(
-                instructions=config.system_message or DEFAULT_INSTRUCTIONS,
+                instructions=instructions_of(config, self._log),
                 voice=config.voice,
                 language=config.language,
                 tools=tuple(self._tools.model_description()),

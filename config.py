@@ -90,6 +90,8 @@ class Settings(BaseModel):
     mcp_servers: tuple[McpServer, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
 
+    skills_dir: Path | None = None
+
     warm_processes: int = Field(default=2, ge=0, le=64)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -187,7 +189,10 @@ class ProviderConfig(BaseModel):
 
 
 class AgentConfig(BaseModel):
-    """All that one agent needs; crosses the link to its process as JSON (`to_json`)."""
+    """All that one agent needs; crosses the link to its process as JSON (`to_json`).
+
+    skills: name -> text, in the order in which they join the instructions; memory: newest last
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -202,6 +207,8 @@ class AgentConfig(BaseModel):
     language: str = "en"
     voice: str | None = None
     system_message: str | None = None
+    skills: dict[str, str] = {}
+    memory: tuple[str, ...] = ()
     greeting: str | None = None
     turn_detection: dict[str, Any] | None = None
     interrupt: InterruptPolicy = InterruptPolicy()

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from config import PROVIDER_PATTERN, ChannelName, Uid
 from control.model_options import ModelOptions
 from control.placement import AgentStatus, ExitRecord
+from control.skills import SKILL_PATTERN
 from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.prompt import MAX_PROMPT_CHARACTERS, PLACEHOLDER_PATTERN, PromptError, fill
 from tools import ToolContext, ToolDeclarationError
 from toolsets import NoServices, build_toolset, toolset_names
 from toolsets.mcp_server import is_mcp_toolset
@@ -19,6 +21,11 @@ from toolsets.mcp_server import is_mcp_toolset
 MAX_TOOLS: Final = 64
 MAX_TOOLS_BYTES: Final = 128 * 1024
 MAX_TOKEN_TTL_S: Final = 24 * 3600
+
+MetadataKey = Annotated[str, Field(pattern=PLACEHOLDER_PATTERN)]
+MetadataValue = Annotated[str, Field(max_length=500)]
+SkillName = Annotated[str, Field(pattern=SKILL_PATTERN)]
+MemoryText = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class _Request(BaseModel):
@@ -77,7 +84,18 @@ class StartAgentRequest(_Request):
     )
     model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")
     voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
-    system_message: str | None = Field(default=None, max_length=32_000)
+    system_message: str | None = Field(
+        default=None,
+        max_length=MAX_PROMPT_CHARACTERS,
+        description="`{name}` becomes that value of metadata; write {{ and }} for braces",
+    )
+    metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=32)
+    skills: tuple[SkillName, ...] = Field(
+        default=(), max_length=8, description="texts of the server that join the system message"
+    )
+    memory: tuple[MemoryText, ...] = Field(
+        default=(), max_length=32, description="what the agent knows from before, newest last"
+    )
     greeting: str | None = Field(default=None, min_length=1, max_length=1_000)
     turn_detection: TurnDetection | None = None
     interrupt: InterruptPolicy = InterruptPolicy()
@@ -96,6 +114,14 @@ class StartAgentRequest(_Request):
         return self
 
     @model_validator(mode="after")
+    def _check_system_message(self) -> StartAgentRequest:
+        try:
+            self.filled_system_message()
+        except PromptError as error:
+            raise ValueError(f"system_message: {error}") from error
+        return self
+
+    @model_validator(mode="after")
     def _check_tools(self) -> StartAgentRequest:
         known, toolset = toolset_names(), self.toolset
         if toolset is not None and toolset not in known and not is_mcp_toolset(toolset):
@@ -111,6 +137,10 @@ class StartAgentRequest(_Request):
         except ToolDeclarationError as error:
             raise ValueError(f"tools: {error}") from error
         return self
+
+    def filled_system_message(self) -> str | None:
+        """The system message with the metadata in its placeholders."""
+        return None if self.system_message is None else fill(self.system_message, self.metadata)
 
     def tool_declarations(self) -> tuple[dict[str, Any], ...]:
         """The pass-through tools as `ToolContext` takes them."""

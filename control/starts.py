@@ -12,6 +12,7 @@ from control.errors import ApiError
 from control.model_server import ModelServer
 from control.placement import Preparation
 from control.schemas import StartAgentRequest
+from control.skills import load_skills
 from provider_config import ProviderConfigError, provider_config
 from rtc.tokens import mint_token
 from toolsets.mcp_server import McpServer
@@ -27,7 +28,12 @@ class AgentConfigurator:
     """Fills in what a request leaves to the server."""
 
     def __init__(self, settings: Settings, room_url: str, model_server: ModelServer | None) -> None:
-        """model_server: None when the local model is elsewhere (`settings.local_model_uri`)."""
+        """model_server: None when the local model is elsewhere (`settings.local_model_uri`).
+
+        Raises:
+            ConfigError: a skill cannot be read.
+        """
+        self._skills = load_skills(settings.skills_dir)
         self._settings = settings
         self._room_url = room_url
         self._model_server = model_server
@@ -41,7 +47,8 @@ class AgentConfigurator:
         """The agent, and what must be done before its process starts.
 
         Raises:
-            ApiError: 400, the provider cannot be used as the server is configured.
+            ApiError: 400, the provider cannot be used as the server is configured, or a skill
+                is unknown.
         """
         settings = self._settings
         provider = self._provider(wanted)
@@ -57,7 +64,9 @@ class AgentConfigurator:
             user_uid=wanted.user_uid,
             language=wanted.language,
             voice=wanted.voice,
-            system_message=wanted.system_message,
+            system_message=wanted.filled_system_message(),
+            skills=self._skills_of(wanted),
+            memory=wanted.memory,
             greeting=wanted.greeting,
             turn_detection=detection.model_dump(exclude_none=True) if detection else None,
             interrupt=wanted.interrupt,
@@ -74,6 +83,15 @@ class AgentConfigurator:
             rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
         )
         return config, self._wait_for_model if provider.name == "local" else None
+
+    def _skills_of(self, wanted: StartAgentRequest) -> dict[str, str]:
+        for name in wanted.skills:
+            if name not in self._skills:
+                known = ", ".join(self._skills) or "none: set SKILLS_DIR to have some"
+                raise ApiError(
+                    400, "unknown_skill", f"skills: {name} is unknown, known are {known}"
+                )
+        return {name: self._skills[name] for name in wanted.skills}
 
     async def _wait_for_model(self) -> None:
         if self._model_server is not None:
