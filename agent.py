@@ -29,6 +29,7 @@ from rtc.engine import RtcEngine
 from rtc.errors import RoomError
 from rtc.options import RemoteUser, RtcOptions
 from session.context import SessionContext
+from session.handoff import Handoff
 from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
@@ -157,6 +158,13 @@ class RealtimeKitAgent:
         )
         self._publisher = publisher
         context = SessionContext(self._config, self._channel, self._model, publisher, self._log)
+        if self._config.agents:
+            Handoff(
+                context,
+                self._tools,
+                self,
+                main_instructions=lambda: instructions_of(self._config, self._log),
+            )
         return Session(
             context,
             self._tools,

@@ -69,6 +69,7 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
         toolset=options.toolset,
         mcp_server=settings.mcp_server(options.toolset),
         guardrails=settings.guardrails,
+        agents=settings.agents_file,
         log_level=settings.log_level,
         verbose=settings.verbose,
         agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,

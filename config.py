@@ -23,6 +23,7 @@ from pydantic import (
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
 from conversation.remembered import ConversationSeed
+from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
@@ -90,6 +91,8 @@ class Settings(BaseModel):
     mcp_servers: tuple[McpServer, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
 
+    agents_file: tuple[AgentDefinition, ...] = ()
+
     skills_dir: Path | None = None
 
     warm_processes: int = Field(default=2, ge=0, le=64)
@@ -135,6 +138,11 @@ class Settings(BaseModel):
     @classmethod
     def _parse_mcp_servers(cls, value: Any) -> Any:
         return parse_mcp_servers(value) if isinstance(value, str) else value
+
+    @field_validator("agents_file", mode="before")
+    @classmethod
+    def _read_agents(cls, value: Any) -> Any:
+        return read_definitions(value) if isinstance(value, str) else value
 
     @field_validator("guardrails", mode="before")
     @classmethod
@@ -216,6 +224,7 @@ class AgentConfig(BaseModel):
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
     mcp_server: McpServer | None = None
+    agents: tuple[AgentDefinition, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
     user_wait_s: float = Field(default=30.0, gt=0)
     rejoin_grace_s: float = Field(default=10.0, ge=0)

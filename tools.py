@@ -158,6 +158,18 @@ class ToolContext:
             raise ToolDeclarationError(f"more than {MAX_TOOLS} tools")
         self._tools[tool.name] = tool
 
+    def copy(self) -> ToolContext:
+        """The same tools; calls that wait for the client stay with the original."""
+        other = ToolContext(
+            client_timeout_s=self._client_timeout_s, approval_timeout_s=self.approval_timeout_s
+        )
+        other.adopt(self)
+        return other
+
+    def adopt(self, other: ToolContext) -> None:
+        """Offer the tools of `other` instead of these. Calls that run go on."""
+        self._tools = dict(other._tools)
+
     # -- describing ----------------------------------------------------------------------------
 
     def model_description(self) -> list[dict[str, Any]]:

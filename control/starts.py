@@ -15,6 +15,7 @@ from control.schemas import StartAgentRequest
 from control.skills import load_skills
 from provider_config import ProviderConfigError, provider_config
 from rtc.tokens import mint_token
+from toolsets.definitions import TRANSFER_PREFIX, AgentDefinition
 from toolsets.mcp_server import McpServer
 
 MODEL_DEADLINE_S: Final = 45.0
@@ -75,6 +76,7 @@ class AgentConfigurator:
             toolset=wanted.toolset,
             mcp_server=self._mcp_server(wanted),
             guardrails=settings.guardrails,
+            agents=self._agents(wanted),
             rejoin_grace_s=wanted.rejoin_grace_s,
             max_duration_s=wanted.max_duration_s,
             log_level=settings.log_level,
@@ -112,6 +114,15 @@ class AgentConfigurator:
             )
         except ProviderConfigError as error:
             raise ApiError(400, error.code, str(error)) from error
+
+    def _agents(self, wanted: StartAgentRequest) -> tuple[AgentDefinition, ...]:
+        """Whom the conversation can be handed over to, by tools whose names must be free."""
+        agents = self._settings.agents_file
+        taken = {tool["name"] for tool in wanted.tool_declarations()}
+        if agents and any(name.startswith(TRANSFER_PREFIX) for name in taken):
+            text = f"tools: names that begin with {TRANSFER_PREFIX} are those of the server"
+            raise ApiError(400, "invalid_request", text)
+        return agents
 
     def _mcp_server(self, wanted: StartAgentRequest) -> McpServer | None:
         try:

@@ -150,6 +150,14 @@ class AgentGuardrailTripped(_AgentEvent):
     guardrail: str
 
 
+class AgentHandedOver(_AgentEvent):
+    """Another agent of the server goes on with the conversation; `main` answered the call."""
+
+    type: Literal["agent_handed_over"] = "agent_handed_over"
+    previous: str
+    current: str
+
+
 class AgentPaused(_AgentEvent):
     """Somebody made a sound: the agent is silent until it knows whether it is interrupted."""
 
@@ -269,6 +277,7 @@ ServerEvent = Annotated[
     | AgentResponseAudioTranscriptDone
     | AgentInterrupted
     | AgentGuardrailTripped
+    | AgentHandedOver
     | AgentPaused
     | AgentResumed
     | AgentPlayoutDone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from config import Settings
@@ -39,3 +41,20 @@ def test_a_fallback_that_cannot_be_reached_is_told_at_once() -> None:
         configured(FALLBACK_PROVIDER="gemini")
     assert caught.value.code == "missing_api_key"
     assert "GEMINI_API_KEY" in str(caught.value)
+
+
+def test_names_of_handing_over_are_the_servers(tmp_path: Path) -> None:
+    path = tmp_path / "agents.json"
+    path.write_text('[{"name": "bills", "description": "Bills.", "instructions": "Be exact."}]')
+    settings = Settings.from_env(ENVIRON | {"AGENTS_FILE": str(path)})
+    configurator = AgentConfigurator(settings, "http://127.0.0.1:1", None)
+
+    def wanted(name: str) -> StartAgentRequest:
+        return StartAgentRequest.model_validate(
+            {"channel_name": "demo", "uid": 7, "tools": [{"name": name}]}
+        )
+
+    config, _ = configurator.configure(wanted("open_door"))
+    assert [agent.name for agent in config.agents] == ["bills"]
+    with pytest.raises(ApiError, match="transfer_to_"):
+        configurator.configure(wanted("transfer_to_bills"))
