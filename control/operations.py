@@ -66,7 +66,7 @@ OPERATIONS: Final = (
         {
             **_BODY_ERRORS,
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
-            "provider_not_configured",
+            "provider_not_configured, unknown_toolset",
             409: "stopped: before it was ready",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
             503: "shutting_down",

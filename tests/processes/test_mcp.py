@@ -1,0 +1,62 @@
+"""Tools of an MCP server in the product's own agent process."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from control.child import DEFAULT_ENTRY
+from control.ladder import DEFAULT_DEADLINES
+from tests.fakes.openai_realtime import FakeRealtimeServer
+from tests.processes.conftest import server_process
+
+SCRIPT = Path(__file__).parents[1] / "fakes" / "mcp_server.py"
+START = {"channel_name": "demo", "uid": 1000, "toolset": "mcp:words"}
+
+
+def settings(provider_uri: str, servers: str) -> dict[str, str]:
+    return {
+        "model_provider": "openai",
+        "openai_api_key": "sk-test",
+        "realtime_api_base_uri": provider_uri,
+        "local_model_uri": "ws://127.0.0.1:9",
+        "mcp_servers": servers,
+    }
+
+
+@pytest.mark.asyncio
+async def test_its_tools_reach_the_model_and_its_process_ends_with_the_agent(
+    tmp_path: Path,
+) -> None:
+    command = shlex.join([sys.executable, str(SCRIPT), str(tmp_path / "pid")])
+    async with FakeRealtimeServer() as provider:
+        wanted = settings(provider.uri, f"words={command}")
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            idle = len(server.descendants())
+            status, answer = await server.post("/start_agent", START)
+            assert status == 200, answer
+            assert "tools" in answer["timings_ms"]
+            session = await provider.next_session()
+            assert session.settings["tools"][0]["name"] == "count_words"
+            await session.call_tool("count_words", {"text": "one two"})
+            item = (await session.wait_for("conversation.item.create"))["item"]
+            assert item["output"] == "2"
+            status, answer = await server.post("/stop_agent", {"channel_name": "demo"})
+            assert (status, answer["exit_code"], answer["stopped_by"]) == (200, 0, "ask")
+            assert len(server.descendants()) == idle
+
+
+@pytest.mark.asyncio
+async def test_a_server_that_is_none_fails_the_start_in_its_own_phase(tmp_path: Path) -> None:
+    async with FakeRealtimeServer() as provider:
+        wanted = settings(provider.uri, "words=/no/such/program --key=sk-secret")
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            status, answer = await server.post("/start_agent", START)
+            assert (status, answer["code"]) == (502, "start_failed"), answer
+            assert answer["details"][0]["phase"] == "tools"
+            status, answer = await server.post("/start_agent", START | {"toolset": "mcp:none"})
+            assert (status, answer["code"]) == (400, "unknown_toolset")
+            assert "sk-secret" not in server.log.read_text()
