@@ -61,6 +61,7 @@ COLUMNS = [
     [("openai", ""), ("azure", "")],
     [("openai-beta", "")],
     [("local", "")],
+    [("gemini", "gemini-3.8-live")],
     [("dashscope", "qwen3.5-omni-flash-realtime"), ("dashscope", "qwen3.8-omni-realtime")],
     [("dashscope", "qwen3-omni-flash-realtime"), ("dashscope", "qwen-omni-turbo-realtime")],
     [("dashscope", "qwen-audio-realtime")],
