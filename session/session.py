@@ -82,25 +82,31 @@ class Session:
         self._clients = Clients(
             context, self._replies, self._user_turns, self.hearing, tools, approvals, on_client_end
         )
-        own: Handlers = {
-            model.SessionUpdated: self._handle_session_updated,
-            model.SessionEnded: self._handle_session_ended,
-            model.ConnectionChanged: self._handle_connection_changed,
-            model.ProviderError: self._handle_provider_error,
-        }
         self.handlers = _by_event(
-            own,
+            self._own_handlers(),
             guardrails.handlers(),
             self._replies.handlers(),
             self._user_turns.handlers(),
             self._tool_calls.handlers(),
             self.vital_signs.handlers(),
         )
-        context.channel.on("event", self._clients.handle_message)
-        context.channel.on("playout_started", self._replies.handle_playout_started)
-        context.channel.on("playout_done", self._replies.handle_playout_done)
-        context.channel.on("playout_started", self.vital_signs.handle_reply)
-        context.channel.on("playout_done", self.vital_signs.handle_reply)
+        self._listen_to_channel()
+
+    def _own_handlers(self) -> Handlers:
+        return {
+            model.SessionUpdated: self._handle_session_updated,
+            model.SessionEnded: self._handle_session_ended,
+            model.ConnectionChanged: self._handle_connection_changed,
+            model.ProviderError: self._handle_provider_error,
+        }
+
+    def _listen_to_channel(self) -> None:
+        channel = self._context.channel
+        channel.on("event", self._clients.handle_message)
+        channel.on("playout_started", self._replies.handle_playout_started)
+        channel.on("playout_done", self._replies.handle_playout_done)
+        channel.on("playout_started", self.vital_signs.handle_reply)
+        channel.on("playout_done", self.vital_signs.handle_reply)
 
     @property
     def history(self) -> History:
