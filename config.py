@@ -26,6 +26,7 @@ from pydantic import (
 
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
+from conversation.remembered import ConversationSeed
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 from rtc.ice_url import parse_ice_url
@@ -142,6 +143,8 @@ class Settings(BaseModel):
     agents_file: tuple[AgentDefinition, ...] = ()
 
     skills_dir: Path | None = None
+
+    warm_processes: int = Field(default=2, ge=0, le=64)
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     verbose: bool = False
@@ -304,6 +307,7 @@ class AgentConfig(BaseModel):
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
     media: MediaNetwork = MediaNetwork()
+    conversation_seed: ConversationSeed | None = None
     log_level: str = "INFO"
     verbose: bool = False
     agent_pcm_dir: Path | None = None
