@@ -27,9 +27,9 @@ from pydantic import (
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
 from conversation.remembered import ConversationSeed
+from rtc.ice_url import parse_ice_url
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
-from rtc.ice_url import parse_ice_url
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
