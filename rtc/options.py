@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from config import ChannelName, MediaNetwork, Uid
+from config import ChannelName, Uid
 from rtc.opus import OPUS_RATES_HZ
 from rtc.signals import Role, describe_validation
 
@@ -18,13 +18,9 @@ _UID: TypeAdapter[int] = TypeAdapter(Uid)
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How media travels. has_loopback: offer 127.0.0.1 too; None: when the room is on it.
-
-    network: addresses, ports and relaying, as configured.
-    """
+    """How media travels. has_loopback: offer 127.0.0.1 too; None: when the room is on it."""
 
     has_loopback: bool | None = None
-    network: MediaNetwork = field(default_factory=MediaNetwork)
 
 
 @dataclass(frozen=True)
