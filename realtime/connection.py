@@ -128,6 +128,10 @@ class RealtimeApiConnection:
             self._unknown_types.add(event_type)
             _log.info("the provider sent an event of unknown type %s", shorten(event_type))
 
+    def expect_end(self) -> None:
+        """Whoever closes the connection from now on, it ended because we wanted it to."""
+        self._socket.expect_end()
+
     async def close(self) -> None:
         """Close socket and HTTP session; safe at any time and again."""
         await self._socket.close()

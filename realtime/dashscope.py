@@ -195,6 +195,7 @@ class DashScopeRealtimeModel(OpenAIRealtimeModel):
         try:
             async with asyncio.timeout(FINISH_TIMEOUT_S):
                 await connection.send(SessionFinish())
+                connection.expect_end()
                 if self._is_read:  # by somebody who will see the answer
                     await self._finished.wait()
                 else:

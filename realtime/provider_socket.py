@@ -174,10 +174,14 @@ class ProviderSocket:
             "" if error is None else type(error).__name__,
         )
 
+    def expect_end(self) -> None:
+        """Whoever closes the connection from now on, it ended because we wanted it to."""
+        self._ending = self._ending or CLOSED_BY_US
+
     async def close(self) -> None:
         """Close socket and HTTP session; safe at any time and again."""
         self._is_closed = True
-        self._ending = self._ending or CLOSED_BY_US
+        self.expect_end()
         socket, http = self._socket, self._http
         try:
             if socket is not None and not socket.closed:
