@@ -16,14 +16,15 @@ from realtime.gemini.model import GeminiLiveModel
 from realtime.model import ModelConnectError, ModelDisconnectedError, ModelSettings
 from realtime.providers import create_model
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiFaults, Tls
-from tests.realtime.gemini_call import DEADLINE_S, MODEL, Call, calling, config, hello
+from tests.realtime.calls import DEADLINE_S, Call
+from tests.realtime.gemini_call import MODEL, GeminiCall, calling, config, hello
 from utils import OwnedTasks, cancel_and_wait
 
 _LOG = logging.getLogger("test")
 
 
 @pytest_asyncio.fixture
-async def call() -> AsyncIterator[Call]:
+async def call() -> AsyncIterator[GeminiCall]:
     async with calling() as call:
         yield call
 
@@ -131,7 +132,7 @@ async def _connect(model: GeminiLiveModel, server: FakeGeminiServer) -> ModelCon
 
 
 @pytest.mark.asyncio
-async def test_closing_ends_the_events_and_every_command(call: Call) -> None:
+async def test_closing_ends_the_events_and_every_command(call: GeminiCall) -> None:
     await call.until(ours.SessionOpened)
     await call.model.close()
     await call.model.close()
@@ -159,7 +160,7 @@ async def test_closing_ends_the_events_and_every_command(call: Call) -> None:
     ],
 )
 async def test_end_of_a_session_is_told(
-    call: Call, close: tuple[int, str] | None, code: str, is_retryable: bool
+    call: GeminiCall, close: tuple[int, str] | None, code: str, is_retryable: bool
 ) -> None:
     await call.until(ours.SessionOpened)
     await (call.session.drop() if close is None else call.session.close(*close))
@@ -198,7 +199,7 @@ async def test_go_away_and_resumption() -> None:
 
 
 @pytest.mark.asyncio
-async def test_malformed_and_unknown_frames_end_nothing(call: Call) -> None:
+async def test_malformed_and_unknown_frames_end_nothing(call: GeminiCall) -> None:
     await call.session.send_raw("not json")
     assert (await call.until(ours.ProviderError)).code == "malformed_event"
     await call.session.send_raw('{"serverContent": {"modelTurn": {"parts": 7}}}')

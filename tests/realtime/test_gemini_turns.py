@@ -15,11 +15,11 @@ from realtime.gemini.mapping import LATE_S
 from realtime.model import ModelSettings, UnsupportedCommandError
 from tests.fakes.gemini_live import GeminiFaults
 from tests.fakes.openai_session import tone
-from tests.realtime.gemini_call import MODEL, VOICE, Call, calling, hello
+from tests.realtime.gemini_call import MODEL, VOICE, GeminiCall, calling, hello
 
 
 @pytest_asyncio.fixture
-async def call() -> AsyncIterator[Call]:
+async def call() -> AsyncIterator[GeminiCall]:
     async with calling() as call:
         yield call
 
@@ -79,7 +79,7 @@ async def test_barge_in(has_end: bool) -> None:
 
 
 @pytest.mark.asyncio
-async def test_greeting_is_asked_for_and_waits_its_turn(call: Call) -> None:
+async def test_greeting_is_asked_for_and_waits_its_turn(call: GeminiCall) -> None:
     call.session.reply_with = hello
     await call.model.send(ours.CreateResponse("Say exactly: Hello there."))
     await call.until(ours.ResponseCreated)
@@ -93,7 +93,7 @@ async def test_greeting_is_asked_for_and_waits_its_turn(call: Call) -> None:
 
 
 @pytest.mark.asyncio
-async def test_cancelled_reply_is_left_out_and_the_next_request_stops_it(call: Call) -> None:
+async def test_cancelled_reply_is_left_out_and_the_next_request_stops_it(call: GeminiCall) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(call.session.say(tone(5_000), "a long story", pace=1.0))
         first = await call.until(ours.AudioDelta)
@@ -115,7 +115,7 @@ async def test_cancelled_reply_is_left_out_and_the_next_request_stops_it(call: C
 
 
 @pytest.mark.asyncio
-async def test_text_added_within_a_reply_waits_for_its_end(call: Call) -> None:
+async def test_text_added_within_a_reply_waits_for_its_end(call: GeminiCall) -> None:
     call.session.reply_with = hello
     await call.model.send(ours.CreateResponse("Say exactly: Hello there."))
     await call.model.send(ours.AddText("a note", "system"))
@@ -180,7 +180,7 @@ async def test_parallel_calls_are_answered_and_the_reply_goes_on(name: str) -> N
 
 
 @pytest.mark.asyncio
-async def test_cancelled_call_is_not_answered(call: Call) -> None:
+async def test_cancelled_call_is_not_answered(call: GeminiCall) -> None:
     await call.alongside(call.session.call_tools(("c1", "add", {})), ours.ToolCallRequested)
     cancelled = await call.alongside(call.session.hear("no"), ours.ToolCallCancelled)
     assert cancelled.call_ids == ("c1",)
@@ -204,7 +204,7 @@ async def test_answer_that_waited_for_a_cancelled_call_goes_out() -> None:
 
 
 @pytest.mark.asyncio
-async def test_pictures_and_changed_settings(call: Call) -> None:
+async def test_pictures_and_changed_settings(call: GeminiCall) -> None:
     await call.model.send(ours.AddImage(b"jpeg"))
     await call.model.send(ours.AddImage(b"too soon"))
     await call.model.send(ours.UpdateSettings({"instructions": "Be long."}))
