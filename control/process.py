@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from config import AgentConfig
@@ -30,6 +30,7 @@ from control.link import (
     StateChanged,
     Stop,
 )
+from control.observers import Observers
 from control.placement import (
     AgentStartError,
     AgentStatus,
@@ -40,7 +41,6 @@ from control.placement import (
 from control.proc_figures import FigureReader
 from control.watch import Action, Finding, WatchLimits
 from control.watcher import Watcher
-from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason, IllegalTransitionError, Lifecycle
 from conversation.remembered import RememberedConversation
 from utils import OwnedTasks, run_unless, wall_clock_ms
@@ -58,16 +58,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What all agent processes of a supervisor share.
-
-    on_event: called with the channel's name and each thing its agent told the room
-    """
+    """What all agent processes of a supervisor share."""
 
     source: ProcessSource
     deadlines: Deadlines
     figures: FigureReader
     limits: WatchLimits
-    on_event: Callable[[str, ServerEvent], None] | None = None
+    observers: Observers = field(default_factory=Observers)
 
 
 class AgentProcess:
@@ -259,6 +256,7 @@ class AgentProcess:
             while (message := await link.receive()) is not None:
                 self._has_spoken = True
                 self._handle_message(message)
+                self._surroundings.observers.handle_message(self.config, message)
         except (LinkBrokenError, IllegalTransitionError) as error:
             _log.error("%s: link broken: %s", self.config.channel_name, error)
         if self._has_spoken:
@@ -277,8 +275,7 @@ class AgentProcess:
                     message.phase, message.code, message.message, is_retryable=message.is_retryable
                 )
             case Event():
-                if self._surroundings.on_event is not None:
-                    self._surroundings.on_event(self.config.channel_name, message.event)
+                pass  # only for those who observe
             case Remember():
                 self.conversation.update(message.entry)
             case Forget():
@@ -297,6 +294,7 @@ class AgentProcess:
     def _handle_ready(self, message: Ready) -> None:
         self.timings_ms |= message.timings_ms
         self.timings_ms["total"] = _ms_since(self._began_s)
+        self._surroundings.observers.handle_ready(self.config, self.timings_ms)
         if not self._ready.done():
             self._ready.set_result(None)
 

@@ -102,6 +102,7 @@ class SupervisedAgent:
         """Live from the first process to the end of the last."""
         try:
             while True:
+                self._surroundings.observers.handle_start(self._config, restarts=self.restarts)
                 await self._process.run()
                 self._has_been_ready = self._has_been_ready or self._process.is_ready
                 verdict = self._judge()

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from config import AgentConfig
 from control.forkserver import ProcessSource
 from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.memory import read_memory
+from control.observers import CallObserver, Observers
 from control.placement import (
     AgentStatus,
     AlreadyRunningError,
@@ -25,7 +26,6 @@ from control.process import Surroundings
 from control.restart import AGENT_POLICY, RestartPolicy
 from control.supervised_agent import SupervisedAgent
 from control.watch import WatchLimits
-from conversation.client_events import ServerEvent
 from conversation.lifecycle import ExitReason
 from utils import OwnedTasks
 
@@ -45,13 +45,11 @@ class Supervisor:
         *,
         policy: RestartPolicy = AGENT_POLICY,
         limits: WatchLimits | None = None,
-        on_event: Callable[[str, ServerEvent], None] | None = None,
-        on_exit: Callable[[ExitRecord], None] | None = None,
+        observers: Sequence[CallObserver] = (),
     ) -> None:
         """
         limits: of what is healthy; None: what suits this machine
-        on_event: (channel, what its agent told the room)
-        on_exit: a process is gone; its channel is free unless `is_restarted`
+        observers: hear of everything that happens to agents
         """
         self._figures = FigureReader()
         self._surroundings = Surroundings(
@@ -59,10 +57,9 @@ class Supervisor:
             deadlines,
             self._figures,
             limits or WatchLimits.for_machine(read_memory()),
-            on_event,
+            Observers(observers),
         )
         self._policy = policy
-        self._on_exit = on_exit
         self._agents: dict[str, SupervisedAgent] = {}
         # How each channel's last run ended; the longest ago comes first.
         self._ended: OrderedDict[str, AgentStatus] = OrderedDict()
@@ -111,8 +108,7 @@ class Supervisor:
             )
         if not record.is_restarted:
             self._forget(record.channel_name, agent)
-        if self._on_exit is not None:
-            self._on_exit(record)
+        self._surroundings.observers.handle_exit(record)
 
     def _forget(self, channel_name: str, agent: SupervisedAgent) -> None:
         """Free the channel, if it is still held by this very agent."""

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from multiprocessing import forkserver as forkserver_module
 from multiprocessing import resource_tracker as tracker_module
@@ -24,7 +24,11 @@ import pytest
 from config import AgentConfig, ProviderConfig
 from control.forkserver import Forkserver
 from control.ladder import Deadlines
+from control.link import ChildMessage, Event
+from control.observers import CallObserver
+from control.placement import ExitRecord
 from control.supervisor import Supervisor
+from conversation.client_events import ServerEvent
 
 SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,12 +69,33 @@ def agent_config(channel_name: str = "demo", script: str = "ready", **more: Any)
     )
 
 
+class Observing(CallObserver):
+    """What agents told their rooms, and how their processes ended."""
+
+    def __init__(self, on_exit: Callable[[ExitRecord], None] | None) -> None:
+        self.events: list[tuple[str, ServerEvent]] = []
+        self._on_exit = on_exit
+
+    def handle_message(self, config: AgentConfig, message: ChildMessage) -> None:
+        if isinstance(message, Event):
+            self.events.append((config.channel_name, message.event))
+
+    def handle_exit(self, record: ExitRecord) -> None:
+        if self._on_exit is not None:
+            self._on_exit(record)
+
+
 @asynccontextmanager
 async def supervised(
-    deadlines: Deadlines = QUICK, entry: str = SCRIPTED, **hooks: Any
+    deadlines: Deadlines = QUICK,
+    entry: str = SCRIPTED,
+    on_exit: Callable[[ExitRecord], None] | None = None,
+    observers: Sequence[CallObserver] = (),
+    **options: Any,
 ) -> AsyncIterator[Supervisor]:
     source = Forkserver(entry)
-    supervisor = Supervisor(source, deadlines, **hooks)
+    observers = (Observing(on_exit), *observers)
+    supervisor = Supervisor(source, deadlines, observers=observers, **options)
     try:
         yield supervisor
     finally:

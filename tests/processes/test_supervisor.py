@@ -19,9 +19,9 @@ from control.placement import (
 )
 from control.restart import RestartPolicy
 from control.supervisor import Supervisor
-from conversation.client_events import AgentReady, ServerEvent
+from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason
-from tests.processes.conftest import agent_config, is_gone, supervised, until
+from tests.processes.conftest import Observing, agent_config, is_gone, supervised, until
 
 
 @pytest.mark.asyncio
@@ -226,11 +226,11 @@ async def test_stop_then_start_never_loses_the_new_agent() -> None:
 
 @pytest.mark.asyncio
 async def test_agents_know_no_secret_of_the_environment_and_no_terminal() -> None:
-    told: list[tuple[str, ServerEvent]] = []
-    async with supervised(on_event=lambda *one: told.append(one)) as supervisor:
+    observing = Observing(None)
+    async with supervised(observers=[observing]) as supervisor:
         await supervisor.start(agent_config(script="environment"))
-        await until(lambda: told)
-        channel, event = told[0]
+        await until(lambda: observing.events)
+        channel, event = observing.events[0]
         assert channel == "demo"
         assert isinstance(event, AgentReady)
         assert "PATH" in event.agent_name
