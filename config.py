@@ -97,6 +97,11 @@ class Settings(BaseModel):
 
     warm_processes: int = Field(default=2, ge=0, le=64)
 
+    max_agents: int | None = Field(default=None, ge=1)
+    max_cpu_percent: float | None = Field(default=None, gt=0, le=100)
+    min_free_memory_mib: int = Field(default=128, ge=0)
+    drain_deadline_s: float = Field(default=25.0, ge=0)
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     verbose: bool = False
     write_agent_pcm: bool = False

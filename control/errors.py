@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from control.placement import (
     AgentStartError,
     AlreadyRunningError,
+    AtCapacityError,
+    DrainingError,
     NotRunningError,
     PlacementError,
-    ShuttingDownError,
     StopFailedError,
 )
 from control.schemas import ErrorBody, ErrorDetail
@@ -35,12 +36,19 @@ class ApiError(Exception):
     """An answer that is not a success. code: machine word; message: what is wrong, what to do."""
 
     def __init__(
-        self, status: int, code: str, message: str, details: Sequence[ErrorDetail] = ()
+        self,
+        status: int,
+        code: str,
+        message: str,
+        details: Sequence[ErrorDetail] = (),
+        *,
+        retry_after_s: int | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.details = tuple(details)
+        self.retry_after_s = retry_after_s
 
     def response(self) -> web.Response:
         """As JSON."""
@@ -52,6 +60,8 @@ class ApiError(Exception):
         )
         if self.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
+        if self.retry_after_s is not None:
+            response.headers["Retry-After"] = str(self.retry_after_s)
         return response
 
 
@@ -73,14 +83,22 @@ def placement_failure(error: PlacementError) -> ApiError:
             return ApiError(400, "already_running", str(error))
         case NotRunningError():
             return ApiError(404, "not_running", str(error))
-        case ShuttingDownError():
-            return ApiError(503, "shutting_down", str(error))
+        case DrainingError():
+            return ApiError(503, "draining", str(error))
+        case AtCapacityError():
+            return _no_room(error)
         case StopFailedError():
             return ApiError(504, "stop_failed", str(error))
         case AgentStartError():
             return _start_failure(error)
         case _:
             return ApiError(500, "internal_error", "the placement failed; see the server's log")
+
+
+def _no_room(error: AtCapacityError) -> ApiError:
+    details = [ErrorDetail(msg=str(error), cause=error.reason, figures=dict(error.figures))]
+    text = f"there is no room for another agent now: {error}"
+    return ApiError(429, "at_capacity", text, details, retry_after_s=error.retry_after_s)
 
 
 def _start_failure(error: AgentStartError) -> ApiError:

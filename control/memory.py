@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
-_PROC: Final = Path("/proc")
-_CGROUPS: Final = Path("/sys/fs/cgroup")
+from control.cgroups import CGROUPS, PROC, own_groups, read_number, read_statistic
 
 
 @dataclass(frozen=True)
@@ -24,10 +21,10 @@ class Memory:
         return self.available_bytes / self.total_bytes if self.total_bytes else 1.0
 
 
-def read_memory(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> Memory:
+def read_memory(proc: Path = PROC, cgroups: Path = CGROUPS) -> Memory:
     """As it is now, by whichever limit is the tightest."""
     machine = _parse_meminfo(proc / "meminfo")
-    groups = [_read_group(group) for group in _groups(proc / "self" / "cgroup", cgroups)]
+    groups = [_read_group(group) for group in own_groups("memory", proc, cgroups)]
     limits = [machine, *(group for group in groups if group is not None)]
     return Memory(
         min(limit.total_bytes for limit in limits),
@@ -43,48 +40,15 @@ def _parse_meminfo(path: Path) -> Memory:
     return Memory(values["MemTotal"], values["MemAvailable"])
 
 
-def _groups(own: Path, cgroups: Path) -> list[Path]:
-    """Our memory group with all that hold it: v2 (`0::/a/b`) or v1 (`4:memory:/a/b`)."""
-    found: list[Path] = []
-    with contextlib.suppress(OSError):
-        for line in own.read_text().splitlines():
-            _, controllers, name = line.split(":", 2)
-            if controllers == "":
-                root = cgroups
-            elif "memory" in controllers.split(","):
-                root = cgroups / "memory"
-            else:
-                continue
-            # In a container the path may be the host's; then only the root is there.
-            parts = Path(name.lstrip("/"))
-            found += [root / parts, *(root / part for part in parts.parents)]
-    return found
-
-
 def _read_group(group: Path) -> Memory | None:
     """None where the group has no limit or tells nothing."""
     for limit_name, usage_name, cache_name in (
         ("memory.max", "memory.current", "inactive_file"),
         ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     ):
-        limit, usage = _number(group / limit_name), _number(group / usage_name)
+        limit, usage = read_number(group / limit_name), read_number(group / usage_name)
         if limit is not None and usage is not None:
             # What the kernel can drop at once is as good as free.
-            used = usage - _statistic(group / "memory.stat", cache_name)
+            used = usage - read_statistic(group / "memory.stat", cache_name)
             return Memory(limit, max(0, limit - used))
     return None
-
-
-def _number(path: Path) -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        return int(path.read_text())  # `max` is no number, and no limit
-    return None
-
-
-def _statistic(path: Path, name: str) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        for line in path.read_text().splitlines():
-            key, _, value = line.partition(" ")
-            if key == name:
-                return int(value)
-    return 0

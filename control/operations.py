@@ -11,6 +11,8 @@ from pydantic import BaseModel
 from control.placement import AgentStatus
 from control.schemas import (
     AgentList,
+    DrainAnswer,
+    DrainRequest,
     Health,
     Readiness,
     StartAgentAnswer,
@@ -68,8 +70,9 @@ OPERATIONS: Final = (
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
             "provider_not_configured, unknown_toolset",
             409: "stopped: before it was ready",
+            429: "at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
-            503: "shutting_down",
+            503: "draining",
             504: "start_timeout: as 502",
         },
     ),
@@ -81,6 +84,15 @@ OPERATIONS: Final = (
         {200: StopAgentAnswer},
         StopAgentRequest,
         {**_BODY_ERRORS, 404: "not_running", 504: "stop_failed: the process does not go"},
+    ),
+    Operation(
+        "POST",
+        "/drain",
+        "drain",
+        "Start nothing more, let calls end, end the others at the deadline",
+        {202: DrainAnswer},
+        DrainRequest,
+        _BODY_ERRORS,
     ),
     Operation("GET", "/agents", "list_agents", "All live agents", {200: AgentList}),
     Operation(

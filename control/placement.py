@@ -5,7 +5,7 @@ Nothing above this seam knows which. Errors: `PlacementError` is the base; each 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -36,11 +36,26 @@ class NotRunningError(PlacementError):
         super().__init__("No active agent found for the provided channel_name")
 
 
-class ShuttingDownError(PlacementError):
+class DrainingError(PlacementError):
     """No agents are started any more."""
 
     def __init__(self) -> None:
-        super().__init__("the server is shutting down")
+        super().__init__("the server drains: it starts no more agents")
+
+
+class AtCapacityError(PlacementError):
+    """There is no room for one more agent now.
+
+    reason: `agents`, `cpu` or `memory`; figures: what was measured and its limits, with units
+    """
+
+    def __init__(
+        self, message: str, *, reason: str, figures: Mapping[str, float], retry_after_s: int
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.figures = figures
+        self.retry_after_s = retry_after_s
 
 
 class StopFailedError(PlacementError):
@@ -130,7 +145,8 @@ class Placement(Protocol):
         Raises:
             AlreadyRunningError: of any number of concurrent starts all but one.
             AgentStartError: it never became ready, and nothing of it is left.
-            ShuttingDownError: too late.
+            AtCapacityError: there is no room for it.
+            DrainingError: too late.
         """
         ...
 
@@ -155,6 +171,17 @@ class Placement(Protocol):
         """All live agents."""
         ...
 
-    async def drain(self) -> None:
-        """Start nothing more and end every agent, all at once, within the ladder's deadlines."""
+    @property
+    def is_draining(self) -> bool:
+        """Whether starts are refused for good."""
+        ...
+
+    def refuse_starts(self) -> None:
+        """Start nothing more. A lost agent of a call that goes on is still replaced."""
+        ...
+
+    async def drain(self, deadline_s: float = 0.0, reason: ExitReason = ExitReason.STOPPED) -> None:
+        """Start nothing more; let agents end by themselves for `deadline_s`, then end the others,
+        all at once, within the ladder's deadlines. Of several drains the first to be due counts.
+        """
         ...

@@ -16,6 +16,8 @@ from control.operations import OPERATIONS
 from control.placement import Placement
 from control.schemas import (
     AgentList,
+    DrainAnswer,
+    DrainRequest,
     Health,
     Readiness,
     StartAgentAnswer,
@@ -42,11 +44,13 @@ class ControlApi:
         configurator: AgentConfigurator,
         readiness: Callable[[], Readiness],
         room_token_secret: SecretStr | None,
+        begin_drain: Callable[[float | None], DrainAnswer],
     ) -> None:
         self._placement = placement
         self._configurator = configurator
         self._readiness = readiness
         self._room_token_secret = room_token_secret
+        self._begin_drain = begin_drain
         self._document = json.dumps(openapi_document(OPERATIONS), indent=1)
 
     async def start_agent(self, request: web.Request) -> web.Response:
@@ -68,6 +72,11 @@ class ControlApi:
         """POST /stop_agent"""
         wanted = await parse_body(request, StopAgentRequest)
         return respond(StopAgentAnswer.of(await self._placement.stop(wanted.channel_name)))
+
+    async def drain(self, request: web.Request) -> web.Response:
+        """POST /drain"""
+        wanted = await parse_body(request, DrainRequest)
+        return respond(self._begin_drain(wanted.deadline_s), status=202)
 
     async def list_agents(self, _request: web.Request) -> web.Response:
         """GET /agents"""

@@ -207,6 +207,22 @@ class TokenAnswer(BaseModel):
     expires_in_s: int | None
 
 
+class DrainRequest(_Request):
+    """How long calls may go on."""
+
+    deadline_s: float | None = Field(
+        default=None, ge=0, le=7 * 24 * 3600, description="absent: DRAIN_DEADLINE_S"
+    )
+
+
+class DrainAnswer(BaseModel):
+    """No agent is started any more; `agents` are left, which end within `deadline_s`."""
+
+    status: Literal["draining"] = "draining"
+    agents: int
+    deadline_s: float
+
+
 class Health(BaseModel):
     """The server's loop turns."""
 
@@ -218,6 +234,7 @@ class Readiness(BaseModel):
 
     status: Literal["ready", "not_ready"]
     agents: int
+    is_draining: bool = False
     local_model: str = Field(description="off, starting, ready, backoff, failed or external")
     local_model_uri: str | None
     problems: list[str]
@@ -230,6 +247,9 @@ class ErrorDetail(BaseModel):
     field: str | None = None
     phase: str | None = None
     cause: str | None = None
+    figures: dict[str, float] | None = Field(
+        default=None, description="what was measured and its limits; names carry the units"
+    )
 
 
 class ErrorBody(BaseModel):

@@ -15,9 +15,12 @@ from typing import Final
 from aiohttp import web
 
 from config import Settings
+from control.admission.gate import AdmissionGate
+from control.admission.policy import MIB, AdmissionLimits
 from control.app import create_app
 from control.child import DEFAULT_ENTRY
 from control.console import Console
+from control.drain import Drain
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
 from control.ladder import DEFAULT_DEADLINES, Deadlines
@@ -64,12 +67,16 @@ class ControlServer:
         self._listener = listener
         self._forkserver = Forkserver(agent_entry)
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
-        self.supervisor = Supervisor(self._pool, deadlines)
+        self._admission = AdmissionGate(_admission_limits(settings))
+        self.supervisor = Supervisor(self._pool, deadlines, admission=self._admission)
+        self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
         secret = settings.room_token_secret
         self._rooms = RoomServer([secret.get_secret_value()] if secret else ())
         self._configurator = AgentConfigurator(settings, self.url, self.model)
-        api = ControlApi(self.supervisor, self._configurator, self.readiness, secret)
+        api = ControlApi(
+            self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
+        )
         app = create_app(settings, api, Console(), self._rooms)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
@@ -87,6 +94,7 @@ class ControlServer:
         except OSError as error:
             raise ServerError(str(error)) from error
         self._pool.start()
+        self._admission.start()
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
 
@@ -96,23 +104,42 @@ class ControlServer:
         is_default = self._settings.model_provider == "local"
         if self.model is not None and is_default and self.model.state is not ModelState.READY:
             problems.append(f"local model {self.model.state} {self.model.problem}".strip())
+        if self.supervisor.is_draining:
+            problems.append("draining: no more agents are started")
         return Readiness(
             status="not_ready" if problems else "ready",
             agents=len(self.supervisor.list()),
+            is_draining=self.supervisor.is_draining,
             local_model=self.model.state if self.model else "external",
             local_model_uri=self._configurator.local_model_uri,
             problems=problems,
         )
 
-    async def stop(self) -> None:
-        """End agents first, while their rooms still work; then rooms, pages and the model."""
+    async def stop(self, *, is_patient: bool) -> None:
+        """End agents first, while their rooms still work; then rooms, pages and the model.
+
+        is_patient: calls may go on until the drain deadline
+        """
+        if is_patient:
+            await self._drain.run()
         await self.supervisor.drain()
+        await self._drain.close()
+        await self._admission.close()
         await self._rooms.close()
         await self._runner.cleanup()
         if self.model is not None:
             await self.model.stop()
         await self._pool.close()
         await self._forkserver.stop()
+
+
+def _admission_limits(settings: Settings) -> AdmissionLimits:
+    max_percent = settings.max_cpu_percent
+    return AdmissionLimits(
+        settings.max_agents,
+        None if max_percent is None else max_percent / 100,
+        settings.min_free_memory_mib * MIB,
+    )
 
 
 def _create_model_server(settings: Settings) -> ModelServer | None:
@@ -167,7 +194,8 @@ async def run_server(
     agent_entry: str = DEFAULT_ENTRY,
     deadlines: Deadlines = DEFAULT_DEADLINES,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, then end every agent gracefully; a second one ends at once.
+    """Serve until a signal. SIGTERM drains: calls may go on for `drain_deadline_s`, then agents are
+    ended with their goodbyes. SIGINT ends them gracefully now. A second signal ends at once.
 
     Prints one line with the URL when it serves. The environment is scrubbed for good: `settings`
     has what matters, and no child shall inherit a secret.
@@ -180,14 +208,15 @@ async def run_server(
     scrub_environment()
     with open_listener(host, port) as listener, _recorded_signals() as signals:
         server = ControlServer(settings, listener, agent_entry=agent_entry, deadlines=deadlines)
+        first = None
         try:
-            await _serve(server, signals)
+            first = await _serve(server, signals)
         finally:
-            await _stop(server, signals)
+            await _stop(server, signals, is_patient=first is signal.SIGTERM)
 
 
-async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> None:
-    """Start and serve until the first signal, which may come at any time."""
+async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> signal.Signals:
+    """Start and serve until the first signal, which may come at any time; returns it."""
     async with asyncio.TaskGroup() as group:
         first = group.create_task(signals.get())
         await run_unless(first, server.start())
@@ -195,12 +224,15 @@ async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) 
             sys.stdout.write(f"Parley is ready: {server.url}\n")
             sys.stdout.flush()
         _log.info("%s: stopping", (await first).name)
+    return first.result()
 
 
-async def _stop(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> None:
+async def _stop(
+    server: ControlServer, signals: asyncio.Queue[signal.Signals], *, is_patient: bool
+) -> None:
     """Stop; should another signal come meanwhile, kill."""
     async with asyncio.TaskGroup() as group:
-        stopping = group.create_task(server.stop())
+        stopping = group.create_task(server.stop(is_patient=is_patient))
         impatience = group.create_task(signals.get())
         await asyncio.wait({stopping, impatience}, return_when=asyncio.FIRST_COMPLETED)
         if impatience.done():

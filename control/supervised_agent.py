@@ -65,6 +65,11 @@ class SupervisedAgent:
         status = self._process.status(self.last_exit or last_exit)
         return status.model_copy(update=changes)
 
+    def is_fresh(self, age_s: float) -> bool:
+        """Whether it is younger than that, or was never ready yet."""
+        is_ready = self._has_been_ready or self._process.is_ready
+        return not is_ready or time.monotonic() - self._began_s < age_s
+
     # -- asking ----------------------------------------------------------------------------------
 
     async def wait_ready(self) -> None:

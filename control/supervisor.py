@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from config import AgentConfig
+from control.admission.gate import FRESH_S, AdmissionGate
 from control.forkserver import ProcessSource
 from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.memory import read_memory
@@ -16,10 +17,10 @@ from control.observers import CallObserver, Observers
 from control.placement import (
     AgentStatus,
     AlreadyRunningError,
+    DrainingError,
     ExitRecord,
     NotRunningError,
     Preparation,
-    ShuttingDownError,
 )
 from control.proc_figures import FigureReader
 from control.process import Surroundings
@@ -45,10 +46,12 @@ class Supervisor:
         *,
         policy: RestartPolicy = AGENT_POLICY,
         limits: WatchLimits | None = None,
+        admission: AdmissionGate | None = None,
         observers: Sequence[CallObserver] = (),
     ) -> None:
         """
         limits: of what is healthy; None: what suits this machine
+        admission: asked before each start; None: there is always room
         observers: hear of everything that happens to agents
         """
         self._figures = FigureReader()
@@ -60,10 +63,12 @@ class Supervisor:
             Observers(observers),
         )
         self._policy = policy
+        self._admission = admission
         self._agents: dict[str, SupervisedAgent] = {}
         # How each channel's last run ended; the longest ago comes first.
         self._ended: OrderedDict[str, AgentStatus] = OrderedDict()
         self._is_draining = False
+        self._changed = asyncio.Event()
         self._tasks = OwnedTasks(_log)
 
     async def start(
@@ -81,9 +86,12 @@ class Supervisor:
     def _reserve(self, config: AgentConfig, prepare: Preparation | None) -> SupervisedAgent:
         """Take the channel. No await in here: of concurrent starts exactly one comes through."""
         if self._is_draining:
-            raise ShuttingDownError
+            raise DrainingError
         if config.channel_name in self._agents:
             raise AlreadyRunningError(config.channel_name)
+        if self._admission is not None:
+            fresh = sum(agent.is_fresh(FRESH_S) for agent in self._agents.values())
+            self._admission.require(agents=len(self._agents), fresh=fresh)
         agent = SupervisedAgent(
             config,
             self._surroundings,
@@ -115,6 +123,7 @@ class Supervisor:
         if self._agents.get(channel_name) is not agent:
             return
         del self._agents[channel_name]
+        self._changed.set()
         if agent.last_exit is None:
             return
         self._ended[channel_name] = agent.status()
@@ -144,17 +153,38 @@ class Supervisor:
         """See `Placement.list`."""
         return [self.status(name) for name in sorted(self._agents)]
 
-    async def drain(self) -> None:
-        """See `Placement.drain`."""
+    @property
+    def is_draining(self) -> bool:
+        """See `Placement.is_draining`."""
+        return self._is_draining
+
+    def refuse_starts(self) -> None:
+        """See `Placement.refuse_starts`."""
         self._is_draining = True
-        stops = [agent.stop(ExitReason.STOPPED) for agent in self._agents.values()]
+
+    async def drain(self, deadline_s: float = 0.0, reason: ExitReason = ExitReason.STOPPED) -> None:
+        """See `Placement.drain`."""
+        self.refuse_starts()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._wait_empty()
+        except TimeoutError:
+            await self._stop_all(reason)
+        self._figures.close()
+
+    async def _wait_empty(self) -> None:
+        while self._agents:
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _stop_all(self, reason: ExitReason) -> None:
+        stops = [agent.stop(reason) for agent in self._agents.values()]
         for failure in await asyncio.gather(*stops, return_exceptions=True):
             if isinstance(failure, Exception):
                 _log.error("an agent could not be stopped: %s", failure)
-        self._figures.close()
 
     def kill_all(self) -> None:
         """End every agent at once, without goodbyes and without waiting."""
-        self._is_draining = True
+        self.refuse_starts()
         for agent in self._agents.values():
             agent.kill()

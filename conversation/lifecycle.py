@@ -25,6 +25,7 @@ class ExitReason(StrEnum):
     """Why an agent ended."""
 
     STOPPED = "stopped"
+    DRAINED = "drained"
     USER_LEFT = "user_left"
     NO_USER = "no_user"
     MAX_DURATION = "max_duration"

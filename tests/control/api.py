@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from config import AgentConfig, Settings
 from control.app import create_app
 from control.console import Console
+from control.drain import Drain
 from control.placement import (
     AgentStatus,
     AlreadyRunningError,
@@ -33,6 +34,8 @@ class FakePlacement:
     def __init__(self) -> None:
         self.configs: dict[str, AgentConfig] = {}
         self.failure: PlacementError | Exception | None = None
+        self.is_draining = False
+        self.drains: list[tuple[float, ExitReason]] = []
 
     async def start(
         self, config: AgentConfig, *, prepare: Preparation | None = None, should_wait: bool = True
@@ -84,7 +87,11 @@ class FakePlacement:
     def list(self) -> list[AgentStatus]:
         return [self.status(name) for name in self.configs]
 
-    async def drain(self) -> None:
+    def refuse_starts(self) -> None:
+        self.is_draining = True
+
+    async def drain(self, deadline_s: float = 0.0, reason: ExitReason = ExitReason.STOPPED) -> None:
+        self.drains.append((deadline_s, reason))
         self.configs.clear()
 
 
@@ -103,11 +110,17 @@ async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
     readiness = Readiness(
         status="ready", agents=0, local_model="external", local_model_uri=None, problems=[]
     )
+    drain = Drain(placement, settings.drain_deadline_s, _nothing)
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
-    control = ControlApi(placement, configurator, lambda: api.readiness, secret)
+    control = ControlApi(placement, configurator, lambda: api.readiness, secret, drain.begin)
     rooms = RoomServer([secret.get_secret_value()] if secret else ())
     api = Api(TestServer(create_app(settings, control, Console(), rooms)))
     api.placement = placement
     api.readiness = readiness
     async with api:
         yield api
+    await drain.close()
+
+
+async def _nothing() -> None:
+    pass

@@ -10,10 +10,12 @@ from pydantic import SecretStr
 from config import Settings
 from control.placement import (
     AgentStartError,
+    AtCapacityError,
+    DrainingError,
     PlacementError,
-    ShuttingDownError,
     StopFailedError,
 )
+from conversation.lifecycle import ExitReason
 from tests.control.api import SECRET, Api, serve_api
 
 START = {"channel_name": "demo", "uid": 1000}
@@ -96,7 +98,7 @@ async def test_openai_without_a_key_names_the_variable() -> None:
         (AgentStartError("joining", "timeout", "slow"), (504, "start_timeout")),
         (AgentStartError("model", "model_timeout", "loading"), (504, "start_timeout")),
         (AgentStartError("joining", "stopped", "stopped"), (409, "stopped")),
-        (ShuttingDownError(), (503, "shutting_down")),
+        (DrainingError(), (503, "draining")),
         (StopFailedError("stuck"), (504, "stop_failed")),
         (RuntimeError("a defect with sk-secret"), (500, "internal_error")),
     ],
@@ -113,6 +115,37 @@ async def test_failures_of_the_placement_become_answers(
         if isinstance(failure, AgentStartError):
             detail = body["details"][0]
             assert (detail["phase"], detail["cause"]) == (failure.phase, failure.code)
+
+
+@pytest.mark.asyncio
+async def test_a_full_server_says_why_with_figures_and_when_to_ask_again() -> None:
+    async with serve_api() as api:
+        figures = {"agents": 3.0, "max_agents": 3.0}
+        api.placement.failure = AtCapacityError(
+            "3 agents run here, 3 may", reason="agents", figures=figures, retry_after_s=10
+        )
+        response = await api.post("/start_agent", json=START)
+        assert await error_of(response) == (429, "at_capacity")
+        assert response.headers["Retry-After"] == "10"
+        (detail,) = (await response.json())["details"]
+        assert (detail["cause"], detail["figures"]) == ("agents", figures)
+
+
+@pytest.mark.asyncio
+async def test_a_drain_is_begun_at_once_and_can_only_be_hurried() -> None:
+    async with serve_api() as api:
+        await api.post("/start_agent", json=START)
+        response = await api.post("/drain", json={})
+        assert (response.status, await response.json()) == (
+            202,
+            {"status": "draining", "agents": 1, "deadline_s": 25.0},
+        )
+        assert api.placement.is_draining
+        hurried = await api.post("/drain", json={"deadline_s": 0})
+        assert (await hurried.json())["deadline_s"] == 0
+        assert api.placement.drains == [(25.0, ExitReason.DRAINED), (0.0, ExitReason.DRAINED)]
+        wrong = await api.post("/drain", json={"deadline_s": -1})
+        assert await error_of(wrong) == (400, "invalid_request")
 
 
 @pytest.mark.asyncio
@@ -183,6 +216,7 @@ async def test_with_keys_configured_only_their_holders_get_in() -> None:
         for method, path in [
             ("POST", "/start_agent"),
             ("POST", "/stop_agent"),
+            ("POST", "/drain"),
             ("POST", "/token"),
             ("GET", "/agents"),
             ("GET", "/agents/demo"),

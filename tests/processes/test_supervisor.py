@@ -13,9 +13,9 @@ from control.placement import (
     AgentStartError,
     AgentStatus,
     AlreadyRunningError,
+    DrainingError,
     ExitRecord,
     NotRunningError,
-    ShuttingDownError,
 )
 from control.restart import RestartPolicy
 from control.supervisor import Supervisor
@@ -67,7 +67,7 @@ async def test_many_channels_at_once_each_get_their_own_process() -> None:
         assert len(pids) == len(names)
         await supervisor.drain()
         assert all(is_gone(pid) for pid in pids)
-        with pytest.raises(ShuttingDownError):
+        with pytest.raises(DrainingError):
             await supervisor.start(agent_config())
 
 

@@ -1,0 +1,105 @@
+"""Draining and capacity with a whole server: who is refused, who may finish, what is left."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.processes.conftest import ServerProcess, all_gone, server_process, until
+
+ALONE: dict[str, Any] = {"local_model_uri": "ws://127.0.0.1:9"}
+
+
+def body(channel_name: str, script: str = "ready") -> dict[str, Any]:
+    return {"channel_name": channel_name, "uid": 1000, "greeting": script}
+
+
+async def start(server: ServerProcess, *channel_names: str) -> None:
+    for name in channel_names:
+        assert (await server.post("/start_agent", body(name)))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_a_full_server_refuses_with_figures_until_a_place_is_free(tmp_path: Path) -> None:
+    with server_process(tmp_path, ALONE | {"max_agents": 2}) as server:
+        answers = await asyncio.gather(
+            *(server.post("/start_agent", body(f"c{n}")) for n in range(6))
+        )
+        codes = sorted((status, answer.get("code", "")) for status, answer in answers)
+        assert codes == [(200, ""), (200, ""), *[(429, "at_capacity")] * 4]
+        refused = next(answer for status, answer in answers if status == 429)
+        assert refused["details"] == [
+            {
+                "msg": "2 agents run here, 2 may",
+                "cause": "agents",
+                "figures": {"agents": 2, "max_agents": 2},
+            }
+        ]
+        live = (await server.get("/agents"))[1]["agents"]
+        await server.post("/stop_agent", {"channel_name": live[0]["channel_name"]})
+        await start(server, "late")
+
+
+@pytest.mark.asyncio
+async def test_a_drain_lets_calls_end_and_ends_the_others_at_the_deadline(tmp_path: Path) -> None:
+    with server_process(tmp_path, ALONE | {"warm_processes": 1}) as server:
+        await start(server, "one", "two")
+        status, answer = await server.post("/drain", {"deadline_s": 600})
+        assert (status, answer["agents"], answer["deadline_s"]) == (202, 2, 600)
+        status, refused = await server.post("/start_agent", body("late"))
+        assert (status, refused["code"]) == (503, "draining")
+        status, ready = await server.get("/readyz")
+        assert (status, ready["is_draining"], ready["agents"]) == (503, True, 2)
+        # A call that ends by itself, and one that has to be ended once somebody is in a hurry.
+        await server.post("/stop_agent", {"channel_name": "one"})
+        assert (await server.get("/agents/two"))[1]["state"] == "ready"
+        await server.post("/drain", {"deadline_s": 0})
+        await until_exited(server, "two", "drained")
+        assert (await server.get("/agents/one"))[1]["last_exit"]["exit_reason"] == "stopped"
+        # Of all agent processes, the warm one included, nothing is left but their forkserver.
+        await until(lambda: len(server.descendants()) <= 2)
+
+
+async def until_exited(server: ServerProcess, channel_name: str, reason: str) -> None:
+    async with asyncio.timeout(20):
+        while True:
+            shown = (await server.get(f"/agents/{channel_name}"))[1]
+            if shown["state"] == "exited":
+                assert shown["last_exit"]["exit_reason"] == reason
+                return
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.asyncio
+async def test_sigterm_waits_for_calls_and_a_lost_one_comes_back_meanwhile(tmp_path: Path) -> None:
+    with server_process(tmp_path, ALONE | {"drain_deadline_s": 600}) as server:
+        await start(server, "one")
+        pid = (await server.get("/agents/one"))[1]["pid"]
+        server.signal(signal.SIGTERM)
+        await until(lambda: "draining" in server.log.read_text())
+        next(one for one in server.descendants() if one.pid == pid).kill()
+        async with asyncio.timeout(20):
+            while True:
+                shown = (await server.get("/agents/one"))[1]
+                if (shown["restarts"], shown["state"]) == (1, "ready"):
+                    break
+                await asyncio.sleep(0.05)
+        await server.post("/stop_agent", {"channel_name": "one"})
+        assert await asyncio.to_thread(server.wait) == 0
+
+
+@pytest.mark.asyncio
+async def test_a_second_signal_ends_a_drain_at_once(tmp_path: Path) -> None:
+    with server_process(tmp_path, ALONE | {"drain_deadline_s": 600}) as server:
+        await start(server, "one")
+        family = server.descendants()
+        server.signal(signal.SIGTERM)
+        await until(lambda: "draining" in server.log.read_text())
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.wait) == 0
+        await until(lambda: all_gone(family))
+        assert "SIGTERM again" in server.log.read_text()
