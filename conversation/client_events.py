@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from conversation.turn_timings import TurnTimings
+
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BASE64_CHARACTERS = 1_400_000
 
@@ -174,6 +176,13 @@ class AgentResumed(_AgentEvent):
     cause: str
 
 
+class AgentTurnMeasured(_AgentEvent):
+    """How long each step from somebody's last word to the first sound of the reply took."""
+
+    type: Literal["agent_turn_measured"] = "agent_turn_measured"
+    timings: TurnTimings
+
+
 class AgentPlayoutDone(_AgentEvent):
     """The last sample of this reply has left for the listeners."""
 
@@ -280,6 +289,7 @@ ServerEvent = Annotated[
     | AgentHandedOver
     | AgentPaused
     | AgentResumed
+    | AgentTurnMeasured
     | AgentPlayoutDone
     | AgentResponseToolUseDelta
     | AgentResponseToolUseDone

@@ -18,6 +18,7 @@ from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.hearing import Hearing
 from session.replies import Replies
+from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
 from tools import ToolContext
 
@@ -36,6 +37,7 @@ class Clients:
         hearing: Hearing,
         tools: ToolContext,
         approvals: Approvals,
+        timing: TurnTiming,
         on_end: Callable[[], None],
     ) -> None:
         self._context = context
@@ -44,6 +46,7 @@ class Clients:
         self._hearing = hearing
         self._tools = tools
         self._approvals = approvals
+        self._timing = timing
         self._on_end = on_end
         # Control frames are refused, not dropped, when somebody floods us.
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_MAX_WAITING)
@@ -90,6 +93,7 @@ class Clients:
 
     async def _handle_text(self, event: inbound.ClientTextAppend, uid: int) -> None:
         await self._user_turns.interrupt()
+        self._timing.handle_written()
         item_id = f"item_{uuid.uuid4().hex[:24]}"
         await self._context.model.send(AddText(event.text, item_id=item_id))
         await self._replies.note_user_words(item_id, event.text, uid=uid)
@@ -134,6 +138,7 @@ class Clients:
         if self._hearing.activity_ms < _MIN_ACTIVITY_MS:
             text = f"nothing was heard: speak for at least {_MIN_ACTIVITY_MS} ms"
             raise _RefusedError("activity_too_short", text)
+        self._timing.handle_ended_by_hand()
         await self._context.model.send(CommitAudio())
         await self._context.model.send(CreateResponse())
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from conversation import client_events as out
 from conversation.history import History
-from conversation.speakers import Speakers
+from conversation.speakers import Speakers, VoiceChange
 from realtime import events as model
 from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
 from session.approvals import Approvals
@@ -18,6 +18,7 @@ from session.hearing import Hearing
 from session.replies import Replies
 from session.tool_calls import ToolCalls
 from session.turn_policy import TurnPolicy
+from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
 from session.vital_signs import VitalSigns
 from tools import ToolContext
@@ -64,6 +65,7 @@ class Session:
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
+        self._timing = TurnTiming(context.publisher, speakers)
         approvals = Approvals(context.publisher, timeout_s=tools.approval_timeout_s)
         self._tool_calls = ToolCalls(context, tools, approvals)
         self._replies = Replies(
@@ -76,11 +78,18 @@ class Session:
             self._dumps[0],
             speakers,
             is_manual=policy.is_manual,
-            on_voice=self._user_turns.handle_voice,
+            on_voice=self._handle_voice,
         )
         self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
         self._clients = Clients(
-            context, self._replies, self._user_turns, self.hearing, tools, approvals, on_client_end
+            context,
+            self._replies,
+            self._user_turns,
+            self.hearing,
+            tools,
+            approvals,
+            self._timing,
+            on_client_end,
         )
         self.handlers = _by_event(
             self._own_handlers(),
@@ -89,6 +98,7 @@ class Session:
             self._user_turns.handlers(),
             self._tool_calls.handlers(),
             self.vital_signs.handlers(),
+            self._timing.handlers(),
         )
         self._listen_to_channel()
 
@@ -107,6 +117,11 @@ class Session:
         channel.on("playout_done", self._replies.handle_playout_done)
         channel.on("playout_started", self.vital_signs.handle_reply)
         channel.on("playout_done", self.vital_signs.handle_reply)
+        channel.on("playout_started", self._timing.handle_playout_started)
+
+    def _handle_voice(self, change: VoiceChange) -> None:
+        self._user_turns.handle_voice(change)
+        self._timing.handle_voice(change)
 
     @property
     def history(self) -> History:

@@ -1,0 +1,61 @@
+"""Every turn of a real call is measured, and told to the people in it."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.fakes.openai_realtime import FakeSession, tone
+from tests.loopback.stage import Stage
+from tests.loopback.test_interruption import open_scene
+
+ENDPOINT_S = 0.2
+MODEL_S = 0.3
+
+
+async def answer_late(session: FakeSession) -> None:
+    await asyncio.sleep(MODEL_S)
+    await session.say(tone(300), "late")
+
+
+@pytest.mark.asyncio
+async def test_a_spoken_turn_is_told_with_its_steps() -> None:
+    async with Stage() as stage:
+        scene = await open_scene(stage)
+        scene.session.reply_with = answer_late
+        await scene.make_sound(400)
+        item_id = await scene.session.speech_started()
+        # The voice ends, and that much later the provider finds out.
+        appends = len(scene.session.all_of("input_audio_buffer.append"))
+        await scene.session.wait_for("input_audio_buffer.append", appends + 20)
+        await asyncio.sleep(ENDPOINT_S)
+        await scene.session.speech_stopped(item_id, "How late is it?")
+        event = await scene.person.wait_event("agent_turn_measured")
+        timings = event["timings"]
+        assert timings["turn"] == 1
+        assert timings["speech_end_to_endpoint_ms"] >= ENDPOINT_S * 1000 - 100
+        assert timings["endpoint_to_first_byte_ms"] >= MODEL_S * 1000 - 20
+        assert timings["first_byte_to_first_audio_ms"] >= 0
+        assert [one.type for one in stage.published].count("agent_turn_measured") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_written_turn_and_one_by_hand_are_measured_too() -> None:
+    async with Stage() as stage:
+        session = await stage.start(turn_detection={"type": "none"})
+        session.reply_with = answer_late
+        person = await stage.join()
+        person.send(type="client_text_append", text="How late is it?")
+        written = await person.wait_event("agent_turn_measured")
+        assert written["timings"]["speech_end_to_endpoint_ms"] is None
+        assert written["timings"]["endpoint_to_first_byte_ms"] >= MODEL_S * 1000 - 20
+        await person.wait_event("agent_playout_done")
+        person.send(type="client_activity_start")
+        await session.wait_for("input_audio_buffer.clear")
+        person.channel.push_audio_frame(tone(300), key="question")
+        await session.wait_for("input_audio_buffer.append", 12)
+        person.send(type="client_activity_end")
+        by_hand = await person.wait_event("agent_turn_measured", 2)
+        assert by_hand["timings"]["turn"] == 2
+        assert by_hand["timings"]["endpoint_to_first_byte_ms"] >= MODEL_S * 1000 - 20
