@@ -23,6 +23,7 @@ from aiortc.mediastreams import MediaStreamError
 from pydantic import SecretStr
 
 import rtc.channel
+import rtc.outgoing
 import rtc.peer
 import rtc.peer_link
 from agent import RealtimeKitAgent
@@ -140,7 +141,8 @@ def use_stock_media() -> None:
         (rtc.peer, "OpusTrack", _StockTrack),
         (rtc.peer, "tap_receiver", lambda *_: None),
         (rtc.peer_link, "Peer", _StockPeer),
-        (rtc.channel, "OpusEncoder", _NoEncoder),
+        (rtc.peer, "feed_sender", lambda *_: None),
+        (rtc.outgoing, "OpusEncoder", _NoEncoder),
         (rtc.channel, "RemoteAudio", _StockAudio),
     ):
         assert hasattr(module, name), f"{module.__name__} has no {name}: bring the yardstick along"

@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from rtc.aiortc_adapter import RtpPacket, use_loopback_candidates
 from rtc.emitter import Emitter, Listener
 from rtc.errors import RoomError
+from rtc.figures import channel_statistics, user_statistics
 from rtc.mesh import Mesh
 from rtc.options import (
     ChannelStatistics,
@@ -29,13 +30,11 @@ from rtc.options import (
     MediaOptions,
     RemoteUser,
     RtcOptions,
-    UserStatistics,
 )
-from rtc.opus import OpusEncoder
-from rtc.peer import MAX_EVENT_BYTES
+from rtc.outgoing import Outgoing
+from rtc.peer import MAX_EVENT_BYTES, Peer
 from rtc.peer_link import LinkCallbacks
-from rtc.playout import PlayoutBuffer, PlayoutPosition
-from rtc.playout_clock import PlayoutClock
+from rtc.playout import PlayoutPosition
 from rtc.remote_audio import PcmAudioFrame, RemoteAudio
 from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
 from rtc.signals import Chat, ClientFrame, Join, LeaveReason, Mute, RelayedChat
@@ -101,7 +100,7 @@ class Channel:
         self._audio: dict[int, RemoteAudio] = {}
         self._emitter = Emitter(_EVENTS)
         self._signaling: SignalingClient | None = None
-        self._clock: PlayoutClock | None = None
+        self._outgoing: Outgoing | None = None
         self._mesh = Mesh(
             LinkCallbacks(
                 send=self._send_frame,
@@ -159,8 +158,8 @@ class Channel:
         )
         joined = await self._signaling.connect()
         self._uid = joined.uid
-        self._clock = self._create_clock()
-        self._clock.start()
+        self._outgoing = self._create_outgoing()
+        self._outgoing.start()
         self._mesh.handle_frame(joined)
 
     async def disconnect(self) -> None:
@@ -177,8 +176,8 @@ class Channel:
     async def _close_all(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._emitter.close)
-            if self._clock is not None:
-                stack.push_async_callback(self._clock.close)
+            if self._outgoing is not None:
+                stack.push_async_callback(self._outgoing.close)
             for audio in self._audio.values():
                 stack.callback(audio.close)
             stack.push_async_callback(self._mesh.close)
@@ -235,29 +234,40 @@ class Channel:
         Raises:
             RoomError: not connected.
         """
-        self._playing().push(key, pcm)
+        self.outgoing.clock.push(key, pcm)
 
     def finish_audio(self, key: Hashable) -> None:
         """No more audio for `key`: `playout_done` follows its last sample."""
-        self._playing().finish(key)
+        self.outgoing.clock.finish(key)
 
     def clear_sender_audio_buffer(self) -> list[PlayoutPosition]:
         """Fall silent now; where each key that was playing or waiting stood."""
-        return list(self._clock.clear()) if self._clock is not None else []
+        return self._outgoing.clear() if self._outgoing is not None else []
 
     def pause_playout(self) -> None:
         """Fall silent now, keeping what waits; more may be pushed meanwhile."""
-        if self._clock is not None:
-            self._clock.pause()
+        if self._outgoing is not None:
+            self._outgoing.clock.pause()
 
     def resume_playout(self) -> None:
         """Go on with the sample after the last one that left."""
-        if self._clock is not None:
-            self._clock.resume()
+        if self._outgoing is not None:
+            self._outgoing.clock.resume()
 
     def playout_position(self) -> PlayoutPosition | None:
         """Where the key that plays now stands; None in silence."""
-        return None if self._clock is None else self._clock.buffer.position
+        return None if self._outgoing is None else self._outgoing.position()
+
+    @property
+    def outgoing(self) -> Outgoing:
+        """Our voice in detail: what each listener has heard of it.
+
+        Raises:
+            RoomError: not connected.
+        """
+        if self._outgoing is None or self._is_disconnected:
+            raise RoomError("closed", "the channel is not connected")
+        return self._outgoing
 
     def set_muted(self, is_muted: bool) -> None:
         """Stop or resume sending; playout goes on unheard. The others are told."""
@@ -286,33 +296,25 @@ class Channel:
         self._signaling.send(Chat(text=message.text, message_id=message.message_id))
         await self._signaling.flush()
 
-    def _playing(self) -> PlayoutClock:
-        if self._clock is None or self._is_disconnected:
-            raise RoomError("closed", "the channel is not connected")
-        return self._clock
-
-    def _create_clock(self) -> PlayoutClock:
-        options = self.options
-        return PlayoutClock(
-            PlayoutBuffer(options.sample_rate_hz),
-            OpusEncoder(
-                options.sample_rate_hz,
-                bitrate_bps=options.bitrate_bps,
-                complexity=options.complexity,
-                expected_loss_percent=options.expected_loss_percent,
-            ),
+    def _create_outgoing(self) -> Outgoing:
+        return Outgoing(
+            self.options,
+            listeners=lambda: {uid: p.delay for uid, p in self._connected_peers().items()},
             on_packet=self._fan_out,
             on_started=lambda key: self._emitter.emit("playout_started", key),
             on_done=lambda key: self._emitter.emit("playout_done", key),
             dump=self._dump("sent"),
         )
 
+    def _connected_peers(self) -> dict[int, Peer]:
+        peers = {uid: link.peer for uid, link in self._mesh.links.items()}
+        return {uid: p for uid, p in peers.items() if p is not None and p.connected.is_set()}
+
     def _fan_out(self, payload: bytes, ticks: int) -> None:
         if self._is_muted:
             return
-        for link in self._mesh.links.values():
-            if link.peer is not None and link.peer.connected.is_set():
-                link.peer.track.send(payload, ticks)
+        for peer in self._connected_peers().values():
+            peer.track.send(payload, ticks)
 
     def _send_frame(self, frame: ClientFrame) -> None:
         if self._signaling is None:
@@ -361,40 +363,14 @@ class Channel:
 
     def statistics(self) -> ChannelStatistics:
         """How this participation does at the moment."""
-        clock = self._clock
-        counts = None if clock is None else clock.buffer.statistics
-        per_ms = self.options.sample_rate_hz / 1000
-        return ChannelStatistics(
+        now_s = asyncio.get_running_loop().time()
+        links = {uid: self._mesh.links.get(uid) for uid in self._audio}
+        peers = {uid: None if link is None else link.peer for uid, link in links.items()}
+        return channel_statistics(
+            self._outgoing,
             connection_state=self.connection_state,
             is_muted=self._is_muted,
-            queued_ms=0.0 if clock is None else clock.buffer.queued_ms,
-            played_ms=0.0 if counts is None else counts.played_samples / per_ms,
-            packets_sent=0 if clock is None else clock.packets_sent,
-            underruns=0 if counts is None else counts.underruns,
-            overrun_ms=0.0 if counts is None else counts.overrun_samples / per_ms,
-            playout_stalls=0 if clock is None else clock.stalls,
-            users={uid: self._user_statistics(uid) for uid in self._audio},
-        )
-
-    def _user_statistics(self, uid: int) -> UserStatistics:
-        audio = self._audio[uid]
-        counts, jitter = audio.statistics, audio.statistics.jitter
-        link = self._mesh.links.get(uid)
-        peer = None if link is None else link.peer
-        now_s = asyncio.get_running_loop().time()
-        last_s = audio.last_packet_at_s
-        return UserStatistics(
-            connection="none" if peer is None else peer.state,
-            packets_received=jitter.received,
-            packets_lost=jitter.lost,
-            packets_late=jitter.late,
-            frames_recovered=counts.recovered,
-            frames_concealed=counts.concealed,
-            frames_filled=jitter.filled,
-            frames_dropped=audio.dropped + jitter.dropped,
-            packets_corrupt=counts.corrupt,
-            reorder_wait_ms=audio.reorder_wait_ms,
-            delay_ms=audio.delay_ms,
-            last_packet_age_s=None if last_s is None else now_s - last_s,
-            events_dropped=0 if peer is None else peer.events_dropped,
+            users={
+                uid: user_statistics(audio, peers[uid], now_s) for uid, audio in self._audio.items()
+            },
         )

@@ -90,6 +90,8 @@ class UserStatistics:
     delay_ms: float
     last_packet_age_s: float | None
     events_dropped: int
+    heard_after_ms: float | None
+    """How long after it left our voice is heard there, as far as is known."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ _SET_INBAND_FEC: Final = 4012
 _SET_PACKET_LOSS_PERC: Final = 4014
 _SET_DTX: Final = 4016
 _SET_SIGNAL: Final = 4024
+_GET_LOOKAHEAD: Final = 4027
 _SIGNAL_VOICE: Final = 3001
 
 
@@ -109,6 +110,13 @@ class OpusEncoder:
             (_SET_DTX, int(is_dtx)),
         ):
             _check(library.opus_encoder_ctl(self._handle, setting, ctypes.c_int(value)))
+
+    @property
+    def lookahead_samples(self) -> int:
+        """How much later a sound is in what is decoded than in what was encoded."""
+        samples = ctypes.c_int32()
+        _check(_library().opus_encoder_ctl(self._handle, _GET_LOOKAHEAD, ctypes.byref(samples)))
+        return samples.value
 
     def encode(self, pcm: bytes) -> bytes:
         """One packet for one frame; 2 bytes or fewer mean silence that need not be sent.

@@ -27,7 +27,9 @@ from rtc.aiortc_adapter import (
     prefer_opus,
     tap_receiver,
 )
+from rtc.flight import ListenerDelay
 from rtc.sdp import announce_opus_settings, check_description, has_data_channel
+from rtc.sender_adapter import feed_sender
 from rtc.sender_track import OpusTrack
 from rtc.signals import IceServer, RelayedCandidate
 
@@ -65,6 +67,8 @@ class Peer:
     ) -> None:
         self.connection_id = connection_id
         self.track = OpusTrack()
+        # How much later than here our voice is heard there.
+        self.delay = ListenerDelay()
         # Media flows and the data channel, if there is one, is open.
         self.connected = asyncio.Event()
         # The connection failed, or the other side closed it.
@@ -90,6 +94,7 @@ class Peer:
         transceiver = self._pc.addTransceiver(self.track, "sendrecv")
         prefer_opus(transceiver)
         tap_receiver(transceiver.receiver, callbacks.on_packet)
+        feed_sender(transceiver.sender, self.track, self.delay.handle_report)
 
     @property
     def state(self) -> str:

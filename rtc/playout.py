@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -21,24 +21,47 @@ _SAMPLE_BYTES: Final = 2
 
 @dataclass(frozen=True)
 class PlayoutPosition:
-    """How much of `key` has left. is_complete: all of it, and no more was to come."""
+    """How much of `key` has left, and how much of that is not heard yet by every listener.
+
+    is_complete: all of it left, and no more was to come.
+    """
 
     key: Hashable
     played_samples: int
     sample_rate_hz: int
     is_complete: bool = False
+    in_flight_samples: int = 0
 
     @property
     def played_ms(self) -> float:
         """Milliseconds of this key's audio that left us."""
         return self.played_samples * 1000 / self.sample_rate_hz
 
+    @property
+    def heard_ms(self) -> float:
+        """Milliseconds of this key's audio that sounded at the listener."""
+        return (self.played_samples - self.in_flight_samples) * 1000 / self.sample_rate_hz
+
+
+@dataclass(frozen=True)
+class FramePart:
+    """Consecutive samples of one key inside a frame, from `first_sample` of the key on.
+
+    offset: their place in the frame.
+    """
+
+    key: Hashable
+    first_sample: int
+    offset: int
+    samples: int
+
 
 @dataclass(frozen=True)
 class PlayoutFrame:
-    """One frame to send, with the keys whose first or last sample is in it."""
+    """One frame to send, what it consists of, and the keys whose first or last sample is in it."""
 
     pcm: bytes
+    parts: tuple[FramePart, ...] = ()
     started: tuple[Hashable, ...] = ()
     done: tuple[Hashable, ...] = ()
 
@@ -48,12 +71,12 @@ class Cleared:
     """What `clear` threw away: where each key stood, and the fade to send instead of a click."""
 
     positions: tuple[PlayoutPosition, ...]
-    fade: bytes | None
+    fade: PlayoutFrame | None
 
 
 @dataclass
 class PlayoutStatistics:
-    """Counts since the start. Underrun: nothing to play though more was to come."""
+    """Counts since the start. Underrun: audio ran out though more of its key was to come."""
 
     played_samples: int = 0
     overrun_samples: int = 0
@@ -80,8 +103,10 @@ class PlayoutBuffer:
         self._segments: deque[_Segment] = deque()
         self._queued_bytes = 0
         self._is_paused = False
-        # The pause began with a fade, so what follows it begins with one.
+        # What left last ended with a fade, so what follows it begins with one.
         self._has_faded = False
+        # The last 5 ms that left: a gap is bridged with their mirror image.
+        self._last = b""
         self.statistics = PlayoutStatistics()
 
     @property
@@ -134,32 +159,63 @@ class PlayoutBuffer:
         segment.is_finished = True
         if segment.pcm:
             return False
+        if segment is self._segments[0]:
+            self._has_faded = False
         self._segments.remove(segment)
         return True
 
-    def take_frame(self, *, is_flush: bool = False) -> PlayoutFrame | None:
-        """The next frame; None when there is none. is_flush: pad and take an unfinished rest."""
-        if self._is_paused:
+    def take_frame(self) -> PlayoutFrame | None:
+        """The next frame; None when there is none."""
+        return self._take_upto(self.frame_bytes) if self.has_frame else None
+
+    def take_bridge(self, *, is_flush: bool = False) -> PlayoutFrame | None:
+        """What to send when audio has run out in the middle of a key: its rest and a fade.
+
+        The fade mirrors the last 5 ms and counts as nothing; what follows is faded in. None when
+        the key is at its end, or the gap has its fade already. is_flush: begin a key with a rest
+        that is shorter than a frame.
+        """
+        is_needed = bool(self._queued_bytes) if self._has_faded else self.is_expecting
+        if self._is_paused or not (is_needed or (is_flush and self._queued_bytes)):
             return None
-        if not (self.has_frame or (is_flush and self._queued_bytes)):
-            self.statistics.underruns += self.is_expecting
-            return None
+        self.statistics.underruns += self.is_expecting
+        frame = self._take_upto(self.frame_bytes - self._fade_bytes)
+        rest = sum(part.samples for part in frame.parts) * _SAMPLE_BYTES
+        audio = np.frombuffer((self._last + frame.pcm[:rest])[-self._fade_bytes :], np.int16)
+        fade = (audio[::-1] * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
+        pcm = frame.pcm[:rest] + fade + bytes(self.frame_bytes - rest - len(fade))
+        self._has_faded = True
+        return replace(frame, pcm=pcm)
+
+    def _take_upto(self, limit: int) -> PlayoutFrame:
         pcm = bytearray()
+        parts: list[FramePart] = []
         started: list[Hashable] = []
         done: list[Hashable] = []
-        while self._segments and len(pcm) < self.frame_bytes:
+        while self._segments and len(pcm) < limit:
             segment = self._segments[0]
             if segment.pcm and not segment.played_samples:
                 started.append(segment.key)
-            pcm += self._take(segment, self.frame_bytes - len(pcm))
+            taken = self._take(segment, limit - len(pcm))
+            parts.append(self._part(segment, taken, offset_bytes=len(pcm)))
+            pcm += taken
             if segment.pcm or not (segment.is_finished or len(self._segments) > 1):
                 break
             # An unfinished key with a successor is over too: keys never interleave.
             done.append(self._segments.popleft().key)
         pcm += bytes(self.frame_bytes - len(pcm))
-        return PlayoutFrame(self._faded_in(pcm), tuple(started), tuple(done))
+        audio = self._faded_in(pcm)
+        end = sum(part.samples for part in parts) * _SAMPLE_BYTES
+        self._last = (self._last + audio[:end])[-self._fade_bytes :]
+        return PlayoutFrame(audio, tuple(parts), tuple(started), tuple(done))
 
-    def pause(self) -> bytes | None:
+    @staticmethod
+    def _part(segment: _Segment, taken: bytes, *, offset_bytes: int) -> FramePart:
+        samples = len(taken) // _SAMPLE_BYTES
+        first_sample = segment.played_samples - samples
+        return FramePart(segment.key, first_sample, offset_bytes // _SAMPLE_BYTES, samples)
+
+    def pause(self) -> PlayoutFrame | None:
         """Let nothing leave until `resume`, except the returned fade of what is being heard.
 
         The faded samples count as played: what follows the pause is the very next sample.
@@ -203,13 +259,15 @@ class PlayoutBuffer:
         audio[:samples] = audio[:samples] * np.linspace(0.0, 1.0, samples)
         return audio.tobytes()
 
-    def _fade_out(self) -> bytes | None:
-        rest = self._take(self._segments[0], self._fade_bytes)
+    def _fade_out(self) -> PlayoutFrame | None:
+        segment = self._segments[0]
+        rest = self._take(segment, self._fade_bytes)
         if not rest:
             return None
         audio = np.frombuffer(rest, np.int16)
         faded = (audio * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
-        return faded + bytes(self.frame_bytes - len(faded))
+        part = self._part(segment, rest, offset_bytes=0)
+        return PlayoutFrame(faded + bytes(self.frame_bytes - len(faded)), (part,))
 
     def _take(self, segment: _Segment, size: int) -> bytes:
         taken = bytes(segment.pcm[:size])

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from rtc.opus import OpusDecoder, OpusEncoder
-from rtc.playout import PlayoutBuffer
+from rtc.playout import PlayoutBuffer, PlayoutFrame
 from rtc.playout_clock import TAIL_FRAMES, PlayoutClock
+from rtc.playout_pace import Slot
 from tests.rtc.sound import loudness, tone
 
 RATE_HZ = 24_000
@@ -22,12 +23,14 @@ class Line:
 
     def __init__(self) -> None:
         self.packets: list[tuple[float, int, bytes]] = []
+        self.frames: list[tuple[PlayoutFrame, Slot]] = []
         self.events: list[tuple[str, Hashable]] = []
         self.changed = asyncio.Event()
         self.clock = PlayoutClock(
             PlayoutBuffer(RATE_HZ),
             OpusEncoder(RATE_HZ),
             on_packet=self._take,
+            on_frame=lambda frame, slot: self.frames.append((frame, slot)),
             on_started=lambda key: self._note("started", key),
             on_done=lambda key: self._note("done", key),
         )

@@ -1,0 +1,152 @@
+"""What has left but is not heard yet: the difference between played and heard. Pure.
+
+A sample is heard `ListenerDelay.delay_s` after the moment in which it would have sounded here. The
+delay is half a round trip, from RTCP receiver reports, and what the listener's own buffers add: told
+by the listener (`client_playout_report`), else assumed from the jitter that its reports show.
+`DepartureLog` knows the moment of every sample, through pauses, gaps and silences.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final
+
+LOG_S: Final = 5.0
+MAX_DELAY_S: Final = 4.0
+# A frame is played when all of it is there; more is only assumed when packets come unevenly.
+ASSUMED_PLAYOUT_S: Final = 0.02
+_JITTER_FACTOR: Final = 2.0
+_SMOOTHING: Final = 0.25
+_MAX_STAMPS: Final = 16
+
+
+@dataclass(frozen=True)
+class ReceiverReport:
+    """What a listener's RTCP said of our audio. round_trip_s None: it could not tell."""
+
+    round_trip_s: float | None
+    jitter_s: float
+    lost_share: float
+
+
+class RoundTripMeter:
+    """Round trips from the stamps of sender reports (LSR) and how long the other side held them.
+
+    Works on the caller's monotonic clock: steps of the wall clock that the stamps are made of do no
+    harm, they are only compared for equality.
+    """
+
+    def __init__(self) -> None:
+        self._sent: dict[int, float] = {}
+
+    def handle_sent(self, stamp: int, now_s: float) -> None:
+        """A sender report with this stamp (middle 32 bits of its NTP time) leaves."""
+        self._sent.pop(stamp, None)
+        self._sent[stamp] = now_s
+        while len(self._sent) > _MAX_STAMPS:
+            del self._sent[next(iter(self._sent))]
+
+    def round_trip_s(self, stamp: int, held: int, now_s: float) -> float | None:
+        """The round trip that a report shows. held: DLSR, in 1/65536 s; None: a stamp not ours."""
+        if (sent_s := self._sent.get(stamp)) is None:
+            return None
+        return max(0.0, now_s - sent_s - held / 65_536)
+
+
+class ListenerDelay:
+    """From a sample's leaving here to its sounding at one listener."""
+
+    def __init__(self) -> None:
+        self._round_trip_s: float | None = None
+        # Only until RTCP has measured it: reports of some clients come seconds apart.
+        self._told_round_trip_s = 0.0
+        self._told_playout_s: float | None = None
+        self._jitter_s = 0.0
+
+    @property
+    def network_s(self) -> float:
+        """One way through the network."""
+        round_trip_s = self._round_trip_s
+        return (self._told_round_trip_s if round_trip_s is None else round_trip_s) / 2
+
+    @property
+    def playout_s(self) -> float:
+        """What the listener's buffers add."""
+        if self._told_playout_s is not None:
+            return self._told_playout_s
+        return ASSUMED_PLAYOUT_S + _JITTER_FACTOR * self._jitter_s
+
+    @property
+    def delay_s(self) -> float:
+        """All of it, within reason."""
+        return min(self.network_s + self.playout_s, MAX_DELAY_S)
+
+    def handle_report(self, report: ReceiverReport) -> None:
+        """RTCP from the listener."""
+        self._jitter_s = report.jitter_s
+        if (measured_s := report.round_trip_s) is not None:
+            known_s = self._round_trip_s
+            step_s = 0.0 if known_s is None else measured_s - known_s
+            self._round_trip_s = measured_s if known_s is None else known_s + _SMOOTHING * step_s
+
+    def handle_playout(self, playout_s: float, round_trip_s: float | None) -> None:
+        """The listener's own word."""
+        self._told_playout_s = min(max(playout_s, 0.0), MAX_DELAY_S)
+        if round_trip_s is not None:
+            self._told_round_trip_s = min(max(round_trip_s, 0.0), MAX_DELAY_S)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """`samples` of `key` from its `first_sample` on; the first would sound here at `at_s`."""
+
+    key: Hashable
+    first_sample: int
+    samples: int
+    at_s: float
+
+
+class DepartureLog:
+    """The last `LOG_S` seconds of what left; what is older was heard."""
+
+    def __init__(self, sample_rate_hz: int) -> None:
+        self._rate_hz = sample_rate_hz
+        self._log: deque[Departure] = deque()
+
+    def add(self, departure: Departure) -> None:
+        """Take what leaves now; departures come in order of time."""
+        while self._log and self._log[0].at_s < departure.at_s - LOG_S:
+            self._log.popleft()
+        self._log.append(departure)
+
+    def in_flight_samples(self, key: Hashable, now_s: float, delay_s: float) -> int:
+        """How much of `key` has left and is not heard yet."""
+        moment_s = now_s - delay_s
+        return sum(one.samples - self._heard(one, moment_s) for one in self._log if one.key == key)
+
+    def heard_at(self, now_s: float, delay_s: float) -> tuple[Hashable, int] | None:
+        """The key that was heard last, and how many of its samples were; None: nothing lately."""
+        moment_s = now_s - delay_s
+        for one in reversed(self._log):
+            if one.at_s <= moment_s:
+                return one.key, one.first_sample + self._heard(one, moment_s)
+        return None
+
+    def left_at(self, key: Hashable, sample: int) -> float | None:
+        """When this sample would have sounded here; None when it is not in the log."""
+        for one in reversed(self._log):
+            if one.key == key and one.first_sample <= sample <= one.first_sample + one.samples:
+                return one.at_s + (sample - one.first_sample) / self._rate_hz
+        return None
+
+    @property
+    def last_at_s(self) -> float:
+        """When the end of what left last would sound here."""
+        if not self._log:
+            return float("-inf")
+        return self._log[-1].at_s + self._log[-1].samples / self._rate_hz
+
+    def _heard(self, one: Departure, moment_s: float) -> int:
+        return min(max(int((moment_s - one.at_s) * self._rate_hz), 0), one.samples)

@@ -1,0 +1,75 @@
+"""When each frame leaves and which RTP time it has. Pure: time is an argument.
+
+Frames of one talk-spurt stand on a grid of exactly one ptime that begins when its first frame
+leaves, so that nothing adds up over a long call: a frame that leaves late does not move the ones
+after it. RTP time follows the grid inside a spurt, and real time from one spurt to the next.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from rtc.playout import PTIME_MS
+
+RTP_CLOCK_HZ: Final = 48_000
+PTIME_S: Final = PTIME_MS / 1000
+PTIME_TICKS: Final = RTP_CLOCK_HZ * PTIME_MS // 1000
+MAX_CATCH_UP_S: Final = 0.2
+
+
+@dataclass(frozen=True)
+class Slot:
+    """The place of one frame: `due_s` on the caller's clock, `ticks` in 1/48000 s."""
+
+    due_s: float
+    ticks: int
+
+
+class Pace:
+    """Gives each frame its slot."""
+
+    def __init__(self) -> None:
+        # Times when the line had to begin a new grid in the middle of speech.
+        self.stalls = 0
+        self._is_running = False
+        # RTP time 0 is here.
+        self._origin_s: float | None = None
+        self._spurt_s = 0.0
+        self._spurt_frames = 0
+        self._next_ticks = 0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a spurt is under way."""
+        return self._is_running
+
+    @property
+    def due_s(self) -> float:
+        """When the next frame of this spurt is due; without a spurt, at once."""
+        if not self._is_running:
+            return float("-inf")
+        return self._spurt_s + self._spurt_frames * PTIME_S
+
+    def take(self, now_s: float) -> Slot:
+        """The slot for a frame that leaves now; one that comes early takes the next slot."""
+        is_stalled = self._is_running and now_s - self.due_s > MAX_CATCH_UP_S
+        self.stalls += is_stalled
+        if is_stalled or not self._is_running:
+            self._begin_spurt(now_s)
+        slot = Slot(self.due_s, self._next_ticks)
+        self._spurt_frames += 1
+        self._next_ticks += PTIME_TICKS
+        return slot
+
+    def stop(self) -> None:
+        """The line falls quiet."""
+        self._is_running = False
+
+    def _begin_spurt(self, now_s: float) -> None:
+        if self._origin_s is None:
+            self._origin_s = now_s
+        real_ticks = round((now_s - self._origin_s) * RTP_CLOCK_HZ)
+        self._next_ticks = max(self._next_ticks, real_ticks)
+        self._is_running = True
+        self._spurt_s, self._spurt_frames = now_s, 0

@@ -1,0 +1,215 @@
+"""What we reach into of aiortc's sender is still there; what leaves has the right marks and times."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import aiortc.rtcdtlstransport
+import aiortc.rtcrtpsender
+import pytest
+from aiortc import RTCRtpSender, clock
+from aiortc.codecs import get_capabilities
+from aiortc.rtcrtpparameters import (
+    RTCRtcpParameters,
+    RTCRtpCodecParameters,
+    RTCRtpSendParameters,
+)
+from aiortc.rtp import (
+    RtcpPacket,
+    RtcpReceiverInfo,
+    RtcpRrPacket,
+    RtcpSrPacket,
+    RtpPacket,
+    is_rtcp,
+)
+
+from rtc.flight import ReceiverReport
+from rtc.sender_adapter import feed_sender
+from rtc.sender_track import OpusTrack
+
+DEADLINE_S = 10.0
+
+
+class Wire:
+    """Stands where aiortc has its encrypted transport, and keeps what would be sent."""
+
+    state = "connected"
+    _stats_id = "wire"
+
+    def __init__(self) -> None:
+        self.rtp: list[RtpPacket] = []
+        self.sender_reports: list[RtcpSrPacket] = []
+        self._news = asyncio.Event()
+
+    def _register_rtp_sender(self, *_: object) -> None:
+        """Nothing to route."""
+
+    def _unregister_rtp_sender(self, *_: object) -> None:
+        """Nothing to route."""
+
+    async def _send_rtp(self, data: bytes) -> None:
+        if is_rtcp(data):
+            self.sender_reports += [
+                packet for packet in RtcpPacket.parse(data) if isinstance(packet, RtcpSrPacket)
+            ]
+        else:
+            self.rtp.append(RtpPacket.parse(data))
+        self._news.set()
+
+    async def wait_until(self, is_there: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not is_there():
+                self._news.clear()
+                await self._news.wait()
+
+
+class Sending:
+    """A real sender of aiortc, fed by us, on a `Wire`."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.track = OpusTrack()
+        self.reports: list[ReceiverReport] = []
+        self.sender = RTCRtpSender(self.track, self.wire)  # type: ignore[arg-type]
+        feed_sender(self.sender, self.track, self.reports.append)
+
+    async def start(self) -> None:
+        opus = next(c for c in get_capabilities("audio").codecs if c.mimeType == "audio/opus")
+        codec = RTCRtpCodecParameters(opus.mimeType, opus.clockRate, opus.channels, 96)
+        parameters = RTCRtpSendParameters(
+            codecs=[codec], muxId="0", rtcp=RTCRtcpParameters(cname="c")
+        )
+        await self.sender.send(parameters)
+
+    async def send(self, *ticks: int) -> None:
+        """Packets with these RTP times; returns when they are on the wire."""
+        count = len(self.wire.rtp) + len(ticks)
+        for one in ticks:
+            self.track.send(b"opus %d" % one, one)
+        await self.wire.wait_until(lambda: len(self.wire.rtp) >= count)
+
+    async def answer(self, lsr: int, held_s: float, jitter: int = 0) -> None:
+        """A receiver report for us, and one that is for somebody else."""
+        ours = self.sender._ssrc
+        reports = [
+            RtcpReceiverInfo(ssrc, 64, 0, 0, jitter, lsr, int(held_s * 65_536))
+            for ssrc in (ours, ours ^ 1)
+        ]
+        await self.sender._handle_rtcp_packet(RtcpRrPacket(ssrc=1, reports=reports))
+
+
+@contextlib.asynccontextmanager
+async def sending() -> AsyncIterator[Sending]:
+    one = Sending()
+    await one.start()
+    try:
+        yield one
+    finally:
+        one.track.stop()
+        await one.sender.stop()
+
+
+@pytest.mark.asyncio
+async def test_packets_leave_as_they_are_and_only_a_spurts_first_is_marked() -> None:
+    async with sending() as one:
+        await one.send(0, 960, 1920, 48_000, 48_960)
+        assert [p.payload for p in one.wire.rtp[:2]] == [b"opus 0", b"opus 960"]
+        assert [p.marker for p in one.wire.rtp] == [1, 0, 0, 1, 0]
+        first = one.wire.rtp[0]
+        assert [(p.timestamp - first.timestamp) % 2**32 for p in one.wire.rtp] == [
+            *(0, 960, 1920),
+            *(48_000, 48_960),
+        ]
+        numbers = [(p.sequence_number - first.sequence_number) % 2**16 for p in one.wire.rtp]
+        assert numbers == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.asyncio
+async def test_packets_that_a_full_line_lost_leave_a_mark() -> None:
+    async with sending() as one:
+        for number in range(30):
+            one.track.send(b"x", number * 960)
+        assert one.track.dropped == 5
+        await one.send(30 * 960)
+        # Sequence numbers have no gap: only the mark tells that time has jumped.
+        assert one.wire.rtp[0].marker == 1
+
+
+@pytest.mark.asyncio
+async def test_a_disabled_sender_sends_nothing() -> None:
+    async with sending() as one:
+        one.sender._enabled = False
+        one.track.send(b"unheard", 0)
+        # Two turns of the loop, no time: the sender wakes and takes it.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not one.track._packets
+        one.sender._enabled = True
+        await one.send(960)
+        assert [p.payload for p in one.wire.rtp] == [b"opus 960"]
+
+
+@pytest.mark.asyncio
+async def test_each_sender_report_tells_rtp_time_at_its_own_moment() -> None:
+    async with sending() as one:
+        await one.send(0)
+        await one.wire.wait_until(lambda: len(one.wire.sender_reports) >= 2)
+        first, second = (report.sender_info for report in one.wire.sender_reports[:2])
+        elapsed_s = (second.ntp_timestamp - first.ntp_timestamp) / 2**32
+        assert elapsed_s > 0.4, "reports of a silence repeat an old time"
+        ticks = (second.rtp_timestamp - first.rtp_timestamp) % 2**32
+        assert abs(ticks - elapsed_s * 48_000) < 3
+        since_packet = (first.rtp_timestamp - one.wire.rtp[0].timestamp) % 2**32
+        assert 0 <= since_packet < 48_000 * DEADLINE_S
+
+
+@pytest.mark.asyncio
+async def test_round_trips_are_measured_from_our_own_reports_alone() -> None:
+    async with sending() as one:
+        await one.send(0)
+        await one.wire.wait_until(lambda: bool(one.wire.sender_reports))
+        sent_s = asyncio.get_running_loop().time()
+        stamp = one.wire.sender_reports[0].sender_info.ntp_timestamp >> 16 & 0xFFFFFFFF
+        await asyncio.sleep(0.05)
+        await one.answer(stamp, held_s=0.01, jitter=480)
+        await one.answer(stamp ^ 1, held_s=0.01)
+        measured, unknown = one.reports
+        elapsed_s = asyncio.get_running_loop().time() - sent_s
+        assert measured.round_trip_s is not None
+        assert 0.039 <= measured.round_trip_s <= elapsed_s
+        assert (measured.jitter_s, measured.lost_share) == (0.01, 0.25)
+        assert unknown.round_trip_s is None
+
+
+@pytest.mark.asyncio
+async def test_reports_before_the_first_packet_are_left_alone() -> None:
+    async with sending() as one:
+        await one.wire.wait_until(lambda: bool(one.wire.sender_reports))
+        info = one.wire.sender_reports[0].sender_info
+        assert (info.ntp_timestamp, info.packet_count) == (0, 0)
+        assert clock.current_ntp_time() > 0
+
+
+def test_the_sender_still_works_the_way_the_hooks_assume() -> None:
+    source = inspect.getsource(aiortc.rtcrtpsender)
+    for line in (
+        "enc_frame = await self._next_encoded_frame(codec)\n                if enc_frame is None:",
+        "for i, payload in enumerate(enc_frame.payloads):",
+        "packet.marker = (i == len(enc_frame.payloads) - 1) and 1 or 0",
+        "timestamp = uint32_add(timestamp_origin, enc_frame.timestamp)",
+        "await self._send_rtcp(packets)",
+        "except (asyncio.CancelledError, ConnectionError, MediaStreamError):",
+    ):
+        assert line in source, f"aiortc changed: {line!r} is gone, look at rtc/sender_adapter.py"
+    transport = inspect.getsource(aiortc.rtcdtlstransport)
+    assert "await recipient._handle_rtcp_packet(packet)" in transport
+
+
+def test_an_unknown_aiortc_is_refused_loudly() -> None:
+    stranger: Any = object()
+    with pytest.raises(RuntimeError, match="unknown aiortc"):
+        feed_sender(stranger, stranger, print)
