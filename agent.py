@@ -138,6 +138,9 @@ class RealtimeKitAgent:
             name=AGENT_NAME,
             token=config.room_token.get_secret_value() if config.room_token else None,
             sample_rate_hz=self._model.capabilities.output_sample_rate_hz,
+            bitrate_bps=config.opus.bitrate_bps,
+            complexity=config.opus.complexity,
+            expected_loss_percent=config.opus.expected_loss_percent,
             dump_dir=config.rtc_pcm_dir,
         )
         return RtcEngine(config.room_url).create_channel(options)

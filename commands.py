@@ -70,6 +70,7 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
         mcp_server=settings.mcp_server(options.toolset),
         guardrails=settings.guardrails,
         agents=settings.agents_file,
+        opus=settings.opus,
         log_level=settings.log_level,
         verbose=settings.verbose,
         agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,

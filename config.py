@@ -37,6 +37,10 @@ Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
 PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
 _BASE_URI_PATTERN = r"^wss?://[^\s/?#]+$"
 
+OpusBitrate = Annotated[int, Field(ge=6_000, le=256_000)]
+OpusComplexity = Annotated[int, Field(ge=0, le=10)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -101,6 +105,10 @@ class Settings(BaseModel):
     max_cpu_percent: float | None = Field(default=None, gt=0, le=100)
     min_free_memory_mib: int = Field(default=128, ge=0)
     drain_deadline_s: float = Field(default=25.0, ge=0)
+
+    opus_bitrate_bps: OpusBitrate = 32_000
+    opus_complexity: OpusComplexity = 5
+    opus_expected_loss_percent: Percent = 10
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     verbose: bool = False
@@ -168,6 +176,15 @@ class Settings(BaseModel):
         raise ConfigError(f"toolset {toolset}: MCP_SERVERS names no such server")
 
     @property
+    def opus(self) -> OpusConfig:
+        """How agents encode what they say."""
+        return OpusConfig(
+            bitrate_bps=self.opus_bitrate_bps,
+            complexity=self.opus_complexity,
+            expected_loss_percent=self.opus_expected_loss_percent,
+        )
+
+    @property
     def has_credentials(self) -> bool:
         """Whether both control keys and room tokens are configured, so that others may connect."""
         return bool(self.api_keys) and self.room_token_secret is not None
@@ -199,6 +216,16 @@ class ProviderConfig(BaseModel):
     api_key: SecretStr | None = None
     query: dict[str, str] = {}
     factory: str | None = None
+
+
+class OpusConfig(BaseModel):
+    """How a voice is encoded. expected_loss_percent: above 0, packets can rebuild lost ones (FEC)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bitrate_bps: OpusBitrate = 32_000
+    complexity: OpusComplexity = 5
+    expected_loss_percent: Percent = 10
 
 
 class AgentConfig(BaseModel):
@@ -235,6 +262,7 @@ class AgentConfig(BaseModel):
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
     conversation_seed: ConversationSeed | None = None
+    opus: OpusConfig = OpusConfig()
     log_level: str = "INFO"
     verbose: bool = False
     agent_pcm_dir: Path | None = None

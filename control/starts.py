@@ -79,6 +79,7 @@ class AgentConfigurator:
             agents=self._agents(wanted),
             rejoin_grace_s=wanted.rejoin_grace_s,
             max_duration_s=wanted.max_duration_s,
+            opus=settings.opus,
             log_level=settings.log_level,
             verbose=settings.verbose,
             agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from config import Settings
+from config import OpusConfig, Settings
 from control.placement import (
     AgentStartError,
     AtCapacityError,
@@ -63,7 +63,14 @@ async def test_a_start_that_does_not_wait_is_accepted() -> None:
 @pytest.mark.asyncio
 async def test_the_agent_is_configured_from_request_and_settings() -> None:
     settings = KEYED.model_copy(
-        update={"openai_api_key": SecretStr("sk-x"), "write_rtc_pcm": True, "verbose": True}
+        update={
+            "openai_api_key": SecretStr("sk-x"),
+            "write_rtc_pcm": True,
+            "verbose": True,
+            "opus_bitrate_bps": 24_000,
+            "opus_complexity": 3,
+            "opus_expected_loss_percent": 0,
+        }
     )
     async with serve_api(settings) as api:
         wanted = START | {"provider": "openai", "model": "m2", "greeting": "Hi", "toolset": None}
@@ -76,6 +83,7 @@ async def test_the_agent_is_configured_from_request_and_settings() -> None:
     assert config.provider.api_key.get_secret_value() == "sk-x"
     assert (config.provider.model, config.provider.base_uri) == ("m2", "wss://api.openai.com")
     assert (config.room_url, config.greeting) == ("http://127.0.0.1:8080", "Hi")
+    assert config.opus == OpusConfig(bitrate_bps=24_000, complexity=3, expected_loss_percent=0)
     assert (config.rtc_pcm_dir, config.agent_pcm_dir) == (settings.dump_dir, None)
     assert config.room_token is not None
     claims = jwt.decode(config.room_token.get_secret_value(), SECRET, algorithms=["HS256"])

@@ -106,3 +106,15 @@ def test_handles_go_with_their_objects() -> None:
     del encoder, decoder
     gc.collect()
     assert not any(end.alive for end in ends)
+
+
+def test_what_is_decoded_is_later_by_the_lookahead() -> None:
+    encoder, decoder = OpusEncoder(RATE_HZ, bitrate_bps=64_000), OpusDecoder(RATE_HZ)
+    noise = np.random.default_rng(1).normal(0, 1, RATE_HZ // 2)
+    voice = (np.convolve(noise, np.ones(8) / 8, "same") * 8_000).astype(np.int16)
+    decoded = b"".join(decoder.decode(encoder.encode(pcm)) for pcm in _frames(voice.tobytes()))
+    likeness = np.correlate(
+        np.frombuffer(decoded, np.int16)[2_400:9_600].astype(float),
+        voice[2_400:9_000].astype(float),
+    )
+    assert abs(int(likeness.argmax()) - encoder.lookahead_samples) <= 12

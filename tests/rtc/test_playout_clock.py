@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 
+import numpy as np
 import pytest
 
 from rtc.opus import OpusDecoder, OpusEncoder
@@ -167,3 +168,40 @@ async def test_a_pause_is_silent_at_once_and_resumes_at_once_with_the_next_sampl
         await line.wait_for_silence()
         assert line.clock.buffer.statistics.played_samples == RATE_HZ
         assert line.events == [("started", "a"), ("done", "a")]
+
+
+@pytest.mark.asyncio
+async def test_a_gap_in_speech_is_bridged_without_a_step_and_loses_nothing() -> None:
+    async with open_line() as line:
+        source = tone(440, 0.1, RATE_HZ)
+        line.clock.push("a", source[:2400])
+        await line.wait_for_silence()
+        line.clock.push("a", source[2400:])
+        line.clock.finish("a")
+        await line.wait_for_silence()
+        frames = [frame for frame, _ in line.frames]
+        parts = [part for frame in frames for part in frame.parts]
+        assert [part.first_sample for part in parts] == [
+            sum(before.samples for before in parts[:index]) for index in range(len(parts))
+        ]
+        assert sum(part.samples for part in parts) == len(source) // 2
+        assert line.clock.buffer.statistics.underruns == 1
+        sent = np.concatenate([np.frombuffer(frame.pcm, np.int16).astype(int) for frame in frames])
+        # 440 Hz at 12000 moves by at most 1382 from sample to sample; a fade adds a hundred.
+        assert np.abs(np.diff(sent)).max() < 1500
+        assert line.events == [("started", "a"), ("done", "a")]
+
+
+@pytest.mark.asyncio
+async def test_audio_that_comes_within_the_tail_takes_the_next_slot_of_the_grid() -> None:
+    async with open_line() as line:
+        line.clock.push("a", tone(440, 0.02, RATE_HZ))
+        line.clock.finish("a")
+        await line.wait_for_packets(2)
+        line.clock.push("b", tone(440, 0.02, RATE_HZ))
+        line.clock.finish("b")
+        await line.wait_for_silence()
+        assert line.ticks == [960 * i for i in range(len(line.packets))]
+        (_, first), (_, second) = line.frames
+        assert (second.due_s - first.due_s) * 48_000 == pytest.approx(second.ticks - first.ticks)
+        assert line.clock.stalls == 0
