@@ -238,7 +238,7 @@ class PlayoutBuffer:
     def clear(self) -> Cleared:
         """Forget everything that waits, except a fade of what is being heard right now."""
         self.statistics.clears += 1
-        is_heard = self.position is not None and not self._is_paused
+        is_heard = self.position is not None and not (self._is_paused or self._has_faded)
         fade = self._fade_out() if is_heard else None
         self._is_paused = self._has_faded = False
         positions = tuple(self._position_of(segment) for segment in self._segments)

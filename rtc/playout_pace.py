@@ -35,7 +35,7 @@ class Pace:
         self._is_running = False
         # RTP time 0 is here.
         self._origin_s: float | None = None
-        self._spurt_s = 0.0
+        self._spurt_s = float("-inf")
         self._spurt_frames = 0
         self._next_ticks = 0
 
@@ -46,9 +46,7 @@ class Pace:
 
     @property
     def due_s(self) -> float:
-        """When the next frame of this spurt is due; without a spurt, at once."""
-        if not self._is_running:
-            return float("-inf")
+        """When the next frame is due: the end of the one before it; after a silence, at once."""
         return self._spurt_s + self._spurt_frames * PTIME_S
 
     def take(self, now_s: float) -> Slot:
@@ -56,7 +54,7 @@ class Pace:
         is_stalled = self._is_running and now_s - self.due_s > MAX_CATCH_UP_S
         self.stalls += is_stalled
         if is_stalled or not self._is_running:
-            self._begin_spurt(now_s)
+            self._begin_spurt(max(now_s, self.due_s))
         slot = Slot(self.due_s, self._next_ticks)
         self._spurt_frames += 1
         self._next_ticks += PTIME_TICKS
@@ -66,10 +64,10 @@ class Pace:
         """The line falls quiet."""
         self._is_running = False
 
-    def _begin_spurt(self, now_s: float) -> None:
+    def _begin_spurt(self, at_s: float) -> None:
         if self._origin_s is None:
-            self._origin_s = now_s
-        real_ticks = round((now_s - self._origin_s) * RTP_CLOCK_HZ)
+            self._origin_s = at_s
+        real_ticks = round((at_s - self._origin_s) * RTP_CLOCK_HZ)
         self._next_ticks = max(self._next_ticks, real_ticks)
         self._is_running = True
-        self._spurt_s, self._spurt_frames = now_s, 0
+        self._spurt_s, self._spurt_frames = at_s, 0
