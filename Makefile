@@ -4,14 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := .
 
-.PHONY: run setup test lint types unit bench chromium clean
+.PHONY: run setup test lint types unit bench system-packages clean
 
 run: setup
 	@set -a; if [ -f .env ]; then . ./.env; fi; exec $(BIN)/python -m main server
 
 setup: $(VENV)/.runtime
 
-test: $(VENV)/.dev chromium lint types unit
+test: $(VENV)/.dev system-packages lint types unit
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
@@ -22,7 +22,7 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy $(SOURCES)
 
-unit: $(VENV)/.dev chromium
+unit: $(VENV)/.dev system-packages
 	$(BIN)/python -m pytest
 
 bench: $(VENV)/.dev
@@ -42,8 +42,8 @@ $(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-chromium:
-	@sh tests/browser/install_chromium.sh
+system-packages:
+	@sh tests/install_system_packages.sh
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

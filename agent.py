@@ -27,7 +27,7 @@ from realtime.retry import Trouble
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
-from rtc.options import RemoteUser, RtcOptions
+from rtc.options import MediaOptions, RemoteUser, RtcOptions
 from session.context import SessionContext
 from session.handoff import Handoff
 from session.instructions import instructions_of
@@ -143,7 +143,8 @@ class RealtimeKitAgent:
             expected_loss_percent=config.opus.expected_loss_percent,
             dump_dir=config.rtc_pcm_dir,
         )
-        return RtcEngine(config.room_url).create_channel(options)
+        media = MediaOptions(network=config.media)
+        return RtcEngine(config.room_url, media).create_channel(options)
 
     def _create_tools(self) -> ToolContext:
         config = self._config

@@ -68,6 +68,7 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
         greeting=options.greeting,
         toolset=options.toolset,
         mcp_server=settings.mcp_server(options.toolset),
+        media=settings.media_network,
         guardrails=settings.guardrails,
         agents=settings.agents_file,
         opus=settings.opus,

@@ -18,11 +18,14 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
 from conversation.remembered import ConversationSeed
+from rtc.ice_url import parse_ice_url
+from rtc.media_network import IpAddress, MediaNetwork, PortRange
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
@@ -92,6 +95,15 @@ class Settings(BaseModel):
     local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
+    media_bind_address: IpAddress | None = None
+    media_ports: PortRange | None = None
+    media_advertised_address: IpAddress | None = None
+    media_relay_only: bool = False
+    stun_urls: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret: SecretStr | None = Field(default=None, min_length=16)
+    turn_credential_ttl_s: int = Field(default=21_600, ge=60, le=7 * 86_400)
+
     mcp_servers: tuple[McpServer, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
 
@@ -127,6 +139,22 @@ class Settings(BaseModel):
             raise ValueError(f"unknown, known are: {', '.join(filter(None, known))}")
         return name
 
+    @field_validator("stun_urls", "turn_urls")
+    @classmethod
+    def _check_ice_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        is_turn = info.field_name == "turn_urls"
+        if any(parse_ice_url(url).is_turn is not is_turn for url in urls):
+            raise ValueError(f"need addresses that begin with {'turn' if is_turn else 'stun'}:")
+        return urls
+
+    @model_validator(mode="after")
+    def _check_relay(self) -> Settings:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError("TURN_URLS needs TURN_SECRET, the secret shared with the TURN server")
+        if self.media_relay_only and not self.turn_urls:
+            raise ValueError("MEDIA_RELAY_ONLY needs TURN_URLS and TURN_SECRET")
+        return self
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
         """Parse the environment.
@@ -138,14 +166,26 @@ class Settings(BaseModel):
         for name in cls.model_fields:
             if (text := environ.get(name.upper(), "").strip()) != "":
                 values[name] = text
-        if "api_keys" in values:
-            keys = [key.strip() for key in str(values["api_keys"]).split(",")]
-            values["api_keys"] = tuple(key for key in keys if key)
+        for name in ("api_keys", "stun_urls", "turn_urls"):
+            if name in values:
+                parts = [part.strip() for part in str(values[name]).split(",")]
+                values[name] = tuple(part for part in parts if part)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
-            raise ConfigError(f"{str(first['loc'][0]).upper()}: {first['msg']}") from error
+            name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+            raise ConfigError(f"{name}: {first['msg']}") from error
+
+    @property
+    def media_network(self) -> MediaNetwork:
+        """Where the media of agents may flow."""
+        return MediaNetwork(
+            bind_address=self.media_bind_address,
+            ports=self.media_ports,
+            advertised_address=self.media_advertised_address,
+            is_relay_only=self.media_relay_only,
+        )
 
     @field_validator("mcp_servers", mode="before")
     @classmethod
@@ -261,6 +301,7 @@ class AgentConfig(BaseModel):
     user_wait_s: float = Field(default=30.0, gt=0)
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
+    media: MediaNetwork = MediaNetwork()
     conversation_seed: ConversationSeed | None = None
     opus: OpusConfig = OpusConfig()
     log_level: str = "INFO"

@@ -28,6 +28,7 @@ import rtc.peer
 import rtc.peer_link
 from agent import RealtimeKitAgent
 from config import AgentConfig, ProviderConfig
+from rtc.options import MediaOptions
 from rtc.opus import OpusEncoder
 from rtc.peer import Peer, PeerCallbacks
 from rtc.remote_audio import RemoteAudio
@@ -113,9 +114,13 @@ class _StockPeer(Peer):
     """A peer whose received track is read as aiortc gives it."""
 
     def __init__(
-        self, connection_id: str, ice_servers: Sequence[IceServer], callbacks: PeerCallbacks
+        self,
+        connection_id: str,
+        ice_servers: Sequence[IceServer],
+        media: MediaOptions,
+        callbacks: PeerCallbacks,
     ) -> None:
-        super().__init__(connection_id, ice_servers, callbacks)
+        super().__init__(connection_id, ice_servers, media, callbacks)
         self._reading = OwnedTasks(_LOG)
         self._pc.on("track", self._read)
 

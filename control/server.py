@@ -31,6 +31,7 @@ from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from control.supervisor import Supervisor
 from rtc.room_server import RoomServer
+from rtc.turn import IceServers
 from utils import run_unless
 
 _log = logging.getLogger("control.server")
@@ -72,7 +73,9 @@ class ControlServer:
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
         secret = settings.room_token_secret
-        self._rooms = RoomServer([secret.get_secret_value()] if secret else ())
+        self._rooms = RoomServer(
+            [secret.get_secret_value()] if secret else (), _create_ice_servers(settings)
+        )
         self._configurator = AgentConfigurator(settings, self.url, self.model)
         api = ControlApi(
             self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
@@ -139,6 +142,17 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
         settings.max_agents,
         None if max_percent is None else max_percent / 100,
         settings.min_free_memory_mib * MIB,
+    )
+
+
+def _create_ice_servers(settings: Settings) -> IceServers:
+    secret = settings.turn_secret
+    return IceServers(
+        stun_urls=settings.stun_urls,
+        turn_urls=settings.turn_urls,
+        turn_secret=secret.get_secret_value() if secret else "",
+        turn_ttl_s=settings.turn_credential_ttl_s,
+        is_relay_only=settings.media_relay_only,
     )
 
 

@@ -80,6 +80,7 @@ class AgentConfigurator:
             rejoin_grace_s=wanted.rejoin_grace_s,
             max_duration_s=wanted.max_duration_s,
             opus=settings.opus,
+            media=settings.media_network,
             log_level=settings.log_level,
             verbose=settings.verbose,
             agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,

@@ -1,9 +1,8 @@
-"""Everything that reaches into aiortc and aioice. A test fails loudly when they change beneath.
+"""What reaches into aiortc; its paths are `ice_adapter`. A test fails loudly when they change.
 
 - A receiver hands us each depayloaded packet on arrival: its own buffer would add 80 ms and its
   decoder a thread per peer.
 - Loopback addresses become host candidates where the room is on this machine.
-- A peer that is gone is noticed in 7 s instead of 30.
 """
 
 from __future__ import annotations
@@ -15,9 +14,6 @@ from typing import Any, Final
 
 import aioice.ice
 from aiortc import RTCPeerConnection, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
-
-CONSENT_INTERVAL_S: Final = 2
-CONSENT_FAILURES: Final = 3
 
 _LOOPBACK: Final = "127.0.0.1"
 _should_use_loopback: contextvars.ContextVar[bool] = contextvars.ContextVar(
@@ -83,12 +79,6 @@ async def close_connection(connection: RTCPeerConnection) -> None:
     for transport in transports:
         if (started := getattr(transport, "_RTCIceTransport__start")) is not None:  # noqa: B009
             await started.wait()
-
-
-def notice_dead_peers_soon() -> None:
-    """From now on, a peer that answers no connectivity check for about 7 s has failed."""
-    aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL_S
-    aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES
 
 
 _original_host_addresses = aioice.ice.get_host_addresses

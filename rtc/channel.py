@@ -14,12 +14,13 @@ import contextlib
 import logging
 import secrets
 from collections.abc import AsyncIterator, Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from rtc.aiortc_adapter import RtpPacket, use_loopback_candidates
+from rtc.aiortc_adapter import RtpPacket
 from rtc.emitter import Emitter, Listener
 from rtc.errors import RoomError
 from rtc.figures import channel_statistics, user_statistics
@@ -109,6 +110,7 @@ class Channel:
                 on_packet=self._handle_packet,
                 on_event=lambda uid, text: self._emitter.emit("event", text, uid),
             ),
+            self._network_options(),
             on_joined=self._handle_joined,
             on_left=self._handle_left,
             on_updated=lambda user: self._emitter.emit("user_updated", user),
@@ -140,8 +142,6 @@ class Channel:
         """
         if self._signaling is not None:
             raise RoomError("closed", "a channel connects once; create another one")
-        if self._has_loopback():
-            use_loopback_candidates()
         options = self.options
         join = Join(
             role=options.role,
@@ -184,10 +184,11 @@ class Channel:
             if self._signaling is not None:
                 stack.push_async_callback(self._signaling.close)
 
-    def _has_loopback(self) -> bool:
+    def _network_options(self) -> MediaOptions:
         if self._media.has_loopback is not None:
-            return self._media.has_loopback
-        return urlsplit(self._room_url).hostname in ("127.0.0.1", "localhost", "::1")
+            return self._media
+        is_local = urlsplit(self._room_url).hostname in ("127.0.0.1", "localhost", "::1")
+        return replace(self._media, has_loopback=is_local)
 
     # -- listeners ------------------------------------------------------------------------------
 

@@ -12,10 +12,11 @@ import logging
 from collections.abc import Callable
 from typing import Final, assert_never
 
-from rtc.options import RemoteUser
+from rtc.options import MediaOptions, RemoteUser
 from rtc.peer_link import LinkCallbacks, PeerLink
 from rtc.signals import (
     ErrorFrame,
+    IceServer,
     Joined,
     LeaveReason,
     MemberInfo,
@@ -45,6 +46,7 @@ class Mesh:
     def __init__(
         self,
         callbacks: LinkCallbacks,
+        media: MediaOptions,
         *,
         on_joined: Callable[[RemoteUser], None],
         on_left: Callable[[RemoteUser, LeaveReason], None],
@@ -54,6 +56,7 @@ class Mesh:
         self.users: dict[int, RemoteUser] = {}
         self.links: dict[int, PeerLink] = {}
         self._callbacks = callbacks
+        self._media = media
         self._on_joined = on_joined
         self._on_left = on_left
         self._on_updated = on_updated
@@ -136,6 +139,10 @@ class Mesh:
         if link is not None and not is_newcomer:
             link.start_offering()
 
+    def _current_ice_servers(self) -> tuple[IceServer, ...]:
+        """Those of the latest join, whose credentials are the freshest."""
+        return () if self._joined is None else self._joined.ice_servers
+
     def _create_link(self, member: MemberInfo) -> PeerLink | None:
         assert self._joined is not None
         if member.via not in (None, self._joined.uid):
@@ -143,7 +150,8 @@ class Mesh:
         link = PeerLink(
             member,
             own_uid=self._joined.uid,
-            ice_servers=self._joined.ice_servers,
+            ice_servers=self._current_ice_servers,
+            media=self._media.relay_only() if self._joined.is_relay_only else self._media,
             callbacks=self._callbacks,
         )
         self.links[member.uid] = link

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from config import ChannelName, Uid
+from rtc.media_network import MediaNetwork
 from rtc.opus import OPUS_RATES_HZ
 from rtc.signals import Role, describe_validation
 
@@ -18,9 +19,18 @@ _UID: TypeAdapter[int] = TypeAdapter(Uid)
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How media travels. has_loopback: offer 127.0.0.1 too; None: when the room is on it."""
+    """How media travels. has_loopback: offer 127.0.0.1 too; None: when the room is on it.
+
+    network: addresses, ports and relaying, as configured.
+    """
 
     has_loopback: bool | None = None
+    network: MediaNetwork = field(default_factory=MediaNetwork)
+
+    def relay_only(self) -> MediaOptions:
+        """The same, through TURN servers only."""
+        network = self.network.model_copy(update={"is_relay_only": True})
+        return replace(self, network=network)
 
 
 @dataclass(frozen=True)

@@ -13,25 +13,23 @@ from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCSessionDescription,
 )
 from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import candidate_from_sdp
 
-from rtc.aiortc_adapter import (
-    RtpPacket,
-    close_connection,
-    notice_dead_peers_soon,
-    prefer_opus,
-    tap_receiver,
-)
+from rtc.aiortc_adapter import RtpPacket, close_connection, prefer_opus, tap_receiver
 from rtc.flight import ListenerDelay
+from rtc.ice_adapter import adapt_ice
+from rtc.options import MediaOptions
+from rtc.path_probe import PathProber
+from rtc.path_watch import PathHealth
 from rtc.sdp import announce_opus_settings, check_description, has_data_channel
 from rtc.sender_adapter import feed_sender
 from rtc.sender_track import OpusTrack
 from rtc.signals import IceServer, RelayedCandidate
+from utils import OwnedTasks
 
 EVENTS_LABEL: Final = "events"
 MAX_EVENT_BYTES: Final = 60 * 1024
@@ -52,6 +50,7 @@ class PeerCallbacks:
 
     on_packet: Callable[[RtpPacket], None]
     on_event: Callable[[str], None]
+    on_path_dead: Callable[[], None]
 
 
 def new_connection_id() -> str:
@@ -63,31 +62,34 @@ class Peer:
     """Offer or answer once, then `connected`, then some day `ended`. Never reused."""
 
     def __init__(
-        self, connection_id: str, ice_servers: Sequence[IceServer], callbacks: PeerCallbacks
+        self,
+        connection_id: str,
+        ice_servers: Sequence[IceServer],
+        media: MediaOptions,
+        callbacks: PeerCallbacks,
     ) -> None:
         self.connection_id = connection_id
         self.track = OpusTrack()
         # How much later than here our voice is heard there.
         self.delay = ListenerDelay()
+        self.is_path_well = True
         # Media flows and the data channel, if there is one, is open.
         self.connected = asyncio.Event()
         # The connection failed, or the other side closed it.
         self.ended = asyncio.Event()
+        # One of the two has happened.
+        self._settled = asyncio.Event()
         self.events_dropped = 0
         self._callbacks = callbacks
         self._events: RTCDataChannel | None = None
         # Candidates that came before the description they belong to; None once it is there.
         self._early: list[RelayedCandidate] | None = []
         self._has_data_channel = True
-        notice_dead_peers_soon()
+        self._tasks = OwnedTasks(logger)
+        self._is_probed = False
+        # Our own gathering asks the servers; aiortc would take one of them, and a public one of none.
         self._pc = RTCPeerConnection(
-            RTCConfiguration(
-                iceServers=[
-                    RTCIceServer(list(server.urls), server.username, server.credential)
-                    for server in ice_servers
-                ],
-                bundlePolicy=RTCBundlePolicy.MAX_BUNDLE,
-            )
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
         self._pc.on("connectionstatechange", self._update)
         self._pc.on("datachannel", self._attach)
@@ -95,6 +97,8 @@ class Peer:
         prefer_opus(transceiver)
         tap_receiver(transceiver.receiver, callbacks.on_packet)
         feed_sender(transceiver.sender, self.track, self.delay.handle_report)
+        ice = adapt_ice(self._pc, media, ice_servers)
+        self._prober = PathProber(ice, self._handle_health)
 
     @property
     def state(self) -> str:
@@ -140,6 +144,16 @@ class Peer:
         for frame in early:
             await self.add_candidate(frame)
 
+    async def wait_connected(self) -> None:
+        """Until media flows and events may be sent.
+
+        Raises:
+            PeerError: it came to nothing.
+        """
+        await self._settled.wait()
+        if not self.connected.is_set():
+            raise PeerError(f"no path to the other side ({self.state})")
+
     async def add_candidate(self, frame: RelayedCandidate) -> None:
         """Take a trickled candidate; mDNS and unreadable ones are ignored."""
         text = frame.candidate.removeprefix("candidate:")
@@ -168,8 +182,9 @@ class Peer:
 
     async def close(self) -> None:
         """Close everything. Idempotent; gives up after `CLOSE_TIMEOUT_S`."""
-        self.ended.set()
+        self._end()
         self.track.stop()
+        await self._tasks.close()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await close_connection(self._pc)
@@ -191,10 +206,27 @@ class Peer:
         else:
             logger.debug("an event was ignored: binary or over %d bytes", MAX_EVENT_BYTES)
 
+    def _handle_health(self, health: PathHealth) -> None:
+        logger.debug("path of %s is %s", self.connection_id, health.value)
+        self.is_path_well = health is PathHealth.WELL
+        if health is PathHealth.DEAD:
+            self._callbacks.on_path_dead()
+        elif health is PathHealth.GONE:
+            self._end()
+
+    def _end(self) -> None:
+        self.is_path_well = False
+        self.ended.set()
+        self._settled.set()
+
     def _update(self) -> None:
         state = self._pc.connectionState
         if state in ("failed", "closed"):
-            self.ended.set()
+            self._end()
+        elif state == "connected" and not (self._is_probed or self.ended.is_set()):
+            self._is_probed = True
+            self._tasks.start(self._prober.run(), name=f"path of {self.connection_id}")
         is_open = self._events is not None and self._events.readyState == "open"
         if state == "connected" and (is_open or not self._has_data_channel):
             self.connected.set()
+            self._settled.set()

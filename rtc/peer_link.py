@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from rtc.aiortc_adapter import RtpPacket
+from rtc.options import MediaOptions
 from rtc.peer import (
     MAX_EARLY_CANDIDATES,
     Peer,
@@ -30,11 +30,14 @@ from rtc.signals import (
     PeerClosed,
     RelayedCandidate,
     RelayedDescription,
+    SdpType,
 )
 from utils import OwnedTasks, cancel_and_wait
 
 CONNECT_TIMEOUT_S: Final = 15.0
-ANSWERER_PATIENCE_S: Final = 3.0
+ANSWERER_PATIENCE_S: Final = 0.5
+OVERLAP_S: Final = 0.5
+REPEAT_AFTER_S: Final = 2.0
 _BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 logger = logging.getLogger(__name__)
@@ -52,57 +55,89 @@ class LinkCallbacks:
 
 
 class PeerLink:
-    """Own one per member that we reach ourselves; `close` when the member is gone."""
+    """Own one per member that we reach ourselves; `close` when the member is gone.
+
+    `peer` is the connection in use. While its successor is negotiated it stays: the path may heal,
+    and the voice then goes on without waiting for anybody.
+    """
 
     def __init__(
         self,
         member: MemberInfo,
         *,
         own_uid: int,
-        ice_servers: Sequence[IceServer],
+        ice_servers: Callable[[], Sequence[IceServer]],
+        media: MediaOptions,
         callbacks: LinkCallbacks,
     ) -> None:
+        """ice_servers: asked for each new connection, since credentials expire."""
         self.member = member
         self.peer: Peer | None = None
         self._own_uid = own_uid
         self._ice_servers = ice_servers
+        self._media = media
         self._callbacks = callbacks
+        self._is_offerer = False
+        # Being negotiated, to take the place of `peer`.
+        self._next: Peer | None = None
+        # Whose packets count: the newest connection that has brought any.
+        self._source: Peer | None = None
         # Set while our own offer waits for its answer.
         self._answer: asyncio.Future[str] | None = None
         # Candidates of an offer that we have not begun to answer yet; the oldest give way.
         self._early: deque[RelayedCandidate] = deque(maxlen=MAX_EARLY_CANDIDATES)
-        self._task: asyncio.Task[None] | None = None
+        self._attempt: asyncio.Task[None] | None = None
+        # Our latest answer, for an offer that comes again because the answer was lost.
+        self._reply: Description | None = None
+        self._hang_ups: set[asyncio.Task[None]] = set()
         self._tasks = OwnedTasks(logger)
 
     def start_offering(self) -> None:
         """Call the member, and again whenever the connection dies."""
-        self._restart(self._run_as_offerer())
+        self._is_offerer = True
+        self._start_attempt(self._offer_until_connected())
 
     def handle_description(self, frame: RelayedDescription) -> None:
         """React to an offer or an answer of the member."""
-        is_known = self.peer is not None and self.peer.connection_id == frame.connection_id
+        known = [peer for peer in (self.peer, self._next) if peer is not None]
+        is_known = any(peer.connection_id == frame.connection_id for peer in known)
         if frame.sdp_type == "answer":
-            if is_known and self._answer is not None and not self._answer.done():
+            is_ours = self._next is not None and self._next.connection_id == frame.connection_id
+            if is_ours and self._answer is not None and not self._answer.done():
                 self._answer.set_result(frame.sdp)
             return
         has_precedence = self._answer is not None and self._own_uid < self.member.uid
-        if not is_known and not has_precedence:
-            self._restart(self._run_as_answerer(frame.connection_id, frame.sdp))
+        if self._reply is not None and self._reply.connection_id == frame.connection_id:
+            self._callbacks.send(self._reply)
+        elif not is_known and not has_precedence:
+            self._start_attempt(self._answer_then_offer(frame.connection_id, frame.sdp))
 
     def handle_candidate(self, frame: RelayedCandidate) -> None:
         """React to a trickled candidate of the member."""
-        if self.peer is not None and self.peer.connection_id == frame.connection_id:
-            self._tasks.start(self.peer.add_candidate(frame), name="candidate")
-        else:
-            self._early.append(frame)
+        for peer in (self._next, self.peer):
+            if peer is not None and peer.connection_id == frame.connection_id:
+                self._tasks.start(peer.add_candidate(frame), name="candidate")
+                return
+        self._early.append(frame)
 
     async def close(self) -> None:
         """Hang up. Idempotent."""
+        if self._attempt is not None:
+            await cancel_and_wait(self._attempt)
+        if self.peer is not None:
+            self._hang_up(self.peer)
+            self.peer = None
+        # Each ends by its own deadline; cancelled halfway it would leave sockets behind.
+        if self._hang_ups:
+            await asyncio.wait(set(self._hang_ups))
         await self._tasks.close()
 
-    def _restart(self, run: Coroutine[Any, Any, None]) -> None:
-        self._task = self._tasks.start(
-            self._run_after(self._task, run), name=f"link to {self.member.uid}"
+    # -- a connection comes to be ----------------------------------------------------------------
+
+    def _start_attempt(self, run: Coroutine[Any, Any, None]) -> None:
+        """Of several attempts only the latest goes on."""
+        self._attempt = self._tasks.start(
+            self._run_after(self._attempt, run), name=f"link to {self.member.uid}"
         )
 
     async def _run_after(
@@ -115,80 +150,131 @@ class PeerLink:
         finally:
             run.close()
 
-    async def _run_as_offerer(self) -> None:
+    async def _offer_until_connected(self, patience_s: float = 0.0) -> None:
+        await asyncio.sleep(patience_s)
         failures = 0
-        while True:
+        while self.peer is None or not self.peer.is_path_well:
             await asyncio.sleep(_BACKOFF_S[min(failures, len(_BACKOFF_S) - 1)])
-            async with self._open_peer(new_connection_id()) as peer:
-                if await self._is_connected(peer, self._offer(peer)):
-                    failures = 0
-                    await peer.ended.wait()
+            if await self._is_connected(new_connection_id(), self._offer):
+                return
             failures += 1
 
-    async def _run_as_answerer(self, connection_id: str, sdp: str) -> None:
-        async with self._open_peer(connection_id) as peer:
-            if await self._is_connected(peer, self._reply(peer, sdp)):
-                await peer.ended.wait()
+    async def _answer_then_offer(self, connection_id: str, sdp: str) -> None:
+        async def reply(peer: Peer) -> None:
+            self._reply = self._description(peer, "answer", await peer.answer(sdp))
+            self._callbacks.send(self._reply)
+
+        if await self._is_connected(connection_id, reply):
+            return
         if self.member.via is not None:
             self._callbacks.send(PeerClosed(uid=self.member.uid))
-            return
-        await asyncio.sleep(ANSWERER_PATIENCE_S)
-        await self._run_as_offerer()
+        else:
+            await self._offer_until_connected(ANSWERER_PATIENCE_S)
 
-    @asynccontextmanager
-    async def _open_peer(self, connection_id: str) -> AsyncIterator[Peer]:
+    async def _is_connected(
+        self, connection_id: str, negotiate: Callable[[Peer], Coroutine[Any, Any, None]]
+    ) -> bool:
+        peer = self._next = self._create_peer(connection_id)
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._add_early_candidates(peer)
+                await negotiate(peer)
+                await peer.wait_connected()
+            self._adopt(peer)
+        except (PeerError, TimeoutError) as error:
+            logger.warning("no media connection to %d: %r", self.member.uid, error)
+        finally:
+            self._next = None
+            if self.peer is not peer:
+                self._source = self.peer
+                await peer.close()
+        return self.peer is peer
+
+    def _create_peer(self, connection_id: str) -> Peer:
         uid, callbacks = self.member.uid, self._callbacks
         peer = Peer(
             connection_id,
-            self._ice_servers,
+            self._ice_servers(),
+            self._media,
             PeerCallbacks(
-                on_packet=lambda packet: callbacks.on_packet(uid, packet),
+                on_packet=lambda packet: self._handle_packet(peer, packet),
                 on_event=lambda text: callbacks.on_event(uid, text),
+                on_path_dead=lambda: self._handle_path_dead(peer),
             ),
         )
-        self.peer = peer
-        early = [frame for frame in self._early if frame.connection_id == connection_id]
-        self._early.clear()
-        try:
-            for frame in early:
-                await peer.add_candidate(frame)
-            yield peer
-        finally:
-            self.peer = None
-            if peer.connected.is_set():
-                logger.info("media to %d ended (%s)", uid, peer.state)
-                callbacks.on_disconnected(uid)
-            await peer.close()
+        return peer
 
-    async def _is_connected(self, peer: Peer, negotiate: Coroutine[Any, Any, None]) -> bool:
-        try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
-                await negotiate
-                await peer.connected.wait()
-        except (PeerError, TimeoutError) as error:
-            logger.warning("no media connection to %d: %r", self.member.uid, error)
-            return False
-        self._callbacks.on_connected(self.member.uid)
-        return True
+    async def _add_early_candidates(self, peer: Peer) -> None:
+        early = [frame for frame in self._early if frame.connection_id == peer.connection_id]
+        self._early.clear()
+        for frame in early:
+            await peer.add_candidate(frame)
 
     async def _offer(self, peer: Peer) -> None:
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            self._describe(peer, "offer", await peer.offer())
-            answer = await self._answer
+            offer = self._description(peer, "offer", await peer.offer())
+            while not self._answer.done():
+                self._callbacks.send(offer)
+                # A socket to the room that died unnoticed may have swallowed it, or its answer.
+                await asyncio.wait([self._answer], timeout=REPEAT_AFTER_S)
+            answer = self._answer.result()
         finally:
             self._answer = None
         await peer.accept(answer)
 
-    async def _reply(self, peer: Peer, offer: str) -> None:
-        self._describe(peer, "answer", await peer.answer(offer))
-
-    def _describe(self, peer: Peer, sdp_type: Any, sdp: str) -> None:
-        self._callbacks.send(
-            Description(
-                to=self.member.uid,
-                connection_id=peer.connection_id,
-                sdp_type=sdp_type,
-                sdp=sdp,
-            )
+    def _description(self, peer: Peer, sdp_type: SdpType, sdp: str) -> Description:
+        return Description(
+            to=self.member.uid, connection_id=peer.connection_id, sdp_type=sdp_type, sdp=sdp
         )
+
+    # -- and is watched --------------------------------------------------------------------------
+
+    def _adopt(self, peer: Peer) -> None:
+        old, self.peer = self.peer, peer
+        self._source = peer
+        if old is not None:
+            logger.info("media to %d goes on over a new connection", self.member.uid)
+            # A moment later, so that the other side has turned to the new one as well.
+            self._hang_up(old, after_s=OVERLAP_S)
+        self._tasks.start(self._watch(peer), name=f"watch of {self.member.uid}")
+        self._callbacks.on_connected(self.member.uid)
+
+    async def _watch(self, peer: Peer) -> None:
+        await peer.ended.wait()
+        if self.peer is not peer:
+            return
+        self.peer = None
+        logger.info("media to %d ended (%s)", self.member.uid, peer.state)
+        self._callbacks.on_disconnected(self.member.uid)
+        self._hang_up(peer)
+        if self.member.via is not None:
+            self._callbacks.send(PeerClosed(uid=self.member.uid))
+        else:
+            self._replace()
+
+    def _handle_path_dead(self, peer: Peer) -> None:
+        if self.peer is peer and self.member.via is None:
+            logger.info("nothing comes back from %d any more", self.member.uid)
+            self._replace()
+
+    def _replace(self) -> None:
+        """Ask for a successor, unless one is on its way."""
+        if self._attempt is None or self._attempt.done():
+            patience_s = 0.0 if self._is_offerer else ANSWERER_PATIENCE_S
+            self._start_attempt(self._offer_until_connected(patience_s))
+
+    def _hang_up(self, peer: Peer, after_s: float = 0.0) -> None:
+        async def close() -> None:
+            await asyncio.sleep(after_s)
+            await peer.close()
+
+        task = self._tasks.start(close(), name=f"hang up on {self.member.uid}")
+        self._hang_ups.add(task)
+        task.add_done_callback(self._hang_ups.discard)
+
+    def _handle_packet(self, peer: Peer, packet: RtpPacket) -> None:
+        if peer is self._next or self._source is None:
+            self._source = peer
+        if peer is self._source:
+            self._callbacks.on_packet(self.member.uid, packet)

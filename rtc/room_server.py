@@ -33,7 +33,6 @@ from rtc.signals import (
     MAX_FRAME_BYTES,
     ClientFrame,
     ErrorFrame,
-    IceServer,
     Join,
     Joined,
     Leave,
@@ -43,6 +42,7 @@ from rtc.signals import (
     SignalError,
 )
 from rtc.tokens import RoomTokens, TokenError
+from rtc.turn import IceServers
 from utils import OwnedTasks, wall_clock_ms
 
 MAX_ROOMS: Final = 1000
@@ -67,11 +67,11 @@ class RoomServer:
     def __init__(
         self,
         secrets: Sequence[str] = (),
-        ice_servers: Sequence[IceServer] = (),
+        ice_servers: IceServers | None = None,
         options: RoomServerOptions = RoomServerOptions(),
     ) -> None:
         self.tokens = RoomTokens(secrets)
-        self._ice_servers = tuple(ice_servers)
+        self._ice_servers = ice_servers or IceServers()
         self._options = options
         self._rooms: dict[str, Room] = {}
         self._outlets: dict[tuple[str, int], Outlet] = {}
@@ -139,7 +139,8 @@ class RoomServer:
             instance=member.instance,
             is_resumed=is_resumed,
             members=tuple(room.others(member.uid)),
-            ice_servers=self._ice_servers,
+            ice_servers=self._ice_servers.for_participant(member.uid),
+            is_relay_only=self._ice_servers.is_relay_only,
         )
 
     def _hand_over(self, old: Outlet, new: Outlet, *, is_resumed: bool) -> None:

@@ -31,7 +31,7 @@ from utils import OwnedTasks, shorten
 
 CONNECT_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
-HEARTBEAT_S: Final = 4.0
+HEARTBEAT_S: Final = 2.0
 GIVE_UP_AFTER_S: Final = 30.0
 MAX_WAITING_FRAMES: Final = 256
 MAX_RECEIVED_BYTES: Final = 256 * 1024

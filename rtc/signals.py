@@ -142,6 +142,7 @@ class Joined(_ServerFrame):
     is_resumed: bool
     members: tuple[MemberInfo, ...]
     ice_servers: tuple[IceServer, ...] = ()
+    is_relay_only: bool = False
 
 
 class MemberJoined(_ServerFrame):

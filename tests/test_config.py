@@ -30,6 +30,18 @@ def test_an_empty_environment_is_enough() -> None:
         ("OPUS_EXPECTED_LOSS_PERCENT", "-1"),
         ("LOG_LEVEL", "LOUD"),
         ("VERBOSE", "maybe"),
+        ("MEDIA_BIND_ADDRESS", "eth0"),
+        ("MEDIA_ADVERTISED_ADDRESS", "example.org"),
+        ("MEDIA_PORTS", "40000"),
+        ("MEDIA_PORTS", "80-90"),
+        ("MEDIA_PORTS", "40010-40000"),
+        ("STUN_URLS", "turn:example.org"),
+        ("STUN_URLS", "stun.example.org"),
+        ("TURN_URLS", "turn:example.org"),
+        ("TURN_URLS", "stun:example.org"),
+        ("TURN_SECRET", "short"),
+        ("TURN_CREDENTIAL_TTL_S", "5"),
+        ("MEDIA_RELAY_ONLY", "1"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
@@ -46,6 +58,24 @@ def test_several_keys_while_rotating() -> None:
 def test_secrets_are_masked_when_printed() -> None:
     settings = Settings.from_env({"OPENAI_API_KEY": "sk-1", "ROOM_TOKEN_SECRET": SECRET})
     assert "sk-1" not in repr(settings)
+    assert SECRET not in repr(settings)
+
+
+def test_media_goes_where_the_settings_say() -> None:
+    environ = {
+        "MEDIA_BIND_ADDRESS": "192.0.2.1",
+        "MEDIA_PORTS": "40000-40099",
+        "MEDIA_ADVERTISED_ADDRESS": "203.0.113.7",
+        "STUN_URLS": "stun:a, stun:b:99",
+        "TURN_URLS": "turn:c?transport=tcp,turns:d",
+        "TURN_SECRET": SECRET,
+    }
+    settings = Settings.from_env(environ)
+    network = settings.media_network
+    assert (network.bind_address, network.ports) == ("192.0.2.1", (40_000, 40_099))
+    assert network.advertised_address == "203.0.113.7"
+    assert settings.stun_urls == ("stun:a", "stun:b:99")
+    assert settings.turn_urls == ("turn:c?transport=tcp", "turns:d")
     assert SECRET not in repr(settings)
 
 

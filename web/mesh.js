@@ -19,7 +19,7 @@ export class Mesh extends EventTarget {
   #send;
   #uid;
   #track;
-  #iceServers = [];
+  #ice = { servers: [], isRelayOnly: false };
 
   /** send: passes a frame to the room; track: our microphone, or null. */
   constructor({ uid, track, send }) {
@@ -44,8 +44,8 @@ export class Mesh extends EventTarget {
     return agents.map(({ uid }) => this.#peers.get(uid)?.send(event) ?? false).some(Boolean);
   }
 
-  handleJoined({ members, ice_servers: iceServers }) {
-    this.#iceServers = iceServers;
+  handleJoined({ members, ice_servers: servers, is_relay_only: isRelayOnly }) {
+    this.#ice = { servers, isRelayOnly };
     for (const member of members) {
       const isSame = this.#members.get(member.uid)?.instance === member.instance;
       this.#clearTimer(`gone ${member.uid}`);
@@ -137,7 +137,7 @@ export class Mesh extends EventTarget {
 
   #openPeer(uid, { connectionId, isOfferer }) {
     this.#closePeer(uid);
-    const peer = new Peer({ connectionId, isOfferer, iceServers: this.#iceServers, track: this.#track });
+    const peer = new Peer({ connectionId, isOfferer, ice: this.#ice, track: this.#track });
     this.#peers.set(uid, peer);
     const member = () => this.#members.get(uid) ?? { uid, name: "", role: "user", is_muted: false };
     const forward = (name, detail) => {

@@ -18,12 +18,15 @@ export class Peer extends EventTarget {
   #track;
   #earlyCandidates = [];
 
-  constructor({ connectionId, isOfferer, iceServers, track }) {
+  constructor({ connectionId, isOfferer, ice, track }) {
     super();
     this.connectionId = connectionId;
     this.isOfferer = isOfferer;
     this.#track = track;
-    this.#pc = new RTCPeerConnection({ iceServers: usableIceServers(iceServers) });
+    this.#pc = new RTCPeerConnection({
+      iceServers: usableIceServers(ice.servers),
+      iceTransportPolicy: ice.isRelayOnly ? "relay" : "all",
+    });
     this.#pc.addEventListener("connectionstatechange", () => emit(this, "state", this.state));
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#signalCandidate(candidate));
     this.#pc.addEventListener("track", ({ track: remote }) => emit(this, "stream", new MediaStream([remote])));

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Settings
+from config import AgentConfig, Settings
 from control.errors import ApiError
 from control.schemas import StartAgentRequest
 from control.starts import AgentConfigurator
@@ -41,6 +41,14 @@ def test_a_fallback_that_cannot_be_reached_is_told_at_once() -> None:
         configured(FALLBACK_PROVIDER="gemini")
     assert caught.value.code == "missing_api_key"
     assert "GEMINI_API_KEY" in str(caught.value)
+
+
+def test_media_goes_where_the_server_says() -> None:
+    settings = Settings.from_env(ENVIRON | {"MEDIA_PORTS": "40000-40009"})
+    wanted = StartAgentRequest(channel_name="demo", uid=7)
+    config, _ = AgentConfigurator(settings, "http://127.0.0.1:1", None).configure(wanted)
+    assert config.media.ports == (40_000, 40_009)
+    assert AgentConfig.model_validate(config.to_json()).media == config.media
 
 
 def test_names_of_handing_over_are_the_servers(tmp_path: Path) -> None:

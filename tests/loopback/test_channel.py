@@ -276,7 +276,6 @@ async def test_a_dead_peer_connection_is_replaced(site: Site, who: int) -> None:
 async def test_a_network_that_swallows_everything_is_noticed_and_replaced(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtc.aiortc_adapter.CONSENT_INTERVAL_S", 0.2)
     agent, ada = await site.join(AGENT, "agent"), await site.join(ADA)
     await _meet(agent, ada)
     peer = ada[0]._mesh.links[AGENT].peer

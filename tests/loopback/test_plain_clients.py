@@ -155,7 +155,7 @@ async def test_candidates_that_overtake_the_answering_are_kept(site: Site) -> No
         RelayedCandidate(sender=ADA, connection_id="c1", candidate=text, sdp_m_line_index=0)
     )
     await receive(socket, "description")
-    peer = link.peer
+    peer = link._next
     assert peer is not None
     transport = peer._pc.getTransceivers()[0].receiver.transport.transport
     assert [candidate.port for candidate in transport.getRemoteCandidates()] == [50000]
