@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from config import AgentConfig
@@ -20,45 +19,30 @@ from realtime.model import (
     ModelDisconnectedError,
     ModelSettings,
     RealtimeModelConfig,
-    RealtimeModelError,
 )
 from realtime.reply_watch import OwedReply
-from realtime.retry import Trouble
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
-from rtc.errors import RoomError
 from rtc.options import MediaOptions, RemoteUser, RtcOptions
 from session.context import SessionContext
+from session.goodbye import REASONS
 from session.handoff import Handoff
 from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
 from session.recall import owed_reply, remembered, restored
 from session.session import Session
+from session.start_phase import PHASE_TIMEOUT_S, StartFailedError, start_phase
 from session.turn_policy import TurnPolicy
 from tools import ToolContext
 from toolsets import build_toolset
-from toolsets.mcp import McpServerError, McpTools
+from toolsets.mcp import McpTools
 from utils import OwnedTasks, run_unless
 
+__all__ = ["AgentObserver", "RealtimeKitAgent", "StartFailedError"]
+
 AGENT_NAME = "Parley"
-_PHASE_TIMEOUT_S = 10.0
 _CLOSE_TIMEOUT_S = 3.0
-
-
-class StartFailedError(Exception):
-    """The agent never became ready.
-
-    phase: `joining` (the room), `tools` (an MCP server) or `connecting` (the model)
-    code: machine word of the cause
-    is_retryable: whether another process could fare better
-    """
-
-    def __init__(self, phase: str, code: str, message: str, *, is_retryable: bool = True) -> None:
-        super().__init__(message)
-        self.phase = phase
-        self.code = code
-        self.is_retryable = is_retryable
 
 
 class AgentObserver(Protocol):
@@ -104,11 +88,26 @@ class RealtimeKitAgent:
         return self._lifecycle.state
 
     def stop(self, reason: ExitReason = ExitReason.STOPPED) -> None:
-        """Ask for a graceful end; of several reasons the first counts."""
-        if self._exit_reason is None:
-            self._exit_reason = reason
-            if self._ended is not None:
-                self._ended.set_result(reason)
+        """Ask for a graceful end; of several reasons the first counts, a second ends a goodbye."""
+        is_first = self._exit_reason is None
+        self._exit_reason = self._exit_reason or reason
+        if self._ended is None or self._ended.done():
+            return
+        if is_first and self._config.goodbye and self._should_say_goodbye(reason):
+            self._lifecycle.advance(AgentState.DRAINING)
+            self.start_task(self._say_goodbye(self._config.goodbye, reason), name="goodbye")
+        else:
+            self._ended.set_result(self._exit_reason)
+
+    def _should_say_goodbye(self, reason: ExitReason) -> bool:
+        has_listener = any(self._presence.counts(uid) for uid in self._with_media)
+        return reason in REASONS and self.state is AgentState.RUNNING and has_listener
+
+    async def _say_goodbye(self, text: str, reason: ExitReason) -> None:
+        try:
+            await self._session.goodbye.say(text, reason)
+        finally:
+            self.stop(reason)
 
     async def run(self) -> ExitReason:
         """Live until done; returns why it ended.
@@ -174,6 +173,7 @@ class RealtimeKitAgent:
             self._tools,
             on_model_gone=lambda: self.stop(ExitReason.PROVIDER_FAILED),
             on_client_end=lambda: self.stop(ExitReason.STOPPED),
+            on_limit=self.stop,
         )
 
     def _model_config(self) -> RealtimeModelConfig:
@@ -192,7 +192,7 @@ class RealtimeKitAgent:
                 turn_detection=TurnPolicy.of(config, self._model.capabilities).provider_detection,
                 **config.model_settings,
             ),
-            timeout_s=_PHASE_TIMEOUT_S,
+            timeout_s=PHASE_TIMEOUT_S,
             is_verbose=config.verbose,
         )
 
@@ -215,34 +215,16 @@ class RealtimeKitAgent:
         self._publisher.publish(out.AgentReady)
 
     async def _join(self) -> None:
-        async with self._phase("joining"):
+        async with start_phase(self.timings_ms, "joining"):
             await self._channel.connect()
         self._lifecycle.advance(AgentState.CONNECTING)
 
     async def _connect(self) -> None:
         if self._mcp is not None:
-            async with self._phase("tools"):
+            async with start_phase(self.timings_ms, "tools"):
                 await self._mcp.open()
-        async with self._phase("connecting"):
+        async with start_phase(self.timings_ms, "connecting"):
             await self._model.connect(self._model_config())
-
-    @contextlib.asynccontextmanager
-    async def _phase(self, name: str) -> AsyncIterator[None]:
-        """Time a phase of the start, bound it, and name it in its failure."""
-        began_s = time.monotonic()
-        try:
-            async with asyncio.timeout(_PHASE_TIMEOUT_S):
-                yield
-        except TimeoutError as error:
-            raise StartFailedError(name, "timeout", f"{name} took too long") from error
-        except RealtimeModelError as error:
-            is_refused = Trouble(error.code, is_retryable=error.is_retryable).is_refusal
-            raise StartFailedError(
-                name, error.code, str(error), is_retryable=not is_refused
-            ) from error
-        except (RoomError, McpServerError) as error:
-            raise StartFailedError(name, error.code, str(error)) from error
-        self.timings_ms[name] = round((time.monotonic() - began_s) * 1000, 1)
 
     # -- conversing ----------------------------------------------------------------------------
 
@@ -272,6 +254,7 @@ class RealtimeKitAgent:
         self._presence.user_joined(user.uid)
         self._presence_changed.set()
         self._session.hearing.listen_to(user.uid)
+        self._session.limits.note_user()
         if self._presence.has_user:
             self._lifecycle.advance(AgentState.RUNNING)
         self._welcome(user.uid)
@@ -333,7 +316,7 @@ class RealtimeKitAgent:
 
     def vitals(self) -> Vitals:
         """How the call is now."""
-        return self._session.vital_signs.take(self._model)
+        return self._session.vital_signs.take(self._model, self._session.limits.spent)
 
     def renew_model(self, reason: str) -> None:
         """Give up the provider's session for a new one that is told the conversation."""
@@ -380,6 +363,5 @@ def _presence_rules(config: AgentConfig) -> PresenceRules:
     return PresenceRules(
         user_wait_s=config.user_wait_s,
         rejoin_grace_s=config.rejoin_grace_s,
-        max_duration_s=config.max_duration_s,
         user_uid=config.user_uid,
     )

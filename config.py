@@ -23,6 +23,8 @@ from pydantic import (
 
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
+from conversation.limits import CallLimits
+from conversation.prices import ModelPrice, parse_prices
 from conversation.remembered import ConversationSeed
 from rtc.ice_url import parse_ice_url
 from rtc.media_network import IpAddress, MediaNetwork, PortRange
@@ -33,6 +35,9 @@ CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
 
 MAX_UID = 2**32 - 1
+
+MAX_GOODBYE_CHARACTERS = 200
+"""A goodbye has a few seconds."""
 
 ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN)]
 Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
@@ -122,6 +127,13 @@ class Settings(BaseModel):
     opus_complexity: OpusComplexity = 5
     opus_expected_loss_percent: Percent = 10
 
+    goodbye: str = Field(default="", max_length=MAX_GOODBYE_CHARACTERS)
+    max_duration_s: float | None = Field(default=None, gt=0)
+    idle_timeout_s: float | None = Field(default=None, gt=0)
+    max_tokens: int | None = Field(default=None, gt=0)
+    max_cost: float | None = Field(default=None, gt=0)
+    model_prices: tuple[ModelPrice, ...] = ()
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     verbose: bool = False
     write_agent_pcm: bool = False
@@ -196,6 +208,11 @@ class Settings(BaseModel):
     @classmethod
     def _read_agents(cls, value: Any) -> Any:
         return read_definitions(value) if isinstance(value, str) else value
+
+    @field_validator("model_prices", mode="before")
+    @classmethod
+    def _parse_prices(cls, value: Any) -> Any:
+        return parse_prices(value) if isinstance(value, str) else value
 
     @field_validator("guardrails", mode="before")
     @classmethod
@@ -290,6 +307,7 @@ class AgentConfig(BaseModel):
     skills: dict[str, str] = {}
     memory: tuple[str, ...] = ()
     greeting: str | None = None
+    goodbye: str | None = None
     turn_detection: dict[str, Any] | None = None
     interrupt: InterruptPolicy = InterruptPolicy()
     model_settings: dict[str, Any] = {}
@@ -302,6 +320,7 @@ class AgentConfig(BaseModel):
     rejoin_grace_s: float = Field(default=10.0, ge=0)
     max_duration_s: float | None = Field(default=None, gt=0)
     media: MediaNetwork = MediaNetwork()
+    limits: CallLimits = CallLimits()
     conversation_seed: ConversationSeed | None = None
     opus: OpusConfig = OpusConfig()
     log_level: str = "INFO"

@@ -68,7 +68,7 @@ OPERATIONS: Final = (
         {
             **_BODY_ERRORS,
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
-            "provider_not_configured, unknown_toolset",
+            "provider_not_configured, unknown_toolset, unknown_skill, no_price",
             409: "stopped: before it was ready",
             429: "at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",

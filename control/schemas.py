@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from config import PROVIDER_PATTERN, ChannelName, Uid
+from config import MAX_GOODBYE_CHARACTERS, PROVIDER_PATTERN, ChannelName, Uid
 from control.model_options import ModelOptions
 from control.placement import AgentStatus, ExitRecord
 from control.skills import SKILL_PATTERN
@@ -97,6 +97,12 @@ class StartAgentRequest(_Request):
         default=(), max_length=32, description="what the agent knows from before, newest last"
     )
     greeting: str | None = Field(default=None, min_length=1, max_length=1_000)
+    goodbye: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=MAX_GOODBYE_CHARACTERS,
+        description="said when a limit or a drain ends the call; absent: GOODBYE",
+    )
     turn_detection: TurnDetection | None = None
     interrupt: InterruptPolicy = InterruptPolicy()
     model_settings: ModelOptions = ModelOptions()
@@ -104,6 +110,13 @@ class StartAgentRequest(_Request):
     toolset: str | None = Field(default=None, description="name of a tool set, or mcp:NAME")
     user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")
     max_duration_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
+    idle_timeout_s: float | None = Field(
+        default=None, gt=0, le=24 * 3600, description="so long nobody may say anything"
+    )
+    max_tokens: int | None = Field(default=None, gt=0, le=10**12, description="of all replies")
+    max_cost: float | None = Field(
+        default=None, gt=0, le=10**9, description="of all replies, by the server's price table"
+    )
     rejoin_grace_s: float = Field(default=10.0, ge=0, le=3600)
     wait: bool = Field(default=True, description="answer when ready, not at once")
 

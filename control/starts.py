@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import SecretStr
 
@@ -13,6 +13,7 @@ from control.model_server import ModelServer
 from control.placement import Preparation
 from control.schemas import StartAgentRequest
 from control.skills import load_skills
+from conversation.limits import CallLimits
 from provider_config import ProviderConfigError, provider_config
 from rtc.tokens import mint_token
 from toolsets.definitions import TRANSFER_PREFIX, AgentDefinition
@@ -23,6 +24,9 @@ MODEL_DEADLINE_S: Final = 45.0
 
 _AGENT_TOKEN_TTL_S: Final = 7 * 24 * 3600.0
 """An agent shows its token again whenever its signaling reconnects, so it must outlive the call."""
+
+
+N = TypeVar("N", int, float)
 
 
 class AgentConfigurator:
@@ -53,6 +57,7 @@ class AgentConfigurator:
         """
         settings = self._settings
         provider = self._provider(wanted)
+        fallback = self._fallback(provider)
         detection = wanted.turn_detection
         config = AgentConfig(
             agent_id=f"agent-{secrets.token_hex(8)}",
@@ -61,7 +66,7 @@ class AgentConfigurator:
             room_url=self._room_url,
             room_token=self._room_token(wanted),
             provider=provider,
-            fallback=self._fallback(provider),
+            fallback=fallback,
             user_uid=wanted.user_uid,
             language=wanted.language,
             voice=wanted.voice,
@@ -69,6 +74,7 @@ class AgentConfigurator:
             skills=self._skills_of(wanted),
             memory=wanted.memory,
             greeting=wanted.greeting,
+            goodbye=wanted.goodbye or settings.goodbye or None,
             turn_detection=detection.model_dump(exclude_none=True) if detection else None,
             interrupt=wanted.interrupt,
             model_settings=wanted.model_settings.given(),
@@ -78,15 +84,34 @@ class AgentConfigurator:
             guardrails=settings.guardrails,
             agents=self._agents(wanted),
             rejoin_grace_s=wanted.rejoin_grace_s,
-            max_duration_s=wanted.max_duration_s,
             opus=settings.opus,
             media=settings.media_network,
+            max_duration_s=_tighter(wanted.max_duration_s, settings.max_duration_s),
+            limits=self._limits(wanted, provider, fallback),
             log_level=settings.log_level,
             verbose=settings.verbose,
             agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,
             rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
         )
         return config, self._wait_for_model if provider.name == "local" else None
+
+    def _limits(
+        self, wanted: StartAgentRequest, provider: ProviderConfig, fallback: ProviderConfig | None
+    ) -> CallLimits:
+        settings = self._settings
+        models = {one.model for one in (provider, fallback) if one is not None}
+        prices = tuple(one for one in settings.model_prices if one.model in models)
+        max_cost = _tighter(wanted.max_cost, settings.max_cost)
+        if max_cost is not None and len(prices) < len(models):
+            missing = ", ".join(sorted(models - {one.model for one in prices}))
+            text = f"max_cost: MODEL_PRICES has no price for {missing}"
+            raise ApiError(400, "no_price", text)
+        return CallLimits(
+            idle_timeout_s=_tighter(wanted.idle_timeout_s, settings.idle_timeout_s),
+            max_tokens=_tighter(wanted.max_tokens, settings.max_tokens),
+            max_cost=max_cost,
+            prices=prices,
+        )
 
     def _skills_of(self, wanted: StartAgentRequest) -> dict[str, str]:
         for name in wanted.skills:
@@ -144,3 +169,8 @@ class AgentConfigurator:
             ttl_s=_AGENT_TOKEN_TTL_S,
         )
         return SecretStr(token)
+
+
+def _tighter(wanted: N | None, allowed: N | None) -> N | None:
+    """A start may ask for less than the server allows, never for more."""
+    return min((one for one in (wanted, allowed) if one is not None), default=None)

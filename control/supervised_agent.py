@@ -12,6 +12,7 @@ from control.placement import AgentStatus, ExitRecord, Preparation
 from control.process import AgentProcess, Surroundings
 from control.restart import EndedRun, RestartBudget, RestartPolicy, Verdict, judge
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.limits import CallLimits
 from utils import run_unless
 
 _log = logging.getLogger("control.supervised_agent")
@@ -159,10 +160,21 @@ class SupervisedAgent:
         """Another process, with the conversation as the lost one told it."""
         self.restarts += 1
         lost = self._process
-        changes: dict[str, object] = {"conversation_seed": lost.conversation.seed()}
+        changes: dict[str, object] = {
+            "conversation_seed": lost.conversation.seed(),
+            "limits": self._limits_left(lost),
+        }
         if (limit_s := self._config.max_duration_s) is not None:
             left_s = limit_s - (time.monotonic() - self._began_s)
             changes["max_duration_s"] = max(_SHORTEST_CALL_S, left_s)
         _log.warning("%s: restart %d", self._config.channel_name, self.restarts)
         self._process = self._create_process(self._config.model_copy(update=changes))
         self._resting = None
+
+    def _limits_left(self, lost: AgentProcess) -> CallLimits:
+        """What the call has spent is spent, as of the lost process's last heartbeat."""
+        limits, vitals = lost.config.limits, lost.status().vitals
+        if vitals is None:
+            return limits
+        spent = {"spent_tokens": vitals.tokens, "spent_cost": vitals.cost}
+        return limits.model_copy(update=spent)

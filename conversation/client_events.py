@@ -256,6 +256,14 @@ class AgentInputDone(_AgentEvent):
     uid: int | None = None
 
 
+class AgentLimitNear(_AgentEvent):
+    """The call will end for this exit reason; in `ends_in_ms`, where time is what runs out."""
+
+    type: Literal["agent_limit_near"] = "agent_limit_near"
+    reason: str
+    ends_in_ms: int | None = None
+
+
 class AgentConnectionChanged(_AgentEvent):
     """The model was lost (`reconnecting`) or is back (`open`); the call goes on meanwhile."""
 
@@ -299,6 +307,7 @@ ServerEvent = Annotated[
     | AgentInputTranscriptionDone
     | AgentInputStarted
     | AgentInputDone
+    | AgentLimitNear
     | AgentConnectionChanged
     | AgentError,
     Field(discriminator="type"),

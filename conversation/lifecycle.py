@@ -28,6 +28,7 @@ class ExitReason(StrEnum):
     DRAINED = "drained"
     USER_LEFT = "user_left"
     NO_USER = "no_user"
+    IDLE = "idle"
     MAX_DURATION = "max_duration"
     BUDGET_SPENT = "budget_spent"
     PROVIDER_FAILED = "provider_failed"

@@ -16,7 +16,6 @@ class PresenceRules:
 
     user_wait_s: float
     rejoin_grace_s: float
-    max_duration_s: float | None = None
     user_uid: int | None = None
 
 
@@ -62,14 +61,9 @@ class Presence:
 
     def departure(self) -> Departure | None:
         """When and why to leave as things stand; None: stay."""
-        candidates = []
-        if self._rules.max_duration_s is not None:
-            end_s = self._started_s + self._rules.max_duration_s
-            candidates.append(Departure(end_s, ExitReason.MAX_DURATION))
         if not self._had_user:
-            end_s = self._started_s + self._rules.user_wait_s
-            candidates.append(Departure(end_s, ExitReason.NO_USER))
-        elif not self._present:
+            return Departure(self._started_s + self._rules.user_wait_s, ExitReason.NO_USER)
+        if not self._present:
             end_s = self._empty_since_s + self._rules.rejoin_grace_s
-            candidates.append(Departure(end_s, ExitReason.USER_LEFT))
-        return min(candidates, key=lambda departure: departure.at_s, default=None)
+            return Departure(end_s, ExitReason.USER_LEFT)
+        return None

@@ -18,6 +18,8 @@ class Vitals(BaseModel):
     model_event_age_s: float | None = Field(
         default=None, description="since the provider last said anything"
     )
+    tokens: int = Field(default=0, description="that all replies took so far")
+    cost: float = Field(default=0.0, description="of those, by MODEL_PRICES")
     unanswered_s: float | None = Field(
         default=None, description="since somebody said something that nothing has answered yet"
     )

@@ -39,7 +39,9 @@ class Clients:
         approvals: Approvals,
         timing: TurnTiming,
         on_end: Callable[[], None],
+        on_life: Callable[[], None],
     ) -> None:
+        """on_life: somebody sent something sound"""
         self._context = context
         self._replies = replies
         self._user_turns = user_turns
@@ -48,6 +50,7 @@ class Clients:
         self._approvals = approvals
         self._timing = timing
         self._on_end = on_end
+        self._on_life = on_life
         # Control frames are refused, not dropped, when somebody floods us.
         self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_MAX_WAITING)
         self._handlers: dict[type, Callable[[Any, int], Awaitable[None]]] = {
@@ -80,6 +83,7 @@ class Clients:
         refuse = self._context.publisher.refuse
         try:
             event = parse_client_event(text)
+            self._on_life()
             if (handler := self._handlers.get(type(event))) is None:
                 refuse(uid, "unsupported_event", f"{event.type} is not for a data channel")
             else:

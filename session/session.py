@@ -7,12 +7,15 @@ from collections.abc import Callable
 
 from conversation import client_events as out
 from conversation.history import History
+from conversation.lifecycle import ExitReason
 from conversation.speakers import Speakers, VoiceChange
 from realtime import events as model
 from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
 from session.approvals import Approvals
+from session.call_limits import CallLimitsWatch
 from session.clients import Clients
 from session.context import Handler, Handlers, SessionContext
+from session.goodbye import Goodbye
 from session.guardrails import Guardrails
 from session.hearing import Hearing
 from session.replies import Replies
@@ -49,7 +52,7 @@ _TOLD_STATUSES = frozenset(
 
 
 class Session:
-    """Runs one conversation. `on_end` is called when the model is gone or a client ends the call."""
+    """Runs one conversation; says so when the model is gone, a client ends it, or a limit does."""
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Session:
         *,
         on_model_gone: Callable[[], None],
         on_client_end: Callable[[], None],
+        on_limit: Callable[[ExitReason], None],
     ) -> None:
         self._context = context
         self._on_model_gone = on_model_gone
@@ -81,6 +85,8 @@ class Session:
             on_voice=self._handle_voice,
         )
         self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
+        self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
+        self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
         self._clients = Clients(
             context,
             self._replies,
@@ -90,6 +96,7 @@ class Session:
             approvals,
             self._timing,
             on_client_end,
+            self.limits.note_user,
         )
         self.handlers = _by_event(
             self._own_handlers(),
@@ -99,6 +106,8 @@ class Session:
             self._tool_calls.handlers(),
             self.vital_signs.handlers(),
             self._timing.handlers(),
+            self.limits.handlers(),
+            self.goodbye.handlers(),
         )
         self._listen_to_channel()
 
@@ -134,6 +143,7 @@ class Session:
             group.create_task(self._pump_model_events(), name="model events")
             group.create_task(self._clients.run(), name="client events")
             group.create_task(self._user_turns.run(), name="user turns")
+            group.create_task(self.limits.run(), name="limits")
 
     async def say(self, text: str) -> None:
         """Speak `text` word for word, as soon as no other reply is in the making."""

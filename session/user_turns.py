@@ -86,10 +86,14 @@ class UserTurns:
 
     async def interrupt(self) -> None:
         """Silence the agent for good: somebody has said so by other means than speaking over it."""
+        await self._ask_if(self._answers.accept(await self.fall_silent()))
+
+    async def fall_silent(self) -> tuple[str, ...]:
+        """Silence the agent, and judge nothing that was said over it; the items that it was."""
         items = self._judge.settle()
         self._is_paused = False
         await self._replies.interrupt(should_cancel=True)
-        await self._ask_if(self._answers.accept(items))
+        return items
 
     # -- the local ear -------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from conversation.limits import LimitWatch
 from conversation.vitals import Vitals
 from realtime import events as model
 from realtime.resilient import ResilientModel
@@ -51,7 +52,7 @@ class VitalSigns:
         self._open_items.clear()
         self._asked_s = None
 
-    def take(self, lasting: ResilientModel) -> Vitals:
+    def take(self, lasting: ResilientModel, spent: LimitWatch) -> Vitals:
         """How the call is now."""
         statistics = self._channel.statistics()
         people = [user.uid for user in self._channel.remote_users.values() if user.role == "user"]
@@ -64,6 +65,8 @@ class VitalSigns:
             packets_sent=statistics.packets_sent,
             is_speaking=statistics.queued_ms > 0 and not statistics.is_muted,
             model_event_age_s=_age_s(lasting.last_event_s),
+            tokens=spent.tokens,
+            cost=round(spent.cost, 6),
             unanswered_s=_age_s(self._asked_s),
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from config import AgentConfig, Settings
 from control.errors import ApiError
 from control.schemas import StartAgentRequest
 from control.starts import AgentConfigurator
+from conversation.limits import CallLimits
 
 ENVIRON = {
     "MODEL_PROVIDER": "openai",
@@ -66,3 +68,44 @@ def test_names_of_handing_over_are_the_servers(tmp_path: Path) -> None:
     assert [agent.name for agent in config.agents] == ["bills"]
     with pytest.raises(ApiError, match="transfer_to_"):
         configurator.configure(wanted("transfer_to_bills"))
+
+
+def limited(environ: dict[str, str], **wanted: Any) -> AgentConfig:
+    settings = Settings.from_env(ENVIRON | environ)
+    request = StartAgentRequest.model_validate({"channel_name": "demo", "uid": 7} | wanted)
+    return AgentConfigurator(settings, "http://127.0.0.1:1", None).configure(request)[0]
+
+
+PRICES = {"MODEL_PRICES": "gpt-realtime-2.1=input:4,output:16;other=input:1"}
+
+
+def test_a_start_may_ask_for_less_than_the_server_allows_and_not_for_more() -> None:
+    server = {
+        "MAX_DURATION_S": "600",
+        "IDLE_TIMEOUT_S": "60",
+        "MAX_TOKENS": "1000",
+        "MAX_COST": "2.5",
+        "GOODBYE": "Bye.",
+    }
+    config = limited(server | PRICES)
+    assert (config.max_duration_s, config.goodbye) == (600, "Bye.")
+    limits = config.limits
+    assert (limits.idle_timeout_s, limits.max_tokens, limits.max_cost) == (60, 1000, 2.5)
+    assert [price.model for price in limits.prices] == ["gpt-realtime-2.1"]
+    less = limited(
+        server | PRICES, max_duration_s=30, idle_timeout_s=5, max_tokens=10, goodbye="So long."
+    )
+    assert (less.max_duration_s, less.goodbye) == (30, "So long.")
+    assert (less.limits.idle_timeout_s, less.limits.max_tokens) == (5, 10)
+    more = limited(server | PRICES, max_duration_s=3000, max_cost=99)
+    assert (more.max_duration_s, more.limits.max_cost) == (600, 2.5)
+    free = limited({})
+    assert (free.max_duration_s, free.goodbye, free.limits) == (None, None, CallLimits())
+
+
+def test_a_cost_without_a_price_is_told_at_once() -> None:
+    with pytest.raises(ApiError, match=r"no price for gpt-realtime-2.1") as caught:
+        limited({}, max_cost=1)
+    assert (caught.value.status, caught.value.code) == (400, "no_price")
+    with pytest.raises(ApiError, match="no price for local"):
+        limited(PRICES | {"FALLBACK_PROVIDER": "local"}, max_cost=1)

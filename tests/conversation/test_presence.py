@@ -40,12 +40,6 @@ def test_only_the_named_user_counts() -> None:
     assert presence.departure() is None
 
 
-def test_the_longest_call_ends_with_users_present() -> None:
-    presence = Presence(PresenceRules(30, 10, max_duration_s=600), now_s=5)
-    presence.user_joined(1)
-    assert presence.departure() == Departure(605, ExitReason.MAX_DURATION)
-
-
 def test_leaving_twice_does_not_move_the_grace() -> None:
     presence = Presence(RULES, now_s=0)
     presence.user_joined(1)

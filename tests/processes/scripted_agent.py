@@ -43,7 +43,8 @@ class ScriptedAgent:
         return [*told, mine]
 
     def vitals(self) -> Vitals:
-        return Vitals()
+        # As if each process had spent that much.
+        return Vitals(tokens=self._config.limits.spent_tokens + 10, cost=0.5)
 
     def renew_model(self, reason: str) -> None:
         pass

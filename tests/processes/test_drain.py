@@ -9,6 +9,12 @@ from typing import Any
 
 import pytest
 
+from control.child import DEFAULT_ENTRY
+from control.ladder import DEFAULT_DEADLINES
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from tests.fakes.openai_realtime import FakeRealtimeServer, tone
+from tests.loopback.stage import Person
 from tests.processes.conftest import ServerProcess, all_gone, server_process, until
 
 ALONE: dict[str, Any] = {"local_model_uri": "ws://127.0.0.1:9"}
@@ -103,3 +109,31 @@ async def test_a_second_signal_ends_a_drain_at_once(tmp_path: Path) -> None:
         assert await asyncio.to_thread(server.wait) == 0
         await until(lambda: all_gone(family))
         assert "SIGTERM again" in server.log.read_text()
+
+
+GOODBYE = "We have to close. Goodbye."
+
+
+@pytest.mark.asyncio
+async def test_people_hear_a_goodbye_when_the_server_drains(tmp_path: Path) -> None:
+    async with FakeRealtimeServer() as provider:
+        settings = ALONE | {
+            "model_provider": "openai",
+            "openai_api_key": "sk-test",
+            "realtime_api_base_uri": provider.uri,
+            "goodbye": GOODBYE,
+        }
+        with server_process(tmp_path, settings, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            assert (await server.post("/start_agent", {"channel_name": "demo", "uid": 1000}))[0]
+            session = await provider.next_session()
+            options = RtcOptions(channel_name="demo", uid=7, role="user", name="caller")
+            person = Person(RtcEngine(server.url).create_channel(options))
+            await person.join()
+            assert (await server.post("/drain", {"deadline_s": 0}))[0] == 202
+            request = await session.wait_for("response.create")
+            assert GOODBYE in request["response"]["instructions"]
+            await session.say(tone(400), GOODBYE)
+            await person.wait_loud(360)
+            assert (await person.wait_event("agent_ended"))["reason"] == "drained"
+            await until_exited(server, "demo", "drained")
+            await person.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import signal
 import time
@@ -15,6 +16,7 @@ from control.restart import RestartPolicy
 from control.supervisor import Supervisor
 from control.watch import WatchLimits
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.limits import CallLimits
 from conversation.remembered import ConversationSeed, RememberedText
 from tests.processes.conftest import agent_config, is_gone, supervised, until
 
@@ -147,3 +149,19 @@ async def test_an_agent_that_leaves_by_itself_stays_away() -> None:
         assert [(one.exit_reason, one.is_restarted) for one in ended] == [
             (ExitReason.USER_LEFT, False)
         ]
+
+
+@pytest.mark.asyncio
+async def test_what_a_call_has_spent_stays_spent() -> None:
+    def is_spent(tokens: int) -> bool:
+        vitals = supervisor.status("demo").vitals
+        return vitals is not None and vitals.tokens == tokens
+
+    async with supervised(policy=QUICKLY) as supervisor:
+        await supervisor.start(agent_config(limits=CallLimits(max_tokens=100)))
+        for tokens in (10, 20, 30):
+            await until(functools.partial(is_spent, tokens))
+            pid = supervisor.status("demo").pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        await until(functools.partial(is_spent, 40))
