@@ -31,6 +31,8 @@ from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
 from session.recall import owed_reply, remembered, restored
+from session.recording.path import recording_path
+from session.recording.recorder import Recorder
 from session.session import Session
 from session.start_phase import PHASE_TIMEOUT_S, StartFailedError, start_phase
 from session.turn_policy import TurnPolicy
@@ -72,6 +74,7 @@ class RealtimeKitAgent:
         self._model = create_lasting_model(config)
         self._seed = config.conversation_seed or ConversationSeed()
         self._model.transcript.restore(restored(self._seed))
+        self._recorder = self._create_recorder()
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._tools = self._create_tools()
@@ -141,9 +144,16 @@ class RealtimeKitAgent:
             complexity=config.opus.complexity,
             expected_loss_percent=config.opus.expected_loss_percent,
             dump_dir=config.rtc_pcm_dir,
+            tap=self._recorder,
         )
         media = MediaOptions(network=config.media)
         return RtcEngine(config.room_url, media).create_channel(options)
+
+    def _create_recorder(self) -> Recorder | None:
+        if (directory := self._config.recordings_dir) is None:
+            return None
+        path = recording_path(directory, self._config.agent_id)
+        return Recorder(path, self._model.capabilities.output_sample_rate_hz, self._log)
 
     def _create_tools(self) -> ToolContext:
         config = self._config
@@ -216,6 +226,8 @@ class RealtimeKitAgent:
 
     async def _join(self) -> None:
         async with start_phase(self.timings_ms, "joining"):
+            if self._recorder is not None:
+                await self._recorder.open()
             await self._channel.connect()
         self._lifecycle.advance(AgentState.CONNECTING)
 
@@ -316,7 +328,10 @@ class RealtimeKitAgent:
 
     def vitals(self) -> Vitals:
         """How the call is now."""
-        return self._session.vital_signs.take(self._model, self._session.limits.spent)
+        vitals = self._session.vital_signs.take(self._model, self._session.limits.spent)
+        if self._recorder is None:
+            return vitals
+        return vitals.model_copy(update={"recording": self._recorder.state.value})
 
     def renew_model(self, reason: str) -> None:
         """Give up the provider's session for a new one that is told the conversation."""
@@ -335,6 +350,7 @@ class RealtimeKitAgent:
             ("tools", _nothing() if self._mcp is None else self._mcp.close()),
             ("model", self._model.close()),
             ("channel", self._channel.disconnect()),
+            ("recording", _nothing() if self._recorder is None else self._recorder.close()),
         ):
             try:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_S):

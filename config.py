@@ -139,6 +139,7 @@ class Settings(BaseModel):
     write_agent_pcm: bool = False
     write_rtc_pcm: bool = False
     dump_dir: Path = Path("dumps")
+    recordings_dir: Path | None = None
 
     @field_validator("model_provider")
     @classmethod
@@ -289,6 +290,7 @@ class AgentConfig(BaseModel):
     """All that one agent needs; crosses the link to its process as JSON (`to_json`).
 
     skills: name -> text, in the order in which they join the instructions; memory: newest last
+    recordings_dir: where the call is recorded; None: nowhere
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -327,6 +329,7 @@ class AgentConfig(BaseModel):
     verbose: bool = False
     agent_pcm_dir: Path | None = None
     rtc_pcm_dir: Path | None = None
+    recordings_dir: Path | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values with the secrets in clear: for the link only, never for logs."""

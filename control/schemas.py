@@ -118,6 +118,7 @@ class StartAgentRequest(_Request):
         default=None, gt=0, le=10**9, description="of all replies, by the server's price table"
     )
     rejoin_grace_s: float = Field(default=10.0, ge=0, le=3600)
+    recording: bool = Field(default=False, description="keep the call's sound as a file")
     wait: bool = Field(default=True, description="answer when ready, not at once")
 
     @model_validator(mode="after")

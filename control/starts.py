@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+from pathlib import Path
 from typing import Final, TypeVar
 
 from pydantic import SecretStr
@@ -36,9 +38,10 @@ class AgentConfigurator:
         """model_server: None when the local model is elsewhere (`settings.local_model_uri`).
 
         Raises:
-            ConfigError: a skill cannot be read.
+            ConfigError: a skill cannot be read, or nothing can be recorded.
         """
         self._skills = load_skills(settings.skills_dir)
+        _prepare_recordings(settings.recordings_dir)
         self._settings = settings
         self._room_url = room_url
         self._model_server = model_server
@@ -52,8 +55,8 @@ class AgentConfigurator:
         """The agent, and what must be done before its process starts.
 
         Raises:
-            ApiError: 400, the provider cannot be used as the server is configured, or a skill
-                is unknown.
+            ApiError: 400, the provider or a recording cannot be had as the server is configured,
+                or a skill is unknown.
         """
         settings = self._settings
         provider = self._provider(wanted)
@@ -92,6 +95,7 @@ class AgentConfigurator:
             verbose=settings.verbose,
             agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,
             rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
+            recordings_dir=self._recordings_dir(wanted),
         )
         return config, self._wait_for_model if provider.name == "local" else None
 
@@ -121,6 +125,14 @@ class AgentConfigurator:
                     400, "unknown_skill", f"skills: {name} is unknown, known are {known}"
                 )
         return {name: self._skills[name] for name in wanted.skills}
+
+    def _recordings_dir(self, wanted: StartAgentRequest) -> Path | None:
+        if not wanted.recording:
+            return None
+        if self._settings.recordings_dir is None:
+            text = "recording: this server keeps none; set RECORDINGS_DIR to a folder to have some"
+            raise ApiError(400, "recording_unavailable", text)
+        return self._settings.recordings_dir.absolute()
 
     async def _wait_for_model(self) -> None:
         if self._model_server is not None:
@@ -174,3 +186,14 @@ class AgentConfigurator:
 def _tighter(wanted: N | None, allowed: N | None) -> N | None:
     """A start may ask for less than the server allows, never for more."""
     return min((one for one in (wanted, allowed) if one is not None), default=None)
+
+
+def _prepare_recordings(directory: Path | None) -> None:
+    if directory is None:
+        return
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"RECORDINGS_DIR: {directory} cannot be made: {error}") from error
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise ConfigError(f"RECORDINGS_DIR: {directory} is not writable")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -20,6 +22,9 @@ class Vitals(BaseModel):
     )
     tokens: int = Field(default=0, description="that all replies took so far")
     cost: float = Field(default=0.0, description="of those, by MODEL_PRICES")
+    recording: Literal["off", "on", "incomplete"] = Field(
+        default="off", description="incomplete: something that was said is missing"
+    )
     unanswered_s: float | None = Field(
         default=None, description="since somebody said something that nothing has answered yet"
     )

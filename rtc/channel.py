@@ -304,6 +304,7 @@ class Channel:
             on_packet=self._fan_out,
             on_started=lambda key: self._emitter.emit("playout_started", key),
             on_done=lambda key: self._emitter.emit("playout_done", key),
+            on_sent=None if self.options.tap is None else self._tap_sent,
             dump=self._dump("sent"),
         )
 
@@ -317,6 +318,10 @@ class Channel:
         for peer in self._connected_peers().values():
             peer.track.send(payload, ticks)
 
+    def _tap_sent(self, pcm: bytes, at_s: float) -> None:
+        if self.options.tap is not None and not self._is_muted:
+            self.options.tap.handle_sent_audio(pcm, at_s)
+
     def _send_frame(self, frame: ClientFrame) -> None:
         if self._signaling is None:
             return
@@ -328,7 +333,8 @@ class Channel:
     # -- what happens ---------------------------------------------------------------------------
 
     def _handle_joined(self, user: RemoteUser) -> None:
-        audio = RemoteAudio(user.uid, self.options.sample_rate_hz, self._dump(f"from-{user.uid}"))
+        rate_hz, dump = self.options.sample_rate_hz, self._dump(f"from-{user.uid}")
+        audio = RemoteAudio(user.uid, rate_hz, dump, tap=self.options.tap)
         self._audio[user.uid] = audio
         self._emitter.emit("user_joined", user)
 

@@ -12,6 +12,7 @@ from config import ChannelName, Uid
 from rtc.media_network import MediaNetwork
 from rtc.opus import OPUS_RATES_HZ
 from rtc.signals import Role, describe_validation
+from rtc.tap import AudioTap
 
 _CHANNEL: TypeAdapter[str] = TypeAdapter(ChannelName)
 _UID: TypeAdapter[int] = TypeAdapter(Uid)
@@ -52,6 +53,7 @@ class RtcOptions:
     expected_loss_percent: int = 10
     dump_dir: Path | None = None
     """Where raw PCM of everything sent and received is written, when set."""
+    tap: AudioTap | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         try:

@@ -11,7 +11,7 @@ from rtc.options import RtcOptions
 from rtc.opus import OpusEncoder
 from rtc.playout import PlayoutBuffer, PlayoutFrame, PlayoutPosition
 from rtc.playout_clock import PlayoutClock
-from rtc.playout_pace import Slot
+from rtc.playout_pace import PTIME_S, Slot
 from utils import PcmDump
 
 
@@ -34,12 +34,19 @@ class Outgoing:
         on_packet: Callable[[bytes, int], None],
         on_started: Callable[[Hashable], None],
         on_done: Callable[[Hashable], None],
+        on_sent: Callable[[bytes, float], None] | None,
         dump: PcmDump | None,
     ) -> None:
-        """listeners: who is connected now, by uid. No callback may raise or block."""
+        """listeners: who is connected now, by uid; on_sent: gets each frame with sound and when it is
+        heard. No callback may raise or block.
+        """
         self._rate_hz = options.sample_rate_hz
         self._listeners = listeners
         self._log = DepartureLog(self._rate_hz)
+        self._on_sent = on_sent
+        # When the last frame with sound was due, and how long the talk-spurt of it is on its way.
+        self._last_due_s = float("-inf")
+        self._spurt_delay_s = 0.0
         encoder = OpusEncoder(
             self._rate_hz,
             bitrate_bps=options.bitrate_bps,
@@ -122,6 +129,15 @@ class Outgoing:
         for part in frame.parts:
             at_s = begin_s + part.offset / self._rate_hz
             self._log.add(Departure(part.key, part.first_sample, part.samples, at_s))
+        if self._on_sent is not None:
+            self._on_sent(frame.pcm, slot.due_s + self._delay_of_spurt_s(slot))
+
+    def _delay_of_spurt_s(self, slot: Slot) -> float:
+        """What is known better later must not tear a spurt apart."""
+        if slot.due_s - self._last_due_s > 2 * PTIME_S:
+            self._spurt_delay_s = self.delay_s
+        self._last_due_s = slot.due_s
+        return self._spurt_delay_s
 
     def _with_flight(self, position: PlayoutPosition) -> PlayoutPosition:
         in_flight = self._log.in_flight_samples(position.key, self._now_s(), self.delay_s)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rtc.aiortc_adapter import RtpPacket
+from rtc.tap import AudioTap
 from rtc.voice import Voice
 from utils import PcmDump
 
@@ -35,7 +36,14 @@ class PcmAudioFrame:
 class RemoteAudio:
     """Packets of `uid` in, frames out. One reader at a time; a slow one loses the oldest frames."""
 
-    def __init__(self, uid: int, sample_rate_hz: int, dump: PcmDump | None = None) -> None:
+    def __init__(
+        self,
+        uid: int,
+        sample_rate_hz: int,
+        dump: PcmDump | None = None,
+        *,
+        tap: AudioTap | None = None,
+    ) -> None:
         self.uid = uid
         self.is_subscribed = False
         # Frames that the reader was too slow for.
@@ -44,6 +52,7 @@ class RemoteAudio:
         self._voice = Voice(sample_rate_hz)
         self.statistics = self._voice.statistics
         self._dump = dump
+        self._tap = tap
         self._loop = asyncio.get_running_loop()
         self._frames: deque[PcmAudioFrame] = deque()
         self._wake = asyncio.Event()
@@ -138,6 +147,8 @@ class RemoteAudio:
     def _put(self, pcm: bytes, now_s: float) -> None:
         if self._dump is not None:
             self._dump.write(pcm)
+        if self._tap is not None:
+            self._tap.handle_received_audio(self.uid, pcm, now_s)
         if len(self._frames) >= MAX_WAITING_FRAMES:
             self._frames.popleft()
             self.dropped += 1

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config import AgentConfig, Settings
+from config import AgentConfig, ConfigError, Settings
 from control.errors import ApiError
 from control.schemas import StartAgentRequest
 from control.starts import AgentConfigurator
@@ -109,3 +109,25 @@ def test_a_cost_without_a_price_is_told_at_once() -> None:
     assert (caught.value.status, caught.value.code) == (400, "no_price")
     with pytest.raises(ApiError, match="no price for local"):
         limited(PRICES | {"FALLBACK_PROVIDER": "local"}, max_cost=1)
+
+
+def test_a_recording_needs_a_folder_of_the_server(tmp_path: Path) -> None:
+    wanted = StartAgentRequest(channel_name="demo", uid=7, recording=True)
+
+    def folder(**environ: str) -> Path | None:
+        settings = Settings.from_env(ENVIRON | environ)
+        configurator = AgentConfigurator(settings, "http://127.0.0.1:1", None)
+        assert (
+            configurator.configure(wanted.model_copy(update={"recording": False}))[0].recordings_dir
+            is None
+        )
+        return configurator.configure(wanted)[0].recordings_dir
+
+    assert folder(RECORDINGS_DIR=str(tmp_path / "a" / "b")) == tmp_path / "a" / "b"
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(ApiError, match="RECORDINGS_DIR") as caught:
+        folder()
+    assert (caught.value.status, caught.value.code) == (400, "recording_unavailable")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match="RECORDINGS_DIR"):
+        folder(RECORDINGS_DIR=str(tmp_path / "file"))

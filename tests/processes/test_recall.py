@@ -57,10 +57,13 @@ class Scene:
 
 @asynccontextmanager
 async def calling(
-    tmp_path: Path, faults: Faults | None = None, **start: Any
+    tmp_path: Path,
+    faults: Faults | None = None,
+    changes: dict[str, Any] | None = None,
+    **start: Any,
 ) -> AsyncIterator[Scene]:
     async with FakeRealtimeServer(faults=faults) as provider:
-        wanted = settings(provider.uri) | {"warm_processes": 1}
+        wanted = settings(provider.uri) | {"warm_processes": 1} | (changes or {})
         with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
             status, answer = await server.post("/start_agent", START | start)
             assert status == 200, answer
