@@ -69,6 +69,7 @@ class Settings(BaseModel):
     server_host: str = "127.0.0.1"
     server_port: int = Field(default=8080, ge=0, le=65_535)
     api_keys: tuple[SecretStr, ...] = ()
+    metrics_token: SecretStr | None = Field(default=None, min_length=16)
     room_token_secret: SecretStr | None = Field(default=None, min_length=32)
 
     provider_factories: str = ""

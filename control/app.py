@@ -12,6 +12,8 @@ from config import Settings
 from control.auth import require_key, require_local
 from control.console import SECURITY_HEADERS, Console
 from control.errors import answer_errors
+from control.metrics.page import MetricsPage
+from control.metrics.requests import measure_requests
 from control.operations import OPERATIONS, Guard
 from control.routes import MAX_BODY_BYTES, ControlApi
 from rtc.room_server import RoomServer
@@ -20,14 +22,23 @@ _GUARDS: Final = {(one.method, one.path): one.guard for one in OPERATIONS}
 
 
 def create_app(
-    settings: Settings, api: ControlApi, console: Console, rooms: RoomServer
+    settings: Settings,
+    api: ControlApi,
+    console: Console,
+    rooms: RoomServer,
+    metrics: MetricsPage,
 ) -> web.Application:
     """Everything that the control server answers."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
-        middlewares=[add_security_headers, answer_errors, _guard(settings)],
+        middlewares=[
+            measure_requests(metrics.figures),
+            add_security_headers,
+            answer_errors,
+            _guard(settings),
+        ],
     )
-    pages = {"page": console.handle_page, "asset": console.handle_asset}
+    pages = {"page": console.handle_page, "asset": console.handle_asset, "metrics": metrics.handle}
     for one in OPERATIONS:
         if not one.is_of_room:
             path = one.path.replace("{path}", "{path:.+}")
@@ -48,6 +59,7 @@ async def add_security_headers(request: web.Request, handler: Handler) -> web.St
 
 def _guard(settings: Settings) -> Middleware:
     keys: Sequence[str] = [key.get_secret_value() for key in settings.api_keys]
+    readers = [*keys, *_metrics_keys(settings)]
     is_room_open = settings.room_token_secret is None
 
     @web.middleware
@@ -57,6 +69,10 @@ def _guard(settings: Settings) -> Middleware:
                 require_key(request.headers, keys)
             case Guard.KEY:
                 require_local(request.headers)
+            case Guard.METRICS if readers:
+                require_key(request.headers, readers)
+            case Guard.METRICS:
+                require_local(request.headers)
             case Guard.ROOM if is_room_open or not keys:
                 require_local(request.headers)
             case _:
@@ -64,6 +80,11 @@ def _guard(settings: Settings) -> Middleware:
         return await handler(request)
 
     return guard
+
+
+def _metrics_keys(settings: Settings) -> list[str]:
+    token = settings.metrics_token
+    return [] if token is None else [token.get_secret_value()]
 
 
 def guard_of(request: web.Request) -> Guard:

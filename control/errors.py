@@ -21,6 +21,9 @@ from control.placement import (
 )
 from control.schemas import ErrorBody, ErrorDetail
 
+ERROR_CODE: Final = web.ResponseKey("error_code", str)
+"""By which an answer says its machine word to whoever counts."""
+
 _log = logging.getLogger("control.api")
 
 _HTTP_CODES: Final = {
@@ -58,6 +61,7 @@ class ApiError(Exception):
             text=body.model_dump_json(exclude_none=True),
             content_type="application/json",
         )
+        response[ERROR_CODE] = self.code
         if self.status == 401:
             response.headers["WWW-Authenticate"] = "Bearer"
         if self.retry_after_s is not None:

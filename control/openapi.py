@@ -104,7 +104,7 @@ def _security(guard: Guard) -> list[dict[str, list[str]]]:
     match guard:
         case Guard.OPEN:
             return []
-        case Guard.KEY:
+        case Guard.KEY | Guard.METRICS:
             return [{_KEY_SCHEME: []}]
         case Guard.ROOM:
             # The empty object: also without, as far as the room or the page itself asks for none.

@@ -27,12 +27,14 @@ from rtc.room_call import CallOffer
 
 class Guard(Enum):
     """Who may use a route. OPEN: anybody; KEY: holders of an API key; ROOM: the room asks for its
-    own token. Without configured keys, KEY and ROOM are for this machine's own programs and pages.
+    own token; METRICS: holders of the metrics token or an API key. Without any configured keys, all
+    but OPEN are for this machine's own programs and pages.
     """
 
     OPEN = "open"
     KEY = "key"
     ROOM = "room"
+    METRICS = "metrics"
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,14 @@ OPERATIONS: Final = (
         "Whether agents can be started",
         {200: Readiness, 503: Readiness},
         guard=Guard.OPEN,
+    ),
+    Operation(
+        "GET",
+        "/metrics",
+        "metrics",
+        "Figures for Prometheus: docs/observability.md",
+        {200: None},
+        guard=Guard.METRICS,
     ),
     Operation("GET", "/openapi.json", "openapi", "This document", {200: None}, guard=Guard.ROOM),
     Operation("GET", "/", "page", "The console page", {200: None}, guard=Guard.ROOM),

@@ -24,6 +24,10 @@ from control.drain import Drain
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
 from control.ladder import DEFAULT_DEADLINES, Deadlines
+from control.metrics.calls import CallMetrics
+from control.metrics.figures import Figures
+from control.metrics.now import NowCollector
+from control.metrics.page import MetricsPage
 from control.model_server import ModelServer, ModelState
 from control.pool import ProcessPool
 from control.routes import ControlApi
@@ -69,7 +73,20 @@ class ControlServer:
         self._forkserver = Forkserver(agent_entry)
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
-        self.supervisor = Supervisor(self._pool, deadlines, admission=self._admission)
+        figures = Figures()
+        self.supervisor = Supervisor(
+            self._pool,
+            deadlines,
+            admission=self._admission,
+            observers=[CallMetrics(figures)],
+        )
+        figures.registry.register(
+            NowCollector(
+                self.supervisor.list,
+                lambda: self._pool.statistics,
+                lambda: self.readiness().status == "ready",
+            )
+        )
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
         secret = settings.room_token_secret
@@ -80,7 +97,7 @@ class ControlServer:
         api = ControlApi(
             self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
         )
-        app = create_app(settings, api, Console(), self._rooms)
+        app = create_app(settings, api, Console(), self._rooms, MetricsPage(figures))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
     async def start(self) -> None:

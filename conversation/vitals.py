@@ -7,6 +7,24 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 
+class MediaCounts(BaseModel):
+    """What an agent process has counted of its media since it started, everybody's together."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    packets_received: int = 0
+    packets_lost: int = 0
+    packets_late: int = Field(default=0, description="came after their place was made good")
+    packets_corrupt: int = 0
+    frames_recovered: int = Field(default=0, description="rebuilt from the packet after them")
+    frames_concealed: int = Field(default=0, description="made up from what was before")
+    frames_filled: int = Field(default=0, description="made up while nothing came")
+    frames_dropped: int = Field(default=0, description="left out, to bound delay or memory")
+    packets_sent: int = 0
+    underruns: int = Field(default=0, description="the voice had to wait for the model")
+    playout_stalls: int = Field(default=0, description="the agent's own clock was late")
+
+
 class Vitals(BaseModel):
     """A moment of one call. Ages are in seconds, None where it never happened."""
 
@@ -16,6 +34,13 @@ class Vitals(BaseModel):
     connected_users: int = Field(default=0, description="of them, with media to the agent")
     inbound_age_s: float | None = Field(default=None, description="since the last RTP packet")
     packets_sent: int = Field(default=0, description="packets of voice made so far")
+    media: MediaCounts = MediaCounts()
+    jitter_delay_ms: float | None = Field(
+        default=None, description="by which a voice is held back against jitter, the largest"
+    )
+    heard_after_ms: float | None = Field(
+        default=None, description="from leaving here to being heard, the longest known"
+    )
     is_speaking: bool = Field(default=False, description="voice waits to be sent")
     model_event_age_s: float | None = Field(
         default=None, description="since the provider last said anything"

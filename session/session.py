@@ -69,7 +69,7 @@ class Session:
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
-        self._timing = TurnTiming(context.publisher, speakers)
+        self._timing = TurnTiming(context, speakers)
         approvals = Approvals(context.publisher, timeout_s=tools.approval_timeout_s)
         self._tool_calls = ToolCalls(context, tools, approvals)
         self._replies = Replies(

@@ -9,15 +9,16 @@ from conversation import client_events as out
 from conversation.speakers import Speakers, VoiceChange
 from conversation.turn_timings import TurnClock, TurnTimings
 from realtime import events as model
-from session.context import Handlers
-from session.publisher import Publisher
+from session.context import Handlers, SessionContext
+from session.vital_signs import heard_after_ms
 
 
 class TurnTiming:
     """Gives a `TurnClock` the time."""
 
-    def __init__(self, publisher: Publisher, speakers: Speakers) -> None:
-        self._publisher = publisher
+    def __init__(self, context: SessionContext, speakers: Speakers) -> None:
+        self._publisher = context.publisher
+        self._channel = context.channel
         self._speakers = speakers
         self._clock = TurnClock()
 
@@ -52,7 +53,9 @@ class TurnTiming:
 
     def handle_playout_started(self, key: tuple[str, str, int]) -> None:
         """The first sample of a content part left."""
-        self._tell(self._clock.playout_started(key[0], time.monotonic()))
+        way_ms = heard_after_ms(self._channel.statistics())
+        timings = self._clock.playout_started(key[0], time.monotonic(), heard_after_ms=way_ms)
+        self._tell(timings)
 
     async def _handle_turn_end(self, event: model.SpeechStopped | model.InputCommitted) -> None:
         self._tell(self._clock.turn_ended(event.item_id, time.monotonic()))

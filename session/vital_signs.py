@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Final
 
 from conversation.limits import LimitWatch
-from conversation.vitals import Vitals
+from conversation.tally import Tally
+from conversation.vitals import MediaCounts, Vitals
 from realtime import events as model
 from realtime.resilient import ResilientModel
 from rtc.channel import Channel
+from rtc.options import ChannelStatistics
 from session.context import Handlers
+
+_RECEIVED: Final = (
+    "packets_received",
+    "packets_lost",
+    "packets_late",
+    "packets_corrupt",
+    "frames_recovered",
+    "frames_concealed",
+    "frames_filled",
+    "frames_dropped",
+)
 
 
 class VitalSigns:
@@ -23,6 +36,8 @@ class VitalSigns:
         # What people said since the last reply began.
         self._open_items: set[str] = set()
         self._asked_s: float | None = None
+        # Of people who left, too.
+        self._received = Tally()
 
     def handlers(self) -> Handlers:
         """Reactions to model events."""
@@ -55,6 +70,7 @@ class VitalSigns:
     def take(self, lasting: ResilientModel, spent: LimitWatch) -> Vitals:
         """How the call is now."""
         statistics = self._channel.statistics()
+        media_counts = self._media_counts(statistics)
         people = [user.uid for user in self._channel.remote_users.values() if user.role == "user"]
         media = [statistics.users[uid] for uid in people if uid in statistics.users]
         ages_s = [one.last_packet_age_s for one in media if one.last_packet_age_s is not None]
@@ -63,12 +79,32 @@ class VitalSigns:
             connected_users=sum(one.connection == "connected" for one in media),
             inbound_age_s=_rounded(min(ages_s, default=None)),
             packets_sent=statistics.packets_sent,
+            media=media_counts,
+            jitter_delay_ms=max((one.delay_ms for one in media), default=None),
+            heard_after_ms=heard_after_ms(statistics),
             is_speaking=statistics.queued_ms > 0 and not statistics.is_muted,
             model_event_age_s=_age_s(lasting.last_event_s),
             tokens=spent.tokens,
             cost=round(spent.cost, 6),
             unanswered_s=_age_s(self._asked_s),
         )
+
+    def _media_counts(self, statistics: ChannelStatistics) -> MediaCounts:
+        for uid, one in statistics.users.items():
+            self._received.update(uid, {name: getattr(one, name) for name in _RECEIVED})
+        self._received.retain(statistics.users)
+        return MediaCounts(
+            packets_sent=statistics.packets_sent,
+            underruns=statistics.underruns,
+            playout_stalls=statistics.playout_stalls,
+            **{name: int(count) for name, count in self._received.sums.items()},
+        )
+
+
+def heard_after_ms(statistics: ChannelStatistics) -> float | None:
+    """How long what leaves now takes until everybody of whom it is known has heard it."""
+    known = [one.heard_after_ms for one in statistics.users.values()]
+    return max((each for each in known if each is not None), default=None)
 
 
 def _age_s(at_s: float | None) -> float | None:

@@ -11,6 +11,8 @@ from config import AgentConfig, Settings
 from control.app import create_app
 from control.console import Console
 from control.drain import Drain
+from control.metrics.figures import Figures
+from control.metrics.page import MetricsPage
 from control.placement import (
     AgentStatus,
     AlreadyRunningError,
@@ -114,7 +116,7 @@ async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
     control = ControlApi(placement, configurator, lambda: api.readiness, secret, drain.begin)
     rooms = RoomServer([secret.get_secret_value()] if secret else ())
-    api = Api(TestServer(create_app(settings, control, Console(), rooms)))
+    api = Api(TestServer(create_app(settings, control, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement
     api.readiness = readiness
     async with api:

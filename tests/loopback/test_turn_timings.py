@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from tests.fakes.openai_realtime import FakeSession, tone
-from tests.loopback.stage import Stage
+from tests.loopback.stage import DEADLINE_S, Stage
 from tests.loopback.test_interruption import open_scene
 
 ENDPOINT_S = 0.2
@@ -59,3 +59,26 @@ async def test_a_written_turn_and_one_by_hand_are_measured_too() -> None:
         by_hand = await person.wait_event("agent_turn_measured", 2)
         assert by_hand["timings"]["turn"] == 2
         assert by_hand["timings"]["endpoint_to_first_byte_ms"] >= MODEL_S * 1000 - 20
+
+
+@pytest.mark.asyncio
+async def test_media_of_people_who_left_stays_counted() -> None:
+    async with Stage() as stage:
+        session = await stage.start(rejoin_grace_s=60.0)
+        person = await stage.join()
+        person.channel.push_audio_frame(tone(300), key="words")
+        await session.say(tone(300), "one")
+        await person.wait_event("agent_playout_done")
+        await session.wait_for("input_audio_buffer.append", 12)
+        assert stage.agent is not None
+        during = stage.agent.vitals()
+        assert during.media.packets_received >= 12
+        assert during.media.packets_sent >= 12
+        assert during.jitter_delay_ms is not None
+        await person.leave()
+        async with asyncio.timeout(DEADLINE_S):
+            while stage.agent.vitals().users:  # noqa: ASYNC110 - a look, there is no event
+                await asyncio.sleep(0.02)
+        after = stage.agent.vitals()
+        assert after.media.packets_received >= during.media.packets_received
+        assert after.jitter_delay_ms is None

@@ -12,7 +12,7 @@ from config import AgentConfig
 from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason, Lifecycle
 from conversation.remembered import RememberedEntry, RememberedText
-from conversation.vitals import Vitals
+from conversation.vitals import MediaCounts, Vitals
 
 
 class ScriptedAgent:
@@ -30,6 +30,7 @@ class ScriptedAgent:
         self._script = config.greeting or "ready"
         self._observer = observer
         self._lifecycle = Lifecycle(observer.handle_state)
+        self._packets_sent = 0
         self._ended: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: ExitReason = ExitReason.STOPPED) -> None:
@@ -43,8 +44,10 @@ class ScriptedAgent:
         return [*told, mine]
 
     def vitals(self) -> Vitals:
+        self._packets_sent += 50
+        media = MediaCounts(packets_sent=self._packets_sent)
         # As if each process had spent that much.
-        return Vitals(tokens=self._config.limits.spent_tokens + 10, cost=0.5)
+        return Vitals(tokens=self._config.limits.spent_tokens + 10, cost=0.5, media=media)
 
     def renew_model(self, reason: str) -> None:
         pass

@@ -1,0 +1,1 @@
+"""Prometheus figures of everything: `GET /metrics`."""

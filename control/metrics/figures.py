@@ -1,0 +1,107 @@
+"""Every figure that is counted as it happens, with its labels. No label is a channel, uid or call,
+and none takes its values from a request, so that their number is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+PREFIX: Final = "parley"
+_QUICK_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_START_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8)
+_TURN_S: Final = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 5, 10)
+_DELAY_S: Final = (0.0, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.4, 1)
+_CALL_S: Final = (1, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200)
+_OUTAGE_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
+
+
+class Figures:
+    """One registry and what is in it; nothing is shared with other registries of the process."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry, namespace=PREFIX)
+        self._make_requests()
+        self._make_agents()
+        self._make_calls()
+        self._make_providers()
+
+    def _make_requests(self) -> None:
+        self.requests = self._counter(
+            "http_requests", "Requests, by route template", "method", "route", "status"
+        )
+        self.request_seconds = self._histogram(
+            "http_request_seconds", "Time to the answer, sockets and streams left out", "route",
+            buckets=(*_QUICK_S, 30, 60),
+        )  # fmt: skip
+        self.refusals = self._counter(
+            "http_refusals", "Requests answered with an error, by its machine word", "code"
+        )
+
+    def _make_agents(self) -> None:
+        self.starts = self._counter("agent_starts", "Agent processes begun, restarts too")
+        self.restarts = self._counter("agent_restarts", "Processes begun to go on with a call")
+        self.start_failures = self._counter(
+            "agent_start_failures", "Agents that never became ready, as they said", "phase"
+        )
+        self.start_seconds = self._histogram(
+            "agent_start_seconds", "Phases of starts that became ready; total is all", "phase",
+            buckets=_START_S,
+        )  # fmt: skip
+        self.exits = self._counter(
+            "agent_exits", "Agent processes that are gone, by reason", "reason", "is_restarted"
+        )
+        self.loop_lag_seconds = self._histogram(
+            "agent_loop_lag_seconds", "Worst lateness of an agent's loop between heartbeats",
+            buckets=_QUICK_S,
+        )  # fmt: skip
+
+    def _make_calls(self) -> None:
+        self.call_seconds = self._histogram(
+            "call_seconds", "From the first start to the last exit of a call", buckets=_CALL_S
+        )
+        self.turn_seconds = self._histogram(
+            "turn_seconds", "Steps of turns; total is from the last word to being heard",
+            "step", "provider",
+            buckets=_TURN_S,
+        )  # fmt: skip
+        self.interruptions = self._counter("interruptions", "Replies cut by somebody who spoke")
+        self.false_alarms = self._counter(
+            "false_alarms", "Pauses that were no interruption", "cause"
+        )
+        self.tool_calls = self._counter("tool_calls", "Tool calls answered", "is_error")
+        self.media = self._counter(
+            "media", "Packets and frames of all agents, as docs/observability.md says", "count"
+        )
+        self.jitter_delay_seconds = self._histogram(
+            "media_jitter_delay_seconds", "By which voices are held back, at each heartbeat",
+            buckets=_DELAY_S,
+        )  # fmt: skip
+
+    def _make_providers(self) -> None:
+        self.provider_sessions = self._counter(
+            "provider_sessions", "Agents that became ready with a session", "provider"
+        )
+        self.provider_drops = self._counter(
+            "provider_drops", "Sessions lost in the middle of a call", "provider"
+        )
+        self.provider_outage_seconds = self._histogram(
+            "provider_outage_seconds", "From a lost session to the next", "provider",
+            buckets=_OUTAGE_S,
+        )  # fmt: skip
+        self.provider_errors = self._counter(
+            "provider_errors", "Errors that a provider reported", "provider"
+        )
+        self.responses = self._counter("responses", "Replies by their end", "provider", "status")
+        self.tokens = self._counter("tokens", "Tokens of replies", "provider", "direction")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, text: str, *labels: str, buckets: tuple[float, ...]
+    ) -> Histogram:
+        return Histogram(f"{PREFIX}_{name}", text, labels, registry=self.registry, buckets=buckets)

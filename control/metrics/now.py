@@ -1,0 +1,85 @@
+"""Figures of the moment, read when somebody asks: agents, their memory, the pool, the local model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final
+
+from prometheus_client import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from control.metrics.figures import PREFIX
+from control.placement import AgentStatus
+from control.pool import PoolStatistics
+from conversation.lifecycle import AgentState
+
+_SHOWN_STATES: Final = tuple(state for state in AgentState if state is not AgentState.EXITED)
+
+
+class NowCollector(Collector):
+    """A `prometheus_client` collector over what the server knows."""
+
+    def __init__(
+        self,
+        agents: Callable[[], Iterable[AgentStatus]],
+        pool: Callable[[], PoolStatistics],
+        is_ready: Callable[[], bool],
+    ) -> None:
+        self._agents = agents
+        self._pool = pool
+        self._is_ready = is_ready
+
+    def collect(self) -> Iterator[Metric]:
+        """All of it, now."""
+        agents = list(self._agents())
+        yield _gauge("ready", "Whether agents can be started", float(self._is_ready()))
+        yield _states(agents)
+        yield _memory(agents)
+        yield _gauge(
+            "agent_descriptors",
+            "Files and sockets of all agents together",
+            sum(one.descriptors or 0 for one in agents),
+        )
+        vitals = [one.vitals for one in agents if one.vitals is not None]
+        yield _gauge("users", "People in the rooms of agents", sum(one.users for one in vitals))
+        yield from self._collect_pool()
+
+    def _collect_pool(self) -> Iterator[Metric]:
+        pool = self._pool()
+        yield _gauge("pool_idle", "Processes that wait to be taken", pool.idle)
+        claims = CounterMetricFamily(
+            f"{PREFIX}_pool_claims", "Starts, by whether a process waited", labels=["is_hit"]
+        )
+        claims.add_metric(["true"], pool.taken)
+        claims.add_metric(["false"], pool.missed)
+        yield claims
+        yield CounterMetricFamily(
+            f"{PREFIX}_pool_deaths", "Processes that died while they waited", value=pool.died
+        )
+
+
+def _states(agents: Iterable[AgentStatus]) -> Metric:
+    counts = Counter(one.state for one in agents)
+    family = GaugeMetricFamily(f"{PREFIX}_agents", "Agents, by state", labels=["state"])
+    for state in _SHOWN_STATES:
+        family.add_metric([state], counts[state])
+    return family
+
+
+def _memory(agents: Iterable[AgentStatus]) -> Metric:
+    family = GaugeMetricFamily(
+        f"{PREFIX}_agent_memory_bytes",
+        "Memory of all agents: their own (private), with their share of the rest (pss); max: of one",
+        labels=["kind", "of"],
+    )
+    for kind in ("private", "pss"):
+        sizes = [getattr(one, f"{kind}_bytes") or 0 for one in agents]
+        family.add_metric([kind, "sum"], sum(sizes))
+        family.add_metric([kind, "max"], max(sizes, default=0))
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"{PREFIX}_{name}", text, value=value)

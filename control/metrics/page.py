@@ -1,0 +1,21 @@
+"""`GET /metrics`."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+
+from control.metrics.figures import Figures
+
+
+class MetricsPage:
+    """Answers with all figures, in the format that the reader prefers."""
+
+    def __init__(self, figures: Figures) -> None:
+        self.figures = figures
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Text of Prometheus, or OpenMetrics where `Accept` asks for it."""
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        body = encode(self.figures.registry)
+        return web.Response(body=body, headers={"Content-Type": content_type})
