@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from config import AgentConfig, Settings
 from conversation.lifecycle import ExitReason
+from logs import configure_logging
 from provider_config import provider_config
-from utils import configure_logging
 
 
 class CommandError(Exception):
@@ -39,7 +39,7 @@ def run_server_command(options: argparse.Namespace, settings: Settings) -> int:
     """The control server with everything it supervises."""
     from control.server import ServerError, run_server
 
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, log_format=settings.log_format)
     host = options.host or settings.server_host
     port = settings.server_port if options.port is None else options.port
     try:
@@ -53,7 +53,8 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
     """One agent in the foreground, against a running server."""
     from agent import RealtimeKitAgent, StartFailedError
 
-    configure_logging(settings.log_level, bound_to=f"{options.channel_name}/{options.uid}")
+    context = {"channel": options.channel_name, "uid": options.uid}
+    configure_logging(settings.log_level, log_format=settings.log_format, context=context)
     local_uri = settings.local_model_uri
     name = options.provider or settings.model_provider
     if name == "local" and local_uri is None:
@@ -73,6 +74,7 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
         agents=settings.agents_file,
         opus=settings.opus,
         log_level=settings.log_level,
+        log_format=settings.log_format,
         verbose=settings.verbose,
         agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,
         rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
@@ -143,7 +145,8 @@ def run_model_command(options: argparse.Namespace, settings: Settings) -> int:
     """The local model server alone."""
     from speech.server import SpeechError, run_model_server
 
-    configure_logging(settings.log_level, bound_to="model")
+    context = {"process": "model"}
+    configure_logging(settings.log_level, log_format=settings.log_format, context=context)
     try:
         sock = (
             socket.socket(fileno=options.fd)

@@ -26,6 +26,7 @@ from conversation.interruption import InterruptPolicy
 from conversation.limits import CallLimits
 from conversation.prices import ModelPrice, parse_prices
 from conversation.remembered import ConversationSeed
+from logs import LogFormat
 from rtc.ice_url import parse_ice_url
 from rtc.media_network import IpAddress, MediaNetwork, PortRange
 from toolsets.definitions import AgentDefinition, read_definitions
@@ -136,6 +137,7 @@ class Settings(BaseModel):
     model_prices: tuple[ModelPrice, ...] = ()
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: LogFormat = "text"
     verbose: bool = False
     write_agent_pcm: bool = False
     write_rtc_pcm: bool = False
@@ -327,6 +329,7 @@ class AgentConfig(BaseModel):
     conversation_seed: ConversationSeed | None = None
     opus: OpusConfig = OpusConfig()
     log_level: str = "INFO"
+    log_format: LogFormat = "text"
     verbose: bool = False
     agent_pcm_dir: Path | None = None
     rtc_pcm_dir: Path | None = None

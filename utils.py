@@ -1,4 +1,4 @@
-"""Small helpers that any layer may use: logging, owned tasks, files of PCM. Knows nothing of ours."""
+"""Small helpers that any layer may use: owned tasks, files of PCM. Knows nothing of ours."""
 
 from __future__ import annotations
 
@@ -10,26 +10,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-import colorlog
-
 T = TypeVar("T")
-
-LOG_FORMAT = "%(asctime)s.%(msecs)03d %(log_color)s%(levelname)-7s%(reset)s %(name)s: %(message)s"
-
-
-def configure_logging(level: str = "INFO", *, bound_to: str = "") -> None:
-    """Log to stderr in colour with milliseconds; `bound_to` (channel, uid, pid) marks each line.
-
-    Replaces what was configured before, so that a child process can bind its own marks.
-    """
-    text = LOG_FORMAT.replace("%(name)s", f"{bound_to} %(name)s".strip())
-    handler = colorlog.StreamHandler()
-    handler.setFormatter(colorlog.ColoredFormatter(text, datefmt="%H:%M:%S"))
-    root = logging.getLogger()
-    root.handlers[:] = [handler]
-    root.setLevel(level)
-    for noisy in ("aioice", "aiortc", "aiohttp.access", "asyncio"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 
 def wall_clock_ms() -> int:

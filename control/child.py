@@ -45,7 +45,8 @@ from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.remembered import RememberedEntry
 from conversation.vitals import Vitals
-from utils import OwnedTasks, configure_logging, wall_clock_ms
+from logs import configure_logging
+from utils import OwnedTasks, wall_clock_ms
 
 DEFAULT_ENTRY: Final = "agent:RealtimeKitAgent"
 _GONE_DEADLINE_S: Final = 3.0
@@ -263,6 +264,15 @@ def _let_go_of_forkserver() -> None:
         server._forkserver_alive_fd = None  # noqa: SLF001
 
 
+def _log_context(config: AgentConfig) -> dict[str, Any]:
+    return {
+        "channel": config.channel_name,
+        "agent_id": config.agent_id,
+        "uid": config.uid,
+        "pid": os.getpid(),
+    }
+
+
 async def _serve(sock: socket.socket, entry: str, stacks: StackFile) -> ExitCode:
     link = await Link.open(sock, PARENT_MESSAGE)
     try:
@@ -274,7 +284,7 @@ async def _serve(sock: socket.socket, entry: str, stacks: StackFile) -> ExitCode
             return ExitCode.LINK_BROKEN
         config = AgentConfig.model_validate(first.config)
         configure_logging(
-            config.log_level, bound_to=f"{config.channel_name} {config.uid} {os.getpid()}"
+            config.log_level, log_format=config.log_format, context=_log_context(config)
         )
         return await AgentHost(link, config, entry, stacks).run()
     except (LinkBrokenError, ValueError) as error:

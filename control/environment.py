@@ -13,7 +13,7 @@ _KEPT: Final = frozenset(
         *("LANG", "LANGUAGE", "TZ", "TERM", "NO_COLOR", "FORCE_COLOR"),
         *("SSL_CERT_FILE", "SSL_CERT_DIR"),
         # What the local model reads; what an agent needs goes over its link.
-        *("LOG_LEVEL", "VERBOSE"),
+        *("LOG_LEVEL", "LOG_FORMAT", "VERBOSE"),
     }
 )
 FORKSERVER_PID: Final = "PARLEY_FORKSERVER_PID"

@@ -18,6 +18,7 @@ import aiohttp
 from control.environment import child_environment
 from control.placement import AgentStartError
 from control.restart import RestartBudget, RestartPolicy
+from logs import forward_line
 from utils import OwnedTasks, cancel_and_wait
 
 _log = logging.getLogger("control.model")
@@ -198,8 +199,7 @@ class ModelServer:
             except ValueError:
                 continue  # A line over the limit: its rest is read as the next ones.
             if line:
-                sys.stderr.write(line)
-                last = line.strip() or last
+                last = forward_line(line) or last
         return last[:500]
 
     async def _watch_health(self, process: asyncio.subprocess.Process) -> None:

@@ -92,6 +92,7 @@ class AgentConfigurator:
             max_duration_s=_tighter(wanted.max_duration_s, settings.max_duration_s),
             limits=self._limits(wanted, provider, fallback),
             log_level=settings.log_level,
+            log_format=settings.log_format,
             verbose=settings.verbose,
             agent_pcm_dir=settings.dump_dir if settings.write_agent_pcm else None,
             rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,

@@ -13,7 +13,6 @@ from utils import (
     OwnedTasks,
     PcmDump,
     cancel_and_wait,
-    configure_logging,
     read_wav,
     run_unless,
     shorten,
@@ -141,17 +140,3 @@ def test_a_file_that_is_no_mono_pcm_wav_is_refused_by_name(tmp_path: Path) -> No
     for path in (text, stereo):
         with pytest.raises(ValueError, match=path.name):
             read_wav(path)
-
-
-def test_log_lines_carry_their_marks(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    try:
-        configure_logging("INFO", bound_to="demo/1000/42")
-        logging.getLogger("agent").info("here")
-        line = capsys.readouterr().err
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    assert "demo/1000/42 agent: here" in line
-    assert line[8] == "."  # milliseconds after HH:MM:SS

@@ -9,15 +9,17 @@ import sys
 from config import Settings
 from control.ladder import Deadlines
 from control.server import run_server
-from utils import configure_logging
+from logs import configure_logging
 
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
-    configure_logging("INFO", bound_to="server")
+    settings = Settings.model_validate(wanted["settings"])
+    context = {"process": "server"}
+    configure_logging("INFO", log_format=settings.log_format, context=context)
     asyncio.run(
         run_server(
-            Settings.model_validate(wanted["settings"]),
+            settings,
             "127.0.0.1",
             0,
             agent_entry=wanted["agent_entry"],
