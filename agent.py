@@ -12,6 +12,7 @@ from config import AgentConfig
 from conversation import client_events as out
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
+from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand, Say
 from conversation.presence import Presence, PresenceRules
 from conversation.remembered import ConversationSeed, RememberedEntry
 from conversation.vitals import Vitals
@@ -229,6 +230,7 @@ class RealtimeKitAgent:
             if self._recorder is not None:
                 await self._recorder.open()
             await self._channel.connect()
+        self._channel.set_muted(self._config.is_muted)
         self._lifecycle.advance(AgentState.CONNECTING)
 
     async def _connect(self) -> None:
@@ -292,7 +294,7 @@ class RealtimeKitAgent:
             return
         if self._config.greeting and not self._has_greeted:
             self._has_greeted = True
-            self.start_task(self._session.say(self._config.greeting), name="greet")
+            self.start_task(self.say(self._config.greeting), name="greet")
         if (owed := owed_reply(self._seed)) is not None:
             self._seed = ConversationSeed()
             self.start_task(self._go_on(owed), name="go on")
@@ -313,7 +315,7 @@ class RealtimeKitAgent:
 
     async def say(self, text: str) -> None:
         """Speak `text` word for word, as soon as no other reply is in the making."""
-        await self._session.say(text)
+        await self._session.owner.say(Say(text=text))
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
         """Run something for as long as the agent lives."""
@@ -332,6 +334,16 @@ class RealtimeKitAgent:
         if self._recorder is None:
             return vitals
         return vitals.model_copy(update={"recording": self._recorder.state.value})
+
+    async def obey(self, command: LiveCommand) -> CommandResult:
+        """Carry out what the agent's owner asks.
+
+        Raises:
+            CommandRefusedError: nothing was done.
+        """
+        if self.state not in (AgentState.READY, AgentState.RUNNING):
+            raise CommandRefusedError("not_ready", f"the agent is {self.state}")
+        return await self._session.clients.obey(command)
 
     def renew_model(self, reason: str) -> None:
         """Give up the provider's session for a new one that is told the conversation."""

@@ -306,6 +306,7 @@ class AgentConfig(BaseModel):
     provider: ProviderConfig
     fallback: ProviderConfig | None = None
     user_uid: Uid | None = None
+    is_muted: bool = False
     language: str = "en"
     voice: str | None = None
     system_message: str | None = None

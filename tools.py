@@ -147,6 +147,12 @@ class ToolContext:
             raise ToolDeclarationError(f"tool {name}: {error}") from error
         self._register(_Tool(name, description, schema, self._client_timeout_s, None))
 
+    def forget_client_functions(self) -> None:
+        """Offer no tool of the client's any more. Calls that wait for it go on."""
+        self._tools = {
+            name: tool for name, tool in self._tools.items() if tool.function is not None
+        }
+
     def _register(self, tool: _Tool) -> None:
         if not is_tool_name(tool.name):
             raise ToolDeclarationError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, cast
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -15,7 +15,7 @@ from control.errors import answer_errors
 from control.metrics.page import MetricsPage
 from control.metrics.requests import measure_requests
 from control.operations import OPERATIONS, Guard
-from control.routes import MAX_BODY_BYTES, ControlApi
+from control.routes import MAX_BODY_BYTES
 from rtc.room_server import RoomServer
 
 _GUARDS: Final = {(one.method, one.path): one.guard for one in OPERATIONS}
@@ -23,12 +23,12 @@ _GUARDS: Final = {(one.method, one.path): one.guard for one in OPERATIONS}
 
 def create_app(
     settings: Settings,
-    api: ControlApi,
+    apis: Sequence[object],
     console: Console,
     rooms: RoomServer,
     metrics: MetricsPage,
 ) -> web.Application:
-    """Everything that the control server answers."""
+    """Everything that the control server answers. apis: one of them has a method for each operation."""
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
@@ -42,10 +42,14 @@ def create_app(
     for one in OPERATIONS:
         if not one.is_of_room:
             path = one.path.replace("{path}", "{path:.+}")
-            handler = pages.get(one.name) or getattr(api, one.name)
+            handler = pages.get(one.name) or _method(apis, one.name)
             app.router.add_route(one.method, path, handler)
     rooms.add_routes(app)
     return app
+
+
+def _method(apis: Sequence[object], name: str) -> Handler:
+    return cast("Handler", next(getattr(api, name) for api in apis if hasattr(api, name)))
 
 
 @web.middleware

@@ -25,6 +25,8 @@ from control.environment import FORKSERVER_PID
 from control.leash import ParentGoneError, die_with_parent
 from control.link import (
     PARENT_MESSAGE,
+    Command,
+    CommandDone,
     Event,
     Exiting,
     Link,
@@ -43,6 +45,7 @@ from control.remembering import Remembering
 from control.stacks import StackFile
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand
 from conversation.remembered import RememberedEntry
 from conversation.vitals import Vitals
 from logs import configure_logging
@@ -86,6 +89,10 @@ class RunnableAgent(Protocol):
 
     def vitals(self) -> Vitals:
         """How the call is now."""
+        ...
+
+    async def obey(self, command: LiveCommand) -> CommandResult:
+        """Carry out what the agent's owner asks; raises CommandRefusedError."""
         ...
 
     def renew_model(self, reason: str) -> None:
@@ -183,8 +190,20 @@ class AgentHost:
             case RenewModel():
                 assert self._agent is not None
                 self._agent.renew_model(message.reason)
+            case Command():
+                self._tasks.start(self._carry_out(message), name="command")
             case Start():
                 raise LinkBrokenError("start may come only once")
+
+    async def _carry_out(self, message: Command) -> None:
+        assert self._agent is not None
+        try:
+            result = await self._agent.obey(message.command)
+        except CommandRefusedError as error:
+            done = CommandDone(number=message.number, code=error.code, message=str(error))
+        else:
+            done = CommandDone(number=message.number, result=result)
+        self._send(done)
 
     def _handle_ping(self, ping: Ping) -> None:
         assert self._agent is not None

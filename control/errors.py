@@ -11,6 +11,8 @@ from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
 from control.placement import (
+    AgentGoneError,
+    AgentSilentError,
     AgentStartError,
     AlreadyRunningError,
     AtCapacityError,
@@ -20,6 +22,7 @@ from control.placement import (
     StopFailedError,
 )
 from control.schemas import ErrorBody, ErrorDetail
+from conversation.live_commands import CommandRefusedError
 
 ERROR_CODE: Final = web.ResponseKey("error_code", str)
 """By which an answer says its machine word to whoever counts."""
@@ -32,6 +35,8 @@ _HTTP_CODES: Final = {
     405: ("method_not_allowed", "this method is not allowed here"),
     413: ("too_large", "the body is too large"),
 }
+# Whatever else a live agent refuses is a matter of its state.
+_REFUSALS: Final = {"invalid_event": 400, "unsupported_by_model": 422, "too_many_events": 429}
 _TIMEOUT_CODES: Final = {"timeout", "start_timeout", "model_timeout"}
 
 
@@ -93,10 +98,21 @@ def placement_failure(error: PlacementError) -> ApiError:
             return _no_room(error)
         case StopFailedError():
             return ApiError(504, "stop_failed", str(error))
+        case AgentSilentError():
+            return ApiError(504, "no_answer", str(error))
+        case AgentGoneError():
+            return ApiError(502, "agent_lost", str(error))
         case AgentStartError():
             return _start_failure(error)
         case _:
             return ApiError(500, "internal_error", "the placement failed; see the server's log")
+
+
+def command_refusal(error: CommandRefusedError) -> ApiError:
+    """What to answer when an agent does not do what it is told."""
+    status = _REFUSALS.get(error.code, 409)
+    code = "invalid_request" if status == 400 else error.code
+    return ApiError(status, code, str(error), retry_after_s=1 if status == 429 else None)
 
 
 def _no_room(error: AtCapacityError) -> ApiError:
@@ -132,6 +148,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error.response()
     except PlacementError as error:
         return placement_failure(error).response()
+    except CommandRefusedError as error:
+        return command_refusal(error).response()
     except web.HTTPException as error:
         if error.status < 400:
             raise

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandResult, LiveCommand
 from conversation.remembered import RememberedEntry
 from conversation.vitals import Vitals
 
@@ -66,6 +67,14 @@ class RenewModel(_Message):
 
     type: Literal["renew_model"] = "renew_model"
     reason: str
+
+
+class Command(_Message):
+    """Do this for the agent's owner, and answer with a `CommandDone` of the same number."""
+
+    type: Literal["command"] = "command"
+    number: int
+    command: LiveCommand = Field(repr=False)
 
 
 # -- agent process -> supervisor ---------------------------------------------------------------
@@ -138,9 +147,19 @@ class Exiting(_Message):
     exit_reason: ExitReason
 
 
-ParentMessage = Annotated[Start | Stop | Ping | RenewModel, Field(discriminator="type")]
+class CommandDone(_Message):
+    """The `Command` of this number was carried out (`result`) or refused (`code`, `message`)."""
+
+    type: Literal["command_done"] = "command_done"
+    number: int
+    result: CommandResult | None = None
+    code: str | None = None
+    message: str = ""
+
+
+ParentMessage = Annotated[Start | Stop | Ping | RenewModel | Command, Field(discriminator="type")]
 ChildMessage = Annotated[
-    StateChanged | Ready | StartFailed | Event | Remember | Forget | Pong | Exiting,
+    StateChanged | Ready | StartFailed | Event | Remember | Forget | Pong | CommandDone | Exiting,
     Field(discriminator="type"),
 ]
 

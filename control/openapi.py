@@ -85,7 +85,8 @@ def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]
         ]
     if operation.request is not None:
         content = {"application/json": {"schema": names[operation.request]}}
-        described["requestBody"] = {"required": True, "content": content}
+        is_required = not operation.is_body_optional
+        described["requestBody"] = {"required": is_required, "content": content}
     return described
 
 

@@ -8,6 +8,16 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from control.live.schemas import (
+    ApproveRequest,
+    InterruptRequest,
+    LiveAnswer,
+    MuteRequest,
+    SayRequest,
+    TextRequest,
+    ToolResultRequest,
+    UpdateRequest,
+)
 from control.placement import AgentStatus
 from control.schemas import (
     AgentList,
@@ -49,6 +59,7 @@ class Operation:
     request: type[BaseModel] | None = None
     errors: dict[int, str] = field(default_factory=dict)
     guard: Guard = Guard.KEY
+    is_body_optional: bool = False
     # Served by the room server, documented here.
     is_of_room: bool = False
 
@@ -58,6 +69,36 @@ _BODY_ERRORS: Final = {
     413: "too_large: the body exceeds 256 KiB",
     415: "unsupported_media_type: the body must be application/json",
 }
+
+
+def _command(
+    name: str, summary: str, request: type[BaseModel], *, conflicts: str = ""
+) -> Operation:
+    """An order to a live agent, which answers it itself."""
+    errors = {
+        **_BODY_ERRORS,
+        404: "not_running",
+        409: ", ".join(
+            filter(None, ("not_ready: starting, ending or between processes", conflicts))
+        ),
+        422: "unsupported_by_model: the agent's model cannot do that",
+        429: "too_many_events: slow down",
+        502: "agent_lost: its process ended first; whether it took effect is unknown",
+        504: "no_answer: within 5 s; it may still take effect",
+    }
+    path = f"/agents/{{channel}}/{name}"
+    is_body_optional = request is InterruptRequest
+    return Operation(
+        "POST",
+        path,
+        name,
+        summary,
+        {200: LiveAnswer},
+        request,
+        errors,
+        is_body_optional=is_body_optional,
+    )
+
 
 OPERATIONS: Final = (
     Operation(
@@ -105,6 +146,23 @@ OPERATIONS: Final = (
         {200: AgentStatus},
         errors={404: "not_running"},
     ),
+    _command("say", "Have the agent speak a text word for word", SayRequest),
+    _command("interrupt", "Silence the agent now", InterruptRequest),
+    _command("text", "Write to the agent; it answers", TextRequest),
+    _command(
+        "update",
+        "Change instructions, voice, tools or turn detection",
+        UpdateRequest,
+        conflicts="voice_in_use",
+    ),
+    _command(
+        "tool_result",
+        "Answer a pass-through tool call",
+        ToolResultRequest,
+        conflicts="unknown_call",
+    ),
+    _command("mute", "Keep the agent's voice from people, or give it back", MuteRequest),
+    _command("approve", "Allow or forbid a tool call", ApproveRequest, conflicts="unknown_call"),
     Operation(
         "POST",
         "/token",

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from config import AgentConfig
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandResult, LiveCommand
 from conversation.vitals import Vitals
 
 Preparation = Callable[[], Awaitable[None]]
@@ -56,6 +57,20 @@ class AtCapacityError(PlacementError):
         self.reason = reason
         self.figures = figures
         self.retry_after_s = retry_after_s
+
+
+class AgentSilentError(PlacementError):
+    """The agent did not answer a command in time; it may still carry it out."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(f"the agent did not answer within {deadline_s:g} s")
+
+
+class AgentGoneError(PlacementError):
+    """The agent's process ended before it answered a command; whether that took effect is unknown."""
+
+    def __init__(self) -> None:
+        super().__init__("the agent's process ended before it answered")
 
 
 class StopFailedError(PlacementError):
@@ -156,6 +171,17 @@ class Placement(Protocol):
         Raises:
             NotRunningError: there is none.
             StopFailedError: the process does not go.
+        """
+        ...
+
+    async def command(self, channel_name: str, command: LiveCommand) -> CommandResult:
+        """Have the channel's agent carry out a command of its owner.
+
+        Raises:
+            NotRunningError: there is none.
+            CommandRefusedError: nothing was done, `not_ready` among the reasons.
+            AgentSilentError: no answer came in time.
+            AgentGoneError: the agent's process ended before it answered.
         """
         ...
 

@@ -16,6 +16,8 @@ from control.ladder import Deadlines, Rung
 from control.link import (
     CHILD_MESSAGE,
     ChildMessage,
+    Command,
+    CommandDone,
     Event,
     Exiting,
     Forget,
@@ -30,8 +32,10 @@ from control.link import (
     StateChanged,
     Stop,
 )
+from control.live.orders import Orders
 from control.observers import Observers
 from control.placement import (
+    AgentGoneError,
     AgentStartError,
     AgentStatus,
     ExitRecord,
@@ -42,6 +46,7 @@ from control.proc_figures import FigureReader
 from control.watch import Action, Finding, WatchLimits
 from control.watcher import Watcher
 from conversation.lifecycle import AgentState, ExitReason, IllegalTransitionError, Lifecycle
+from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand
 from conversation.remembered import RememberedConversation
 from utils import OwnedTasks, run_unless, wall_clock_ms
 
@@ -52,6 +57,7 @@ _LAST_WORDS_S = 1.0
 _MAX_PROCESSES = 3
 # An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
 _CHILDS_SHARE = 0.8
+_TALKING = (AgentState.READY, AgentState.RUNNING)
 
 T = TypeVar("T")
 
@@ -99,6 +105,8 @@ class AgentProcess:
         self._rung: Rung | None = None
         self._is_polite = True
         self._is_link_over = False
+        self._link: Link[ChildMessage] | None = None
+        self._orders = Orders()
         # Done when ready; fails with AgentStartError once nothing of a failed start is left.
         self._ready: asyncio.Future[None] = loop.create_future()
         # The first reason for which this run should end; whoever sets it starts the ladder.
@@ -156,6 +164,22 @@ class AgentProcess:
         """
         await asyncio.shield(self._ready)
 
+    async def command(self, command: LiveCommand) -> CommandResult:
+        """See `Placement.command`."""
+        state, link = self._lifecycle.state, self._link
+        if state not in _TALKING or link is None or self._is_link_over or self._stop_wanted.done():
+            is_ending = self._stop_wanted.done()
+            raise CommandRefusedError(
+                "not_ready", f"the agent is {'ending' if is_ending else state}"
+            )
+        return await self._orders.ask(command, lambda message: self._send(link, message))
+
+    def _send(self, link: Link[ChildMessage], message: Command) -> None:
+        try:
+            link.send(message)
+        except LinkBrokenError as error:
+            raise AgentGoneError from error
+
     def request_stop(self, reason: ExitReason) -> None:
         """Begin to end this run, whatever it is doing; of several reasons the first counts."""
         if not self._stop_wanted.done():
@@ -212,7 +236,7 @@ class AgentProcess:
     async def _live_in(self, process: StartedProcess) -> None:
         """Everything between fork and reaping."""
         self._process = process
-        link = await Link.open(process.sock, CHILD_MESSAGE)
+        self._link = link = await Link.open(process.sock, CHILD_MESSAGE)
         tasks = OwnedTasks(_log)
         try:
             link.send(Start(config=self.config.to_json()))
@@ -261,6 +285,7 @@ class AgentProcess:
             _log.error("%s: link broken: %s", self.config.channel_name, error)
         if self._has_spoken:
             self._is_link_over = True
+            self._orders.close()
             # No link, no agent: usually it is exiting anyway; if not, the ladder sees to it.
             self.request_stop(ExitReason.CRASHED)
 
@@ -283,6 +308,8 @@ class AgentProcess:
             case Pong():
                 assert self._watcher is not None
                 self._watcher.handle_pong(message)
+            case CommandDone():
+                self._orders.handle_done(message)
             case Exiting():
                 self._reported_reason = message.exit_reason
 
@@ -341,6 +368,7 @@ class AgentProcess:
     def _settle(self) -> None:
         """The process is gone: say how it was, and let everybody who waits know."""
         process = self._process
+        self._orders.close()
         self.exit = ExitRecord(
             agent_id=self.config.agent_id,
             channel_name=self.config.channel_name,

@@ -84,10 +84,7 @@ class ControlApi:
 
     async def show_agent(self, request: web.Request) -> web.Response:
         """GET /agents/{channel}"""
-        channel_name = request.match_info["channel"]
-        if not is_channel_name(channel_name):
-            raise ApiError(400, "invalid_request", "this is not a channel name")
-        return respond(self._placement.status(channel_name))
+        return respond(self._placement.status(channel_of(request)))
 
     async def mint_token(self, request: web.Request) -> web.Response:
         """POST /token"""
@@ -122,6 +119,18 @@ class ControlApi:
     async def openapi(self, _request: web.Request) -> web.Response:
         """GET /openapi.json"""
         return web.Response(text=self._document, content_type="application/json")
+
+
+def channel_of(request: web.Request) -> str:
+    """The channel that the path names.
+
+    Raises:
+        ApiError: 400, it is none.
+    """
+    channel_name = request.match_info["channel"]
+    if not is_channel_name(channel_name):
+        raise ApiError(400, "invalid_request", "this is not a channel name")
+    return channel_name
 
 
 def respond(answer: BaseModel, *, status: int = 200) -> web.Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -18,6 +19,7 @@ from tools import ToolContext, ToolDeclarationError
 from toolsets import NoServices, build_toolset, toolset_names
 from toolsets.mcp_server import is_mcp_toolset
 
+VOICE_PATTERN: Final = r"^[A-Za-z0-9_.-]{1,64}$"
 MAX_TOOLS: Final = 64
 MAX_TOOLS_BYTES: Final = 128 * 1024
 MAX_TOKEN_TTL_S: Final = 24 * 3600
@@ -28,11 +30,13 @@ SkillName = Annotated[str, Field(pattern=SKILL_PATTERN)]
 MemoryText = Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class _Request(BaseModel):
+class Request(BaseModel):
+    """Base of what clients send: whatever is unknown is refused."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class ServerVad(_Request):
+class ServerVad(Request):
     """Turns end after silence."""
 
     type: Literal["server_vad"]
@@ -44,7 +48,7 @@ class ServerVad(_Request):
     interrupt_response: bool | None = None
 
 
-class SemanticVad(_Request):
+class SemanticVad(Request):
     """Turns end when the words sound finished."""
 
     type: Literal["semantic_vad"]
@@ -53,7 +57,7 @@ class SemanticVad(_Request):
     interrupt_response: bool | None = None
 
 
-class NoTurnDetection(_Request):
+class NoTurnDetection(Request):
     """People say themselves when they speak: `client_activity_start` and `client_activity_end`."""
 
     type: Literal["none"]
@@ -62,7 +66,7 @@ class NoTurnDetection(_Request):
 TurnDetection = Annotated[ServerVad | SemanticVad | NoTurnDetection, Field(discriminator="type")]
 
 
-class ToolDeclaration(_Request):
+class ToolDeclaration(Request):
     """A tool that the caller's program runs; its calls come to it as events."""
 
     type: Literal["function"] = "function"
@@ -71,7 +75,17 @@ class ToolDeclaration(_Request):
     parameters: dict[str, Any] | None = Field(default=None, description="JSON Schema, an object")
 
 
-class StartAgentRequest(_Request):
+def require_small_tools(declarations: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse more than a provider would take.
+
+    Raises:
+        ValueError: they are too large together.
+    """
+    if len(json.dumps(declarations)) > MAX_TOOLS_BYTES:
+        raise ValueError(f"tools are larger than {MAX_TOOLS_BYTES} bytes together")
+
+
+class StartAgentRequest(Request):
     """Which agent to start, and where. Absent settings are the server's."""
 
     channel_name: ChannelName
@@ -83,7 +97,7 @@ class StartAgentRequest(_Request):
         default=None, pattern=PROVIDER_PATTERN, description="a name of docs/providers.md"
     )
     model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")
-    voice: str | None = Field(default=None, pattern=r"^[A-Za-z0-9_.-]{1,64}$")
+    voice: str | None = Field(default=None, pattern=VOICE_PATTERN)
     system_message: str | None = Field(
         default=None,
         max_length=MAX_PROMPT_CHARACTERS,
@@ -141,8 +155,7 @@ class StartAgentRequest(_Request):
         if toolset is not None and toolset not in known and not is_mcp_toolset(toolset):
             raise ValueError(f"toolset is unknown, known are: {', '.join(known)}")
         declarations = self.tool_declarations()
-        if len(json.dumps(declarations)) > MAX_TOOLS_BYTES:
-            raise ValueError(f"tools are larger than {MAX_TOOLS_BYTES} bytes together")
+        require_small_tools(declarations)
         try:
             # Together with those of the tool set, whose names may be taken.
             context = build_toolset(self.toolset, NoServices()) if self.toolset else ToolContext()
@@ -172,7 +185,7 @@ class StartAgentAnswer(BaseModel):
     timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
 
 
-class StopAgentRequest(_Request):
+class StopAgentRequest(Request):
     """Whose agent to stop."""
 
     channel_name: ChannelName
@@ -202,7 +215,7 @@ class AgentList(BaseModel):
     agents: list[AgentStatus]
 
 
-class TokenRequest(_Request):
+class TokenRequest(Request):
     """For whom to mint a room token."""
 
     channel_name: ChannelName
@@ -221,7 +234,7 @@ class TokenAnswer(BaseModel):
     expires_in_s: int | None
 
 
-class DrainRequest(_Request):
+class DrainRequest(Request):
     """How long calls may go on."""
 
     deadline_s: float | None = Field(

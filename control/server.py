@@ -24,6 +24,7 @@ from control.drain import Drain
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
 from control.ladder import DEFAULT_DEADLINES, Deadlines
+from control.live.routes import LiveApi
 from control.metrics.calls import CallMetrics
 from control.metrics.figures import Figures
 from control.metrics.now import NowCollector
@@ -97,7 +98,8 @@ class ControlServer:
         api = ControlApi(
             self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
         )
-        app = create_app(settings, api, Console(), self._rooms, MetricsPage(figures))
+        apis = [api, LiveApi(self.supervisor)]
+        app = create_app(settings, apis, Console(), self._rooms, MetricsPage(figures))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
     async def start(self) -> None:

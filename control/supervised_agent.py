@@ -13,6 +13,12 @@ from control.process import AgentProcess, Surroundings
 from control.restart import EndedRun, RestartBudget, RestartPolicy, Verdict, judge
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.limits import CallLimits
+from conversation.live_commands import (
+    CommandRefusedError,
+    CommandResult,
+    LiveCommand,
+    config_changes,
+)
 from utils import run_unless
 
 _log = logging.getLogger("control.supervised_agent")
@@ -80,6 +86,14 @@ class SupervisedAgent:
             AgentStartError: it never became ready; its process is gone.
         """
         await self._process.wait_ready()
+
+    async def command(self, command: LiveCommand) -> CommandResult:
+        """See `Placement.command`. What it changes of the agent holds for later processes too."""
+        if self._resting is not None:
+            raise CommandRefusedError("not_ready", f"the agent is {self._resting}")
+        result = await self._process.command(command)
+        self._config = self._config.model_copy(update=config_changes(command))
+        return result
 
     async def stop(self, reason: ExitReason) -> ExitRecord:
         """End it for good; returns when its process is gone.

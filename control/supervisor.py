@@ -28,6 +28,7 @@ from control.restart import AGENT_POLICY, RestartPolicy
 from control.supervised_agent import SupervisedAgent
 from control.watch import WatchLimits
 from conversation.lifecycle import ExitReason
+from conversation.live_commands import CommandResult, LiveCommand
 from utils import OwnedTasks
 
 _log = logging.getLogger("control.supervisor")
@@ -136,6 +137,12 @@ class Supervisor:
         if channel_name not in self._agents:
             raise NotRunningError
         return await self._agents[channel_name].stop(reason)
+
+    async def command(self, channel_name: str, command: LiveCommand) -> CommandResult:
+        """See `Placement.command`."""
+        if channel_name not in self._agents:
+            raise NotRunningError
+        return await self._agents[channel_name].command(command)
 
     def status(self, channel_name: str) -> AgentStatus:
         """See `Placement.status`."""

@@ -1,4 +1,4 @@
-"""What people's programs ask of the agent. Every event is carried out or answered with an error."""
+"""What people's programs and the agent's owner ask of it: carried out in order, or refused."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ import binascii
 import json
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from conversation import client_events as inbound
 from conversation.client_events import InvalidClientEventError, parse_client_event
+from conversation.live_commands import (
+    CommandRefusedError,
+    CommandResult,
+    LiveCommand,
+    Mute,
+    Say,
+    Update,
+)
 from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateResponse
-from realtime.model import UnsupportedCommandError
+from realtime.model import ModelDisconnectedError, UnsupportedCommandError
 from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.hearing import Hearing
+from session.owner import Owner
 from session.replies import Replies
 from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
@@ -25,9 +35,34 @@ from tools import ToolContext
 _MAX_WAITING = 64
 _MIN_ACTIVITY_MS = 100
 
+_Handler = Callable[[Any, Any], Awaitable[CommandResult | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """A participant's data channel message."""
+
+    text: str
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The owner's command, and where its answer goes."""
+
+    command: LiveCommand
+    answer: asyncio.Future[CommandResult] = field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def refuse(self, error: CommandRefusedError) -> None:
+        """Answer with `error`, if somebody still waits."""
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
 
 class Clients:
-    """Takes client events in order, off the media path."""
+    """Takes client events and the owner's commands in order, off the media path."""
 
     def __init__(
         self,
@@ -38,6 +73,7 @@ class Clients:
         tools: ToolContext,
         approvals: Approvals,
         timing: TurnTiming,
+        owner: Owner,
         on_end: Callable[[], None],
         on_life: Callable[[], None],
     ) -> None:
@@ -52,8 +88,14 @@ class Clients:
         self._on_end = on_end
         self._on_life = on_life
         # Control frames are refused, not dropped, when somebody floods us.
-        self._waiting: asyncio.Queue[tuple[str, int]] = asyncio.Queue(_MAX_WAITING)
-        self._handlers: dict[type, Callable[[Any, int], Awaitable[None]]] = {
+        self._waiting: asyncio.Queue[_Message | _Order] = asyncio.Queue(_MAX_WAITING)
+        self._is_closed = False
+        self._owners_handlers: dict[type, Callable[[Any], Awaitable[CommandResult]]] = {
+            Say: owner.say,
+            Mute: owner.mute,
+            Update: owner.update,
+        }
+        self._handlers: dict[type, _Handler] = {
             inbound.ClientTextAppend: self._handle_text,
             inbound.ClientImageAppend: self._handle_image,
             inbound.ClientResponseCreate: self._handle_response_create,
@@ -69,45 +111,83 @@ class Clients:
     def handle_message(self, text: str, uid: int) -> None:
         """A data channel message of a participant; returns at once."""
         try:
-            self._waiting.put_nowait((text, uid))
+            self._waiting.put_nowait(_Message(text, uid))
         except asyncio.QueueFull:
             self._context.publisher.refuse(uid, "too_many_events", "slow down and send it again")
 
-    async def run(self) -> None:
-        """Carry out events until cancelled."""
-        while True:
-            text, uid = await self._waiting.get()
-            await self._handle(text, uid)
+    async def obey(self, command: LiveCommand) -> CommandResult:
+        """Carry out what the agent's owner asks, after all that was asked before.
 
-    async def _handle(self, text: str, uid: int) -> None:
-        refuse = self._context.publisher.refuse
+        Raises:
+            CommandRefusedError: nothing was done.
+        """
+        order = _Order(command)
+        if self._is_closed:
+            raise _leaving()
         try:
-            event = parse_client_event(text)
-            self._on_life()
-            if (handler := self._handlers.get(type(event))) is None:
-                refuse(uid, "unsupported_event", f"{event.type} is not for a data channel")
-            else:
-                await handler(event, uid)
-        except InvalidClientEventError as error:
-            refuse(uid, "invalid_event", str(error))
-        except UnsupportedCommandError as error:
-            refuse(uid, "unsupported_by_model", str(error))
-        except _RefusedError as error:
-            refuse(uid, error.code, str(error))
+            self._waiting.put_nowait(order)
+        except asyncio.QueueFull:
+            raise CommandRefusedError("too_many_events", "slow down and send it again") from None
+        return await order.answer
 
-    async def _handle_text(self, event: inbound.ClientTextAppend, uid: int) -> None:
+    async def run(self) -> None:
+        """Carry out events and commands until cancelled."""
+        while True:
+            match await self._waiting.get():
+                case _Message() as message:
+                    await self._handle(message)
+                case _Order() as order:
+                    await self._carry_out(order)
+
+    def close(self) -> None:
+        """Refuse what still waits, and whatever comes. Idempotent."""
+        self._is_closed = True
+        while not self._waiting.empty():
+            if isinstance(waiting := self._waiting.get_nowait(), _Order):
+                waiting.refuse(_leaving())
+
+    async def _handle(self, message: _Message) -> None:
+        try:
+            event = parse_client_event(message.text)
+            self._on_life()
+            handler = self._handlers.get(type(event), _refuse)
+            await _translated(handler(event, message.uid))
+        except InvalidClientEventError as error:
+            self._context.publisher.refuse(message.uid, "invalid_event", str(error))
+        except CommandRefusedError as error:
+            self._context.publisher.refuse(message.uid, error.code, str(error))
+
+    async def _carry_out(self, order: _Order) -> None:
+        command = order.command
+        try:
+            if (handler := self._owners_handlers.get(type(command))) is not None:
+                result = await _translated(handler(command))
+            else:
+                self._on_life()
+                result = await _translated(self._handlers[type(command)](command, None))
+        except CommandRefusedError as error:
+            order.refuse(error)
+        except asyncio.CancelledError:
+            order.refuse(_leaving())
+            raise
+        else:
+            if not order.answer.done():
+                order.answer.set_result(result or CommandResult())
+
+    async def _handle_text(self, event: inbound.ClientTextAppend, uid: int | None) -> CommandResult:
         await self._user_turns.interrupt()
         self._timing.handle_written()
         item_id = f"item_{uuid.uuid4().hex[:24]}"
         await self._context.model.send(AddText(event.text, item_id=item_id))
         await self._replies.note_user_words(item_id, event.text, uid=uid)
         await self._context.model.send(CreateResponse())
+        return CommandResult(item_id=item_id)
 
     async def _handle_image(self, event: inbound.ClientImageAppend, _uid: int) -> None:
         try:
             data = base64.b64decode(event.image, validate=True)
         except binascii.Error as error:
-            raise _RefusedError("invalid_event", f"image: not base64 ({error})") from error
+            raise CommandRefusedError("invalid_event", f"image: not base64 ({error})") from error
         await self._context.model.send(AddImage(data, event.format.type))
 
     async def _handle_response_create(
@@ -116,16 +196,20 @@ class Clients:
         await self._context.model.send(CreateResponse())
 
     async def _handle_response_cancel(
-        self, _event: inbound.ClientResponseCancel, _uid: int
-    ) -> None:
+        self, _event: inbound.ClientResponseCancel, _uid: int | None
+    ) -> CommandResult:
+        was_speaking = self._replies.is_playing
         await self._user_turns.interrupt()
+        return CommandResult(was_speaking=was_speaking)
 
     async def _handle_audio_commit(self, _event: inbound.ClientAudioCommit, _uid: int) -> None:
         await self._context.model.send(CommitAudio())
 
     async def _handle_activity_start(self, _event: inbound.ClientActivityStart, uid: int) -> None:
         if not self._hearing.is_manual:
-            raise _RefusedError("turn_detection_is_on", "start the agent with turn_detection none")
+            raise CommandRefusedError(
+                "turn_detection_is_on", "start the agent with turn_detection none"
+            )
         await self._user_turns.interrupt()
         self._context.turns.speech_started()
         if not self._hearing.is_anybody_active:
@@ -135,34 +219,46 @@ class Clients:
 
     async def _handle_activity_end(self, _event: inbound.ClientActivityEnd, uid: int) -> None:
         if not self._hearing.end_activity(uid):
-            raise _RefusedError("no_activity", "send client_activity_start first")
+            raise CommandRefusedError("no_activity", "send client_activity_start first")
         if self._hearing.is_anybody_active:
             return
         self._context.turns.speech_stopped()
         if self._hearing.activity_ms < _MIN_ACTIVITY_MS:
             text = f"nothing was heard: speak for at least {_MIN_ACTIVITY_MS} ms"
-            raise _RefusedError("activity_too_short", text)
-        self._timing.handle_ended_by_hand()
+            raise CommandRefusedError("activity_too_short", text)
         await self._context.model.send(CommitAudio())
         await self._context.model.send(CreateResponse())
 
-    async def _handle_tool_result(self, event: inbound.ClientToolResult, _uid: int) -> None:
+    async def _handle_tool_result(self, event: inbound.ClientToolResult, _uid: int | None) -> None:
         output = event.output if isinstance(event.output, str) else json.dumps(event.output)
         if not self._tools.resolve_client_call(event.id, output):
-            raise _RefusedError("unknown_call", f"no call {event.id} waits for a result")
+            raise CommandRefusedError("unknown_call", f"no call {event.id} waits for a result")
 
-    async def _handle_tool_approval(self, event: inbound.ClientToolApproval, _uid: int) -> None:
+    async def _handle_tool_approval(
+        self, event: inbound.ClientToolApproval, _uid: int | None
+    ) -> None:
         verdict = Verdict(event.approve, event.reason)
         if not self._approvals.answer(event.id, verdict, is_for_all=event.always):
-            raise _RefusedError("unknown_call", f"no call {event.id} waits for approval")
+            raise CommandRefusedError("unknown_call", f"no call {event.id} waits for approval")
 
     async def _handle_session_end(self, _event: inbound.ClientSessionEnd, _uid: int) -> None:
         self._on_end()
 
 
-class _RefusedError(Exception):
-    """A valid event that cannot be carried out now."""
+async def _refuse(event: inbound.ClientEvent, _uid: int) -> None:
+    text = f"{event.type} is not for a data channel"
+    raise CommandRefusedError("unsupported_event", text)
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+
+async def _translated(work: Awaitable[CommandResult | None]) -> CommandResult | None:
+    """`work`, with what the model refuses in our own words."""
+    try:
+        return await work
+    except UnsupportedCommandError as error:
+        raise CommandRefusedError("unsupported_by_model", str(error)) from error
+    except ModelDisconnectedError as error:
+        raise CommandRefusedError("model_gone", "the model is gone: the agent ends") from error
+
+
+def _leaving() -> CommandRefusedError:
+    return CommandRefusedError("not_ready", "the agent is leaving")

@@ -14,13 +14,14 @@ from realtime.resampling import Resampler
 from rtc.channel import PcmAudioFrame
 from rtc.errors import RoomError
 from session.context import SessionContext
+from session.turn_policy import TurnPolicy
 from utils import OwnedTasks, PcmDump
 
 
 class Hearing:
     """Listens to every user in the room. A slow provider costs old audio, never memory.
 
-    is_manual: people are heard only between `start_activity` and `end_activity`.
+    With manual turns people are heard only between `start_activity` and `end_activity`.
     """
 
     def __init__(
@@ -29,10 +30,10 @@ class Hearing:
         dump: PcmDump | None,
         speakers: Speakers,
         *,
-        is_manual: bool,
+        policy: TurnPolicy,
         on_voice: Callable[[VoiceChange], None],
     ) -> None:
-        self.is_manual = is_manual
+        self._policy = policy
         self._context = context
         self._dump = dump
         self._speakers = speakers
@@ -50,6 +51,11 @@ class Hearing:
             self._pumps[uid] = self._tasks.start(self._pump(uid), name=f"hear {uid}")
 
     # -- manual turns --------------------------------------------------------------------------
+
+    @property
+    def is_manual(self) -> bool:
+        """Whether people say themselves when they speak."""
+        return self._policy.is_manual
 
     @property
     def is_anybody_active(self) -> bool:
@@ -101,7 +107,7 @@ class Hearing:
     async def _hear(self, frame: PcmAudioFrame) -> None:
         if (change := self._speakers.push(frame.uid, frame.pcm, frame.received_at)) is not None:
             self._on_voice(change)
-        if self.is_manual and frame.uid not in self._active:
+        if self._policy.is_manual and frame.uid not in self._active:
             return
         for pcm in self._mixer.push(frame.uid, frame.pcm, frame.received_at):
             if self._dump is not None:

@@ -10,7 +10,7 @@ from conversation.history import History
 from conversation.lifecycle import ExitReason
 from conversation.speakers import Speakers, VoiceChange
 from realtime import events as model
-from realtime.events import ConnectionStatus, CreateResponse, ModelEvent
+from realtime.events import ConnectionStatus, ModelEvent
 from session.approvals import Approvals
 from session.call_limits import CallLimitsWatch
 from session.clients import Clients
@@ -18,6 +18,7 @@ from session.context import Handler, Handlers, SessionContext
 from session.goodbye import Goodbye
 from session.guardrails import Guardrails
 from session.hearing import Hearing
+from session.owner import Owner
 from session.replies import Replies
 from session.tool_calls import ToolCalls
 from session.turn_policy import TurnPolicy
@@ -81,13 +82,14 @@ class Session:
             context,
             self._dumps[0],
             speakers,
-            is_manual=policy.is_manual,
+            policy=policy,
             on_voice=self._handle_voice,
         )
-        self.vital_signs = VitalSigns(context.channel, is_answering=policy.is_every_turn_answered)
+        self.vital_signs = VitalSigns(context.channel, policy)
         self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
         self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
-        self._clients = Clients(
+        self.owner = Owner(context, self._replies, self._user_turns, tools, policy)
+        self.clients = Clients(
             context,
             self._replies,
             self._user_turns,
@@ -95,6 +97,7 @@ class Session:
             tools,
             approvals,
             self._timing,
+            self.owner,
             on_client_end,
             self.limits.note_user,
         )
@@ -121,7 +124,7 @@ class Session:
 
     def _listen_to_channel(self) -> None:
         channel = self._context.channel
-        channel.on("event", self._clients.handle_message)
+        channel.on("event", self.clients.handle_message)
         channel.on("playout_started", self._replies.handle_playout_started)
         channel.on("playout_done", self._replies.handle_playout_done)
         channel.on("playout_started", self.vital_signs.handle_reply)
@@ -141,13 +144,9 @@ class Session:
         """Pump until cancelled, or until a part fails: then everything stops with its error."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump_model_events(), name="model events")
-            group.create_task(self._clients.run(), name="client events")
+            group.create_task(self.clients.run(), name="client events")
             group.create_task(self._user_turns.run(), name="user turns")
             group.create_task(self.limits.run(), name="limits")
-
-    async def say(self, text: str) -> None:
-        """Speak `text` word for word, as soon as no other reply is in the making."""
-        await self._context.model.send(CreateResponse(instructions=f"Say exactly: {text}"))
 
     async def _pump_model_events(self) -> None:
         async for event in self._context.model.events():
@@ -180,6 +179,7 @@ class Session:
 
     async def close(self) -> None:
         """Stop hearing and running tools; close the dump files."""
+        self.clients.close()
         await self.hearing.close()
         await self._tool_calls.close()
         await self._replies.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from config import AgentConfig
@@ -11,9 +11,10 @@ from conversation.interruption import InterruptMode, provider_turn_detection
 from realtime.model import Capabilities
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class TurnPolicy:
-    """What an agent's settings come to with what its model can do.
+    """What an agent's settings come to with what its model can do. All parts of a session share one
+    object, so that `adopt` changes it for all of them.
 
     mode: `immediate` wherever the model keeps its reactions to speech to itself
     provider_detection: the model's turn detection, as in `realtime.model.ModelSettings`
@@ -40,6 +41,11 @@ class TurnPolicy:
             is_manual=is_manual,
             is_answering=is_ours and wanted.get("create_response") is not False,
         )
+
+    def adopt(self, other: TurnPolicy) -> None:
+        """Be like `other` from now on."""
+        for each in fields(self):
+            setattr(self, each.name, getattr(other, each.name))
 
     @property
     def is_judging(self) -> bool:

@@ -13,6 +13,7 @@ from realtime.resilient import ResilientModel
 from rtc.channel import Channel
 from rtc.options import ChannelStatistics
 from session.context import Handlers
+from session.turn_policy import TurnPolicy
 
 _RECEIVED: Final = (
     "packets_received",
@@ -29,10 +30,9 @@ _RECEIVED: Final = (
 class VitalSigns:
     """Follows questions and replies; reads the rest where it is."""
 
-    def __init__(self, channel: Channel, *, is_answering: bool) -> None:
-        """is_answering: every question is meant to get a reply without being asked for one"""
+    def __init__(self, channel: Channel, policy: TurnPolicy) -> None:
         self._channel = channel
-        self._is_answering = is_answering
+        self._policy = policy
         # What people said since the last reply began.
         self._open_items: set[str] = set()
         self._asked_s: float | None = None
@@ -56,7 +56,12 @@ class VitalSigns:
         # Words may come after the reply to them, or be said over one that goes on; none, no question.
         is_open = event.item_id in self._open_items
         is_quiet = self._channel.playout_position() is None
-        if self._is_answering and is_open and is_quiet and event.transcript.strip():
+        if (
+            self._policy.is_every_turn_answered
+            and is_open
+            and is_quiet
+            and event.transcript.strip()
+        ):
             self._asked_s = time.monotonic()
 
     async def _handle_answer(self, _event: Any) -> None:

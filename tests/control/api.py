@@ -11,6 +11,7 @@ from config import AgentConfig, Settings
 from control.app import create_app
 from control.console import Console
 from control.drain import Drain
+from control.live.routes import LiveApi
 from control.metrics.figures import Figures
 from control.metrics.page import MetricsPage
 from control.placement import (
@@ -25,6 +26,7 @@ from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandResult, LiveCommand
 from rtc.room_server import RoomServer
 
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -35,6 +37,7 @@ class FakePlacement:
 
     def __init__(self) -> None:
         self.configs: dict[str, AgentConfig] = {}
+        self.commands: list[LiveCommand] = []
         self.failure: PlacementError | Exception | None = None
         self.is_draining = False
         self.drains: list[tuple[float, ExitReason]] = []
@@ -86,6 +89,14 @@ class FakePlacement:
             heartbeat_age_s=None,
         )
 
+    async def command(self, channel_name: str, command: LiveCommand) -> CommandResult:
+        if channel_name not in self.configs:
+            raise NotRunningError
+        if self.failure is not None:
+            raise self.failure
+        self.commands.append(command)
+        return CommandResult(was_speaking=True)
+
     def list(self) -> list[AgentStatus]:
         return [self.status(name) for name in self.configs]
 
@@ -116,7 +127,8 @@ async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
     control = ControlApi(placement, configurator, lambda: api.readiness, secret, drain.begin)
     rooms = RoomServer([secret.get_secret_value()] if secret else ())
-    api = Api(TestServer(create_app(settings, control, Console(), rooms, MetricsPage(Figures()))))
+    apis = [control, LiveApi(placement)]
+    api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement
     api.readiness = readiness
     async with api:

@@ -11,6 +11,13 @@ from agent import AgentObserver, StartFailedError
 from config import AgentConfig
 from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason, Lifecycle
+from conversation.live_commands import (
+    CommandRefusedError,
+    CommandResult,
+    LiveCommand,
+    Mute,
+    Say,
+)
 from conversation.remembered import RememberedEntry, RememberedText
 from conversation.vitals import MediaCounts, Vitals
 
@@ -19,6 +26,7 @@ class ScriptedAgent:
     """Greeting: `ready` (default), `fail`, `raise`, `never_ready`, `deaf` (ignores the first ask),
     `hang` (blocks its loop once ready), `leave` (ends by itself), `environment` (reports it),
     `refused_later` (ready once; with a conversation to go on with, the key is refused),
+    `never_answers` (to commands),
     `hang_once` (likewise, but not with a conversation to go on with), `crash` (dies as soon as it is ready).
 
     It remembers the conversation it was given, and that it was there.
@@ -48,6 +56,16 @@ class ScriptedAgent:
         media = MediaCounts(packets_sent=self._packets_sent)
         # As if each process had spent that much.
         return Vitals(tokens=self._config.limits.spent_tokens + 10, cost=0.5, media=media)
+
+    async def obey(self, command: LiveCommand) -> CommandResult:
+        if self._script == "never_answers":
+            await asyncio.Event().wait()
+        if isinstance(command, Mute):
+            raise CommandRefusedError("unsupported_by_model", "it cannot")
+        if isinstance(command, Say) and command.text == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        voice = self._config.voice or ""
+        return CommandResult(item_id=f"{command.type} {voice}".strip())
 
     def renew_model(self, reason: str) -> None:
         pass

@@ -1,0 +1,80 @@
+"""Commands to real agent processes: answered, refused, late, and lost with the process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from control.live.orders import Orders
+from control.placement import AgentGoneError, AgentSilentError, NotRunningError
+from conversation.lifecycle import AgentState
+from conversation.live_commands import CommandRefusedError, Mute, Say, Update
+from tests.processes.conftest import agent_config, supervised, until
+from tests.processes.test_restart import QUICKLY, is_ready_again
+
+
+@pytest.mark.asyncio
+async def test_a_command_gets_the_agents_own_answer() -> None:
+    async with supervised() as supervisor:
+        with pytest.raises(NotRunningError):
+            await supervisor.command("demo", Say(text="hi"))
+        await supervisor.start(agent_config())
+        results = await asyncio.gather(
+            *(supervisor.command("demo", Say(text=f"hi {n}")) for n in range(20))
+        )
+        assert [one.item_id for one in results] == ["say"] * 20
+        with pytest.raises(CommandRefusedError, match="it cannot") as refused:
+            await supervisor.command("demo", Mute(is_muted=True))
+        assert refused.value.code == "unsupported_by_model"
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_is_not_ready_or_gone_takes_no_command() -> None:
+    async with supervised(policy=QUICKLY) as supervisor:
+        await supervisor.start(agent_config(script="never_ready"), should_wait=False)
+        with pytest.raises(CommandRefusedError, match="the agent is starting"):
+            await supervisor.command("demo", Say(text="hi"))
+        await until(lambda: supervisor.status("demo").state is AgentState.CONNECTING)
+        with pytest.raises(CommandRefusedError, match="the agent is connecting"):
+            await supervisor.command("demo", Say(text="hi"))
+        await supervisor.stop("demo")
+        with pytest.raises(NotRunningError):
+            await supervisor.command("demo", Say(text="hi"))
+        first = await supervisor.start(agent_config())
+        with pytest.raises(AgentGoneError):
+            await supervisor.command("demo", Say(text="die"))
+        await until(lambda: is_ready_again(supervisor, 1))
+        assert supervisor.status("demo").agent_id == first.agent_id
+
+
+@pytest.mark.asyncio
+async def test_what_was_changed_holds_for_the_next_process() -> None:
+    async with supervised(policy=QUICKLY) as supervisor:
+        first = await supervisor.start(agent_config())
+        assert first.pid is not None
+        await supervisor.command("demo", Update(voice="marin"))
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: is_ready_again(supervisor, 1))
+        assert (await supervisor.command("demo", Say(text="hi"))).item_id == "say marin"
+
+
+@pytest.mark.asyncio
+async def test_a_silent_agent_costs_the_deadline_and_no_more() -> None:
+    orders = Orders()
+    with pytest.raises(AgentSilentError):
+        await orders.ask(Say(text="hi"), lambda _: None, deadline_s=0.01)
+    async with supervised() as supervisor:
+        await supervisor.start(agent_config(script="never_answers"))
+        asking = [
+            asyncio.get_running_loop().create_task(supervisor.command("demo", Say(text="hi")))
+            for _ in range(65)
+        ]
+        done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        with pytest.raises(CommandRefusedError, match="wait for its answer"):
+            await done.pop()
+        await supervisor.stop("demo")
+        failures = await asyncio.gather(*asking, return_exceptions=True)
+        assert sum(isinstance(one, AgentGoneError) for one in failures) == 64
