@@ -1,11 +1,13 @@
 """What the forkserver imports once, so that an agent process begins with everything in place.
 
 Importing this module is its purpose and changes the importing process: only the forkserver does it
-(`control.forkserver` names it as preload). Order matters: environment, imports, frozen heap.
+(`control.forkserver` names it as preload). Order matters: environment, imports, rehearsal, frozen
+heap.
 """
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import importlib
@@ -35,6 +37,7 @@ _HEAVY_MODULES: Final = (
     "realtime.connection",
     "rtc.channel",
     "rtc.engine",
+    "rtc.rehearsal",
     "toolsets",
     "encodings.idna",
     "main",
@@ -61,6 +64,20 @@ def _import_heavy_modules() -> None:
             os.write(2, f"forkserver: cannot preload {name}: {error}\n".encode())
 
 
+def _rehearse() -> None:
+    """What a first call fills on first use is then filled here, once for all agents."""
+    try:
+        from rtc.rehearsal import rehearse_call
+
+        has_worked = asyncio.run(rehearse_call())
+    except Exception as error:  # noqa: BLE001 - agents do without it: whatever it was, they tell
+        has_worked, reason = False, repr(error)
+    else:
+        reason = "no connection over loopback"
+    if not has_worked:
+        os.write(2, f"forkserver: no rehearsal, agents need more memory: {reason}\n".encode())
+
+
 def _stand_in_for_main() -> None:
     """Make multiprocessing believe that each fork has the server's main module already.
 
@@ -81,6 +98,7 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS
 os.setsid()
 os.environ[FORKSERVER_PID] = str(os.getpid())
 _import_heavy_modules()
+_rehearse()
 # The server's exit ends the forkserver (multiprocessing's alive pipe); the agents may outlive both
 # by this much, and not a moment longer.
 atexit.register(_linger)
