@@ -119,6 +119,7 @@ class Settings(BaseModel):
     skills_dir: Path | None = None
 
     warm_processes: int = Field(default=2, ge=0, le=64)
+    merge_pages: bool = False
 
     max_agents: int | None = Field(default=None, ge=1)
     max_cpu_percent: float | None = Field(default=None, gt=0, le=100)

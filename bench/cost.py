@@ -1,16 +1,21 @@
-"""What a call costs: processor and memory of its agent process, listening and speaking."""
+"""What a call costs: processor and memory of its agent process, listening and speaking.
+
+With `MERGE_PAGES=1` in the environment the server has it too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from dataclasses import dataclass, field
 
 from bench.figures import row
 from bench.processes import cpu_s, memory_mb
+from bench.speech import talk
 from bench.stand import Caller, Server, calling, running_server
-from tests.fakes.openai_realtime import FakeSession, tone
+from tests.fakes.openai_realtime import FakeSession
 
 CALLS = 6
 WINDOW_S = 10.0
@@ -28,7 +33,7 @@ class Costs:
 
 async def rows() -> list[str]:
     """Every figure of this part."""
-    async with running_server() as server:
+    async with running_server(MERGE_PAGES=os.environ.get("MERGE_PAGES", "")) as server:
         costs = await measure_costs(server)
     at_once = f"{CALLS} calls"
     return [
@@ -50,7 +55,7 @@ async def measure_costs(server: Server) -> Costs:
             sessions.append(session)
             callers.append(await stack.enter_async_context(calling(server, f"cost-{number}")))
         pids = [agent["pid"] for agent in await server.agents()]
-        speech = tone(int((WINDOW_S + 3) * 1000), hz=300)
+        speech = talk(WINDOW_S + 3)
         for caller in callers:
             caller.channel.push_audio_frame(speech)
         costs.listening_cores = await _cores(pids)

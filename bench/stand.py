@@ -60,10 +60,11 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running_server(*, is_local: bool = False) -> AsyncIterator[Server]:
+async def running_server(*, is_local: bool = False, **settings: str) -> AsyncIterator[Server]:
     """Start the server as its users do; stop it at the end.
 
     is_local: agents use the local model, and the server is ready when that is.
+    settings: further variables of its environment
     """
     async with FakeRealtimeServer() as model, aiohttp.ClientSession() as http:
         environ = {
@@ -73,6 +74,7 @@ async def running_server(*, is_local: bool = False) -> AsyncIterator[Server]:
             "OPENAI_API_KEY": "sk-bench",
             "REALTIME_API_BASE_URI": model.uri,
             "LOCAL_MODEL_URI": "" if is_local else model.uri,
+            **settings,
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "main", "server", "--port", "0"),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bench.figures import row
 from bench.latency import ROUNDS, Latencies, measure_replies
 from bench.processes import cpu_s
-from bench.speech import load_speech
+from bench.speech import talk
 from bench.stand import (
     AGENT_UID,
     DEADLINE_S,
@@ -91,7 +91,7 @@ async def _measure(server: Server, channel_name: str, name: str, agent: Agent) -
             figures.mouth_to_model.append(await _mouth_to_model(agent.session, track))
     async with calling(server, channel_name) as caller:
         await measure_replies(agent.session, caller, figures)
-        speech = _speech(COST_S + 2)
+        speech = talk(COST_S + 2)
         caller.channel.push_audio_frame(speech)
         listening = await _cores(agent.pid)
         await asyncio.sleep(3)
@@ -105,12 +105,6 @@ async def _measure(server: Server, channel_name: str, name: str, agent: Agent) -
         row(f"{name}: cores, listening", "cores", listening, digits=3),
         row(f"{name}: cores, speaking", "cores", speaking, digits=3),
     ]
-
-
-def _speech(length_s: float) -> bytes:
-    """Talk without long pauses; a steady tone would be taken for background noise."""
-    pcm = b"".join(load_speech(name) for name in ("u12_f_pink10.wav", "u20_m.wav", "u18_f.wav"))
-    return (pcm * 3)[: int(length_s * 24_000) * 2]
 
 
 async def _mouth_to_model(session: FakeSession, track: SpeechTrack) -> float:

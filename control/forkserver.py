@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 
 from control import child
-from control.environment import MAIN_MODULE
+from control.environment import MAIN_MODULE, MERGE_PAGES
 from control.stacks import StackFile
 
 _ROOT: Final = str(Path(__file__).resolve().parent.parent)
@@ -125,9 +125,15 @@ def _open_pidfd(pid: int) -> int | None:
 class Forkserver:
     """The preloaded server process; `start` it early, it needs most of a second."""
 
-    def __init__(self, entry: str = child.DEFAULT_ENTRY) -> None:
-        """entry: `module:name` of the agent's class, from the server's own code only."""
+    def __init__(
+        self, entry: str = child.DEFAULT_ENTRY, *, should_merge_pages: bool = False
+    ) -> None:
+        """
+        entry: `module:name` of the agent's class, from the server's own code only
+        should_merge_pages: let the kernel keep equal pages of its forks once (`page_merging`)
+        """
         self._entry = entry
+        self._should_merge_pages = should_merge_pages
         self._context = multiprocessing.get_context("forkserver")
         self._bookkeeper = ThreadPoolExecutor(1, thread_name_prefix="forkserver")
 
@@ -147,6 +153,7 @@ class Forkserver:
         main = spawn.get_preparation_data("agent")
         names = (main.get("init_main_from_name", ""), main.get("init_main_from_path", ""))
         os.environ[MAIN_MODULE] = "\n".join(names)
+        os.environ[MERGE_PAGES] = "1" if self._should_merge_pages else ""
         self._context.set_forkserver_preload(["control.preload"])
         probe = self._context.Process(target=os.getpid, name="probe", daemon=True)
         probe.start()

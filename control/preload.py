@@ -17,7 +17,8 @@ import time
 from importlib.machinery import ModuleSpec
 from typing import Final
 
-from control.environment import FORKSERVER_PID, MAIN_MODULE, scrub_environment
+from control.environment import FORKSERVER_PID, MAIN_MODULE, MERGE_PAGES, scrub_environment
+from control.page_merging import merge_equal_pages
 
 LINGER_S: Final = 4.0
 
@@ -78,6 +79,14 @@ def _rehearse() -> None:
         os.write(2, f"forkserver: no rehearsal, agents need more memory: {reason}\n".encode())
 
 
+def _merge_pages() -> None:
+    if os.environ.get(MERGE_PAGES):
+        try:
+            merge_equal_pages()
+        except OSError as error:
+            os.write(2, f"forkserver: MERGE_PAGES has no effect: {error}\n".encode())
+
+
 def _stand_in_for_main() -> None:
     """Make multiprocessing believe that each fork has the server's main module already.
 
@@ -97,6 +106,7 @@ os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS
 # Out of the terminal's foreground group: Ctrl-C is for the server, which then asks us politely.
 os.setsid()
 os.environ[FORKSERVER_PID] = str(os.getpid())
+_merge_pages()
 _import_heavy_modules()
 _rehearse()
 # The server's exit ends the forkserver (multiprocessing's alive pipe); the agents may outlive both

@@ -71,7 +71,7 @@ class ControlServer:
         self.url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
         self._settings = settings
         self._listener = listener
-        self._forkserver = Forkserver(agent_entry)
+        self._forkserver = Forkserver(agent_entry, should_merge_pages=settings.merge_pages)
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
         figures = Figures()
