@@ -12,7 +12,9 @@ import asyncio
 import contextlib
 from typing import Final
 
-from rtc.aiortc_adapter import RtpPacket, use_loopback_candidates
+from rtc.aiortc_adapter import RtpPacket
+from rtc.media_network import MediaNetwork
+from rtc.options import MediaOptions
 from rtc.opus import OpusEncoder
 from rtc.peer import Peer, PeerCallbacks, PeerError, new_connection_id
 from rtc.playout_pace import PTIME_TICKS
@@ -21,6 +23,7 @@ from rtc.voice import Voice
 DEADLINE_S: Final = 3.0
 _RATE_HZ: Final = 24_000
 _PACKETS: Final = 5
+_ON_LOOPBACK: Final = MediaOptions(network=MediaNetwork(bind_address="127.0.0.1"))
 _SILENCE: Final = bytes(960)
 
 
@@ -33,7 +36,12 @@ class _Side:
         self.peer = Peer(
             new_connection_id(),
             (),
-            PeerCallbacks(on_packet=self._hear, on_event=lambda _text: self.told.set()),
+            _ON_LOOPBACK,
+            PeerCallbacks(
+                on_packet=self._hear,
+                on_event=lambda _text: self.told.set(),
+                on_path_dead=lambda: None,
+            ),
         )
         self._voice = Voice(_RATE_HZ)
 
@@ -60,7 +68,6 @@ async def rehearse_call() -> bool:
 
     Returns whether all of it came about within `DEADLINE_S`; if not, nothing of it stays either.
     """
-    use_loopback_candidates()
     async with contextlib.AsyncExitStack() as stack:
         caller, callee = _Side(), _Side()
         for side in (caller, callee):
