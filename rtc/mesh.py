@@ -16,6 +16,7 @@ from rtc.options import MediaOptions, RemoteUser
 from rtc.peer_link import LinkCallbacks, PeerLink
 from rtc.signals import (
     ErrorFrame,
+    FreshIceServers,
     IceServer,
     Joined,
     LeaveReason,
@@ -23,6 +24,7 @@ from rtc.signals import (
     MemberJoined,
     MemberLeft,
     MemberUpdated,
+    Pong,
     RelayedCandidate,
     RelayedChat,
     RelayedDescription,
@@ -82,6 +84,10 @@ class Mesh:
                 self._pass_to_link(frame)
             case RelayedChat():
                 self._on_chat(frame)
+            case FreshIceServers():
+                self._handle_ice_servers(frame)
+            case Pong():
+                pass
             case ErrorFrame():
                 logger.warning("the room refused a frame (%s): %s", frame.code, frame.message)
             case _:
@@ -118,6 +124,11 @@ class Mesh:
         for member in joined.members:
             self._enter(member, is_newcomer=False)
 
+    def _handle_ice_servers(self, fresh: FreshIceServers) -> None:
+        if self._joined is not None:
+            update = {"ice_servers": fresh.ice_servers}
+            self._joined = self._joined.model_copy(update=update)
+
     def _expect(self, uid: int) -> None:
         if uid not in self._missing:
             loop = asyncio.get_running_loop()
@@ -140,7 +151,7 @@ class Mesh:
             link.start_offering()
 
     def _current_ice_servers(self) -> tuple[IceServer, ...]:
-        """Those of the latest join, whose credentials are the freshest."""
+        """The latest, whose credentials are the freshest."""
         return () if self._joined is None else self._joined.ice_servers
 
     def _create_link(self, member: MemberInfo) -> PeerLink | None:

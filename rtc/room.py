@@ -26,6 +26,8 @@ from rtc.signals import (
     MemberUpdated,
     Mute,
     PeerClosed,
+    Ping,
+    Pong,
     RelayedCandidate,
     RelayedChat,
     RelayedDescription,
@@ -149,6 +151,8 @@ class Room:
                 return [self._relay(sender, frame)]
             case Chat():
                 return self._chat(sender, frame, now_ms)
+            case Ping():
+                return [Delivery(sender, Pong())]
             case PeerClosed():
                 return self._peer_closed(sender, frame)
             case _:

@@ -33,6 +33,7 @@ from rtc.signals import (
     MAX_FRAME_BYTES,
     ClientFrame,
     ErrorFrame,
+    FreshIceServers,
     Join,
     Joined,
     Leave,
@@ -47,6 +48,7 @@ from utils import OwnedTasks, wall_clock_ms
 
 MAX_ROOMS: Final = 1000
 JOIN_TIMEOUT_S: Final = 10.0
+MIN_REFRESH_S: Final = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -80,6 +82,7 @@ class RoomServer:
         self._tasks = OwnedTasks(logger)
         self._writers: set[asyncio.Task[None]] = set()
         self._is_closed = False
+        self._refresher: asyncio.Task[None] | None = None
 
     def add_routes(self, app: web.Application) -> None:
         """Serve `/rooms/...` from `app` and close with it."""
@@ -129,6 +132,7 @@ class RoomServer:
         if old is not None:
             self._hand_over(old, outlet, is_resumed=outcome.is_resumed)
         self._sweep(channel)
+        self._start_refreshing()
         logger.info("room %s: %s %d joined", channel, member.role, member.uid)
         return member
 
@@ -142,6 +146,18 @@ class RoomServer:
             ice_servers=self._ice_servers.for_participant(member.uid),
             is_relay_only=self._ice_servers.is_relay_only,
         )
+
+    def _start_refreshing(self) -> None:
+        if self._ice_servers.turn_urls and self._refresher is None:
+            self._refresher = self._tasks.start(self._refresh_credentials(), name="credentials")
+
+    async def _refresh_credentials(self) -> None:
+        """New ones for everybody while the last ones are still good, for connections to come."""
+        while True:
+            await asyncio.sleep(max(self._ice_servers.turn_ttl_s / 2, MIN_REFRESH_S))
+            for (_, uid), outlet in list(self._outlets.items()):
+                fresh = self._ice_servers.for_participant(uid)
+                outlet.deliver(FreshIceServers(ice_servers=fresh))
 
     def _hand_over(self, old: Outlet, new: Outlet, *, is_resumed: bool) -> None:
         if is_resumed and isinstance(old, SocketOutlet):

@@ -30,6 +30,7 @@ from rtc.signals import (
 from utils import OwnedTasks, shorten
 
 CONNECT_TIMEOUT_S: Final = 10.0
+REJOIN_TIMEOUT_S: Final = 4.0
 CLOSE_TIMEOUT_S: Final = 2.0
 HEARTBEAT_S: Final = 2.0
 GIVE_UP_AFTER_S: Final = 30.0
@@ -98,7 +99,7 @@ class SignalingClient:
         self._http = aiohttp.ClientSession()
         self._set_state(ConnectionState.CONNECTING)
         try:
-            socket, joined = await self._open()
+            socket, joined = await self._open(CONNECT_TIMEOUT_S)
         except BaseException:
             await self.close()
             raise
@@ -147,10 +148,10 @@ class SignalingClient:
 
     # -- one socket after the other -------------------------------------------------------------
 
-    async def _open(self) -> tuple[aiohttp.ClientWebSocketResponse, Joined]:
+    async def _open(self, timeout_s: float) -> tuple[aiohttp.ClientWebSocketResponse, Joined]:
         assert self._http is not None
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(timeout_s):
                 socket = await self._http.ws_connect(
                     self._url,
                     heartbeat=HEARTBEAT_S,
@@ -246,7 +247,7 @@ class SignalingClient:
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
             attempt += 1
             try:
-                socket, joined = await self._open()
+                socket, joined = await self._open(REJOIN_TIMEOUT_S)
             except RoomError as error:
                 logger.info("not back in the room yet: %s", error)
                 if error.code in _FINAL_CODES:

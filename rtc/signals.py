@@ -99,6 +99,12 @@ class Chat(_ClientFrame):
     message_id: Word | None = None
 
 
+class Ping(_ClientFrame):
+    """Asks for a `pong`: pages cannot see whether their socket still carries."""
+
+    type: Literal["ping"] = "ping"
+
+
 class PeerClosed(_ClientFrame):
     """From an agent: the peer connection of its one-request caller `uid` ended."""
 
@@ -107,7 +113,7 @@ class PeerClosed(_ClientFrame):
 
 
 ClientFrame = Annotated[
-    Join | Leave | Mute | Description | Candidate | Chat | PeerClosed,
+    Join | Leave | Mute | Description | Candidate | Chat | Ping | PeerClosed,
     Field(discriminator="type"),
 ]
 
@@ -179,6 +185,17 @@ class RelayedChat(_ServerFrame):
     sent_at_ms: int
 
 
+class Pong(_ServerFrame):
+    type: Literal["pong"] = "pong"
+
+
+class FreshIceServers(_ServerFrame):
+    """In place of those of `joined`, whose credentials expire."""
+
+    type: Literal["ice_servers"] = "ice_servers"
+    ice_servers: tuple[IceServer, ...]
+
+
 class ErrorFrame(_ServerFrame):
     type: Literal["error"] = "error"
     code: str
@@ -194,6 +211,8 @@ ServerFrame = Annotated[
     | RelayedDescription
     | RelayedCandidate
     | RelayedChat
+    | Pong
+    | FreshIceServers
     | ErrorFrame,
     Field(discriminator="type"),
 ]
@@ -201,7 +220,7 @@ ServerFrame = Annotated[
 _CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
 _SERVER_FRAME: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)
 _CLIENT_TYPES: Final = frozenset(
-    {"join", "leave", "mute", "description", "candidate", "chat", "peer_closed"}
+    {"join", "leave", "mute", "description", "candidate", "chat", "ping", "peer_closed"}
 )
 
 

@@ -1,11 +1,8 @@
-// Members of the room and our peer connection to each: the rules of docs/signaling.md, sections 3 and 4.
+// Members of the room and our link to each: the rules of docs/signaling.md, sections 3 and 4.
 
 import { emit } from "./dom.js";
-import { randomWord } from "./identity.js";
-import { Peer } from "./peer.js";
+import { Link } from "./link.js";
 
-const DISCONNECTED_GRACE_MS = 5000;
-const OTHER_SIDE_OFFERS_MS = 3000;
 const REJOIN_GRACE_MS = 5000;
 
 /**
@@ -14,7 +11,7 @@ const REJOIN_GRACE_MS = 5000;
  */
 export class Mesh extends EventTarget {
   #members = new Map();
-  #peers = new Map();
+  #links = new Map();
   #timers = new Map();
   #send;
   #uid;
@@ -35,13 +32,13 @@ export class Mesh extends EventTarget {
 
   /** The state of the connection to `uid`: W3C word, or "none". */
   stateOf(uid) {
-    return this.#peers.get(uid)?.state ?? "none";
+    return this.#links.get(uid)?.state ?? "none";
   }
 
   /** Give a ClientEvent to every agent; false when none could take it. */
   sendToAgents(event) {
     const agents = this.members.filter((member) => member.role === "agent");
-    return agents.map(({ uid }) => this.#peers.get(uid)?.send(event) ?? false).some(Boolean);
+    return agents.map(({ uid }) => this.#links.get(uid)?.send(event) ?? false).some(Boolean);
   }
 
   handleJoined({ members, ice_servers: servers, is_relay_only: isRelayOnly }) {
@@ -50,7 +47,8 @@ export class Mesh extends EventTarget {
       const isSame = this.#members.get(member.uid)?.instance === member.instance;
       this.#clearTimer(`gone ${member.uid}`);
       this.#members.set(member.uid, member);
-      if (member.via === null && !(isSame && this.#isUsable(member.uid))) this.#offer(member.uid);
+      if (isSame) this.#links.get(member.uid)?.handleRejoined();
+      else this.#call(member);
     }
     const present = new Set(members.map(({ uid }) => uid));
     for (const uid of this.#members.keys()) {
@@ -65,7 +63,8 @@ export class Mesh extends EventTarget {
       case "member_left": return this.#remove(frame.uid, frame.reason);
       case "member_updated": return this.#handleMemberUpdated(frame.member);
       case "description": return this.#handleDescription(frame);
-      case "candidate": return this.#handleCandidate(frame);
+      case "candidate": return this.#links.get(frame.from)?.handleCandidate(frame);
+      case "ice_servers": return this.#handleIceServers(frame);
       default: return undefined;
     }
   }
@@ -73,20 +72,24 @@ export class Mesh extends EventTarget {
   close() {
     for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
-    for (const uid of [...this.#peers.keys()]) this.#closePeer(uid);
+    for (const uid of [...this.#links.keys()]) this.#closeLink(uid);
     this.#members.clear();
   }
 
-  // An offer that was never answered is lost with the socket that carried it.
-  #isUsable(uid) {
-    const isAlive = ["new", "connecting", "connected"].includes(this.stateOf(uid));
-    return isAlive && this.#peers.get(uid).isAnswered;
+  #call(member) {
+    this.#closeLink(member.uid);
+    if (member.via === null) this.#createLink(member.uid).offer();
+  }
+
+  // Our credentials for TURN expire; these are for the connections to come.
+  #handleIceServers({ ice_servers: servers }) {
+    this.#ice = { ...this.#ice, servers };
   }
 
   #handleMemberJoined(member) {
     this.#clearTimer(`gone ${member.uid}`);
     const isSame = this.#members.get(member.uid)?.instance === member.instance;
-    if (!isSame) this.#closePeer(member.uid);
+    if (!isSame) this.#closeLink(member.uid);
     this.#members.set(member.uid, member);
     emit(this, "members");
   }
@@ -99,84 +102,36 @@ export class Mesh extends EventTarget {
   #remove(uid, reason) {
     const member = this.#members.get(uid);
     if (member === undefined) return;
-    this.#closePeer(uid);
+    this.#closeLink(uid);
     this.#members.delete(uid);
     emit(this, "left", { member, reason });
     emit(this, "members");
   }
 
-  async #handleDescription(frame) {
+  #handleDescription(frame) {
     const uid = frame.from;
-    const known = this.#peers.get(uid);
-    if (known?.connectionId === frame.connection_id) return this.#attempt(known, () => known.handleDescription(frame));
-    if (frame.sdp_type !== "offer") return undefined;
-    const isGlare = known?.isOfferer && !known.isAnswered;
-    if (isGlare && this.#uid < uid) return undefined;
-    const peer = this.#openPeer(uid, { connectionId: frame.connection_id, isOfferer: false });
-    return this.#attempt(peer, () => peer.handleDescription(frame));
+    const isFirst = frame.sdp_type === "offer" && this.#members.has(uid);
+    const link = this.#links.get(uid) ?? (isFirst ? this.#createLink(uid) : undefined);
+    link?.handleDescription(frame);
   }
 
-  #handleCandidate(frame) {
-    const peer = this.#peers.get(frame.from);
-    if (peer?.connectionId === frame.connection_id) this.#attempt(peer, () => peer.handleCandidate(frame));
+  #createLink(uid) {
+    const link = new Link({ uid, ownUid: this.#uid, track: this.#track, ice: () => this.#ice });
+    this.#links.set(uid, link);
+    const forward = (name, detail) => emit(this, name, { member: this.#members.get(uid), ...detail });
+    link.addEventListener("signal", ({ detail }) => this.#send({ ...detail, to: uid }));
+    link.addEventListener("stream", ({ detail: stream }) => forward("stream", { stream }));
+    link.addEventListener("stream_ended", () => emit(this, "stream_ended", { uid }));
+    link.addEventListener("event", ({ detail: event }) => forward("event", { event }));
+    link.addEventListener("open", () => forward("open", {}));
+    link.addEventListener("state", () => forward("state", { state: link.state }));
+    return link;
   }
 
-  #offer(uid) {
-    const peer = this.#openPeer(uid, { connectionId: randomWord(), isOfferer: true });
-    this.#attempt(peer, () => peer.offer());
-  }
-
-  // A peer that was closed meanwhile rejects whatever was under way: that is no failure.
-  async #attempt(peer, step) {
-    try {
-      await step();
-    } catch (error) {
-      if (peer.state !== "closed") console.warn("peer connection:", error);
-    }
-  }
-
-  #openPeer(uid, { connectionId, isOfferer }) {
-    this.#closePeer(uid);
-    const peer = new Peer({ connectionId, isOfferer, ice: this.#ice, track: this.#track });
-    this.#peers.set(uid, peer);
-    const member = () => this.#members.get(uid) ?? { uid, name: "", role: "user", is_muted: false };
-    const forward = (name, detail) => {
-      if (this.#peers.get(uid) === peer) emit(this, name, { member: member(), ...detail });
-    };
-    peer.addEventListener("signal", ({ detail }) => this.#send({ ...detail, to: uid }));
-    peer.addEventListener("stream", ({ detail: stream }) => forward("stream", { stream }));
-    peer.addEventListener("event", ({ detail: event }) => forward("event", { event }));
-    peer.addEventListener("open", () => forward("open", {}));
-    peer.addEventListener("state", ({ detail: state }) => {
-      forward("state", { state });
-      if (this.#peers.get(uid) === peer) this.#handleState(uid, peer, state);
-    });
-    return peer;
-  }
-
-  #handleState(uid, peer, state) {
-    this.#clearTimer(`state ${uid}`);
-    if (state === "failed") this.#replace(uid, peer);
-    else if (state === "disconnected") {
-      this.#later(`state ${uid}`, DISCONNECTED_GRACE_MS, () => this.#replace(uid, peer));
-    }
-  }
-
-  // aiortc has no ICE restart: a dead connection is replaced by a new one, first by who offered it.
-  #replace(uid, peer) {
-    const waitMs = peer.isOfferer ? 0 : OTHER_SIDE_OFFERS_MS;
-    this.#later(`state ${uid}`, waitMs, () => {
-      if (this.#peers.get(uid) === peer && this.#members.has(uid)) this.#offer(uid);
-    });
-  }
-
-  #closePeer(uid) {
-    this.#clearTimer(`state ${uid}`);
-    const peer = this.#peers.get(uid);
-    if (peer === undefined) return;
-    this.#peers.delete(uid);
-    peer.close();
-    emit(this, "stream_ended", { uid });
+  #closeLink(uid) {
+    const link = this.#links.get(uid);
+    this.#links.delete(uid);
+    link?.close();
   }
 
   #later(key, waitMs, action) {

@@ -9,14 +9,15 @@ function usableIceServers(servers) {
 }
 
 /**
- * Events: `signal` (a frame without `to`), `stream` (MediaStream), `event` (parsed ServerEvent),
- * `open` (the data channel is usable), `state` (connection state).
+ * Events: `signal` (a frame without `to`), `event` (parsed ServerEvent), `open` (the data channel is
+ * usable), `state` (connection state).
  */
 export class Peer extends EventTarget {
   #pc;
   #events = null;
   #track;
   #earlyCandidates = [];
+  stream = null; // what the member says, once it is negotiated
 
   constructor({ connectionId, isOfferer, ice, track }) {
     super();
@@ -29,7 +30,9 @@ export class Peer extends EventTarget {
     });
     this.#pc.addEventListener("connectionstatechange", () => emit(this, "state", this.state));
     this.#pc.addEventListener("icecandidate", ({ candidate }) => this.#signalCandidate(candidate));
-    this.#pc.addEventListener("track", ({ track: remote }) => emit(this, "stream", new MediaStream([remote])));
+    this.#pc.addEventListener("track", ({ track: remote }) => {
+      this.stream = new MediaStream([remote]);
+    });
     this.#pc.addEventListener("datachannel", ({ channel }) => this.#adopt(channel));
   }
 
@@ -45,6 +48,22 @@ export class Peer extends EventTarget {
     return this.#events?.readyState === "open";
   }
 
+  /** Voices flow, and the data channel is open if the member has one. */
+  get isReady() {
+    const hasEvents = this.#pc.remoteDescription?.sdp.includes("m=application") ?? true;
+    return this.state === "connected" && (this.isOpen || !hasEvents);
+  }
+
+  /** How much has come over the connection: voices, events, and questions whether it still carries. */
+  async countReceived() {
+    let count = 0;
+    for (const entry of (await this.#pc.getStats()).values()) {
+      if (entry.type === "candidate-pair") count += entry.requestsReceived + entry.responsesReceived;
+      else if (entry.type === "transport") count += entry.packetsReceived;
+    }
+    return count;
+  }
+
   async offer() {
     this.#pc.addTransceiver(this.#track ?? "audio", { direction: "sendrecv" });
     this.#adopt(this.#pc.createDataChannel("events", { ordered: true }));
@@ -55,6 +74,12 @@ export class Peer extends EventTarget {
     await this.#pc.setRemoteDescription({ type, sdp });
     for (const candidate of this.#earlyCandidates.splice(0)) await this.#pc.addIceCandidate(candidate);
     if (type === "offer") await this.#answer();
+  }
+
+  /** Send our description again, with the candidates found meanwhile. */
+  repeat() {
+    const description = this.#pc.localDescription;
+    if (description !== null) this.#signalDescription(description);
   }
 
   async handleCandidate({ candidate, sdp_mid, sdp_m_line_index }) {
@@ -86,7 +111,10 @@ export class Peer extends EventTarget {
 
   async #describe() {
     await this.#pc.setLocalDescription();
-    const { type, sdp } = this.#pc.localDescription;
+    this.#signalDescription(this.#pc.localDescription);
+  }
+
+  #signalDescription({ type, sdp }) {
     this.#signal({ type: "description", sdp_type: type, sdp });
   }
 

@@ -4,6 +4,11 @@ import { emit } from "./dom.js";
 
 const BACKOFF_MS = [250, 500, 1000, 2000, 4000];
 const JOIN_DEADLINE_MS = 10_000;
+const REJOIN_DEADLINE_MS = 4000;
+// A socket says nothing when the network beneath it is gone, so we ask.
+const LOOK_MS = 500;
+const ASK_AFTER_MS = 1000;
+const DEAD_AFTER_MS = 2750;
 const FINAL_CODES = new Set(["unauthorized", "forbidden", "room_full", "server_full", "replaced", "invalid"]);
 
 /** The room will not have us; trying again would not help. */
@@ -30,6 +35,8 @@ export class Signaling extends EventTarget {
   #mintToken;
   #socket = null;
   #timer = 0;
+  #look = 0;
+  #heardAt = 0;
   #attempt = 0;
   #isClosed = false;
   #hasEverJoined = false;
@@ -64,6 +71,7 @@ export class Signaling extends EventTarget {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearTimeout(this.#timer);
+    clearInterval(this.#look);
     this.send({ type: "leave" });
     this.#socket?.close(1000);
   }
@@ -71,10 +79,13 @@ export class Signaling extends EventTarget {
   #open() {
     const socket = new WebSocket(roomUrl(this.#channel));
     this.#socket = socket;
-    const deadline = setTimeout(() => socket.close(), JOIN_DEADLINE_MS);
+    const deadlineMs = this.#hasEverJoined ? REJOIN_DEADLINE_MS : JOIN_DEADLINE_MS;
+    const deadline = setTimeout(() => socket.close(), deadlineMs);
     socket.addEventListener("open", () => this.send(this.#hello));
     socket.addEventListener("message", ({ data }) => {
-      if (socket === this.#socket) this.#handleFrame(JSON.parse(data), deadline);
+      if (socket !== this.#socket) return;
+      this.#heardAt = performance.now();
+      this.#handleFrame(JSON.parse(data), deadline);
     });
     socket.addEventListener("close", () => {
       clearTimeout(deadline);
@@ -88,18 +99,36 @@ export class Signaling extends EventTarget {
       this.#attempt = 0;
       this.#hasEverJoined = true;
       this.#isTokenFresh = false;
+      this.#watch();
       emit(this, "joined", frame);
     } else if (frame.type === "error" && frame.code === "unauthorized" && !this.#isTokenFresh) {
       this.#authorize();
     } else if (frame.type === "error" && this.#isFinal(frame)) {
       this.#refuse(new RefusedError(frame.code, frame.message));
-    } else {
+    } else if (frame.type !== "pong") {
       emit(this, "frame", frame);
     }
   }
 
   #isFinal({ code, request }) {
     return FINAL_CODES.has(code) && (code !== "invalid" || request === "join");
+  }
+
+  #watch() {
+    clearInterval(this.#look);
+    this.#look = setInterval(() => {
+      const silentMs = performance.now() - this.#heardAt;
+      if (silentMs >= DEAD_AFTER_MS) this.#abandon();
+      else if (silentMs >= ASK_AFTER_MS) this.send({ type: "ping" });
+    }, LOOK_MS);
+  }
+
+  // Its own end would take long to come: it waits for an answer too.
+  #abandon() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+    this.#handleClose();
   }
 
   async #authorize() {
@@ -117,11 +146,13 @@ export class Signaling extends EventTarget {
   #refuse(error) {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    clearInterval(this.#look);
     this.#socket?.close();
     emit(this, "refused", error);
   }
 
   #handleClose() {
+    clearInterval(this.#look);
     if (this.#isClosed) return;
     if (!this.#hasEverJoined) {
       this.#refuse(new RefusedError("unreachable", "The room server cannot be reached."));
