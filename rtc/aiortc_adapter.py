@@ -1,24 +1,16 @@
-"""What reaches into aiortc; its paths are `ice_adapter`. A test fails loudly when they change.
+"""What reaches into aiortc. A test fails loudly when it changes; for aioice see `ice_adapter`.
 
-- A receiver hands us each depayloaded packet on arrival: its own buffer would add 80 ms and its
-  decoder a thread per peer.
-- Loopback addresses become host candidates where the room is on this machine.
+A receiver hands us each depayloaded packet on arrival: its own buffer would add 80 ms and its decoder
+a thread per peer.
 """
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
-import aioice.ice
 from aiortc import RTCPeerConnection, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
-
-_LOOPBACK: Final = "127.0.0.1"
-_should_use_loopback: contextvars.ContextVar[bool] = contextvars.ContextVar(
-    "should_use_loopback", default=False
-)
 
 
 @dataclass(frozen=True)
@@ -65,13 +57,6 @@ def prefer_opus(transceiver: RTCRtpTransceiver) -> None:
     )
 
 
-def use_loopback_candidates() -> None:
-    """From now on, peer connections that this context opens offer 127.0.0.1 too."""
-    if aioice.ice.get_host_addresses is not _host_addresses:
-        aioice.ice.get_host_addresses = _host_addresses
-    _should_use_loopback.set(True)
-
-
 async def close_connection(connection: RTCPeerConnection) -> None:
     """Close, and wait for a handshake under way to notice: aiortc leaves it running for a moment."""
     transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
@@ -79,13 +64,3 @@ async def close_connection(connection: RTCPeerConnection) -> None:
     for transport in transports:
         if (started := getattr(transport, "_RTCIceTransport__start")) is not None:  # noqa: B009
             await started.wait()
-
-
-_original_host_addresses = aioice.ice.get_host_addresses
-
-
-def _host_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    addresses = _original_host_addresses(use_ipv4, use_ipv6)
-    if use_ipv4 and (_should_use_loopback.get() or not addresses):
-        return [_LOOPBACK, *addresses]
-    return addresses

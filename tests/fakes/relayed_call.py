@@ -13,8 +13,9 @@ import aiohttp
 import av
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
-from rtc.aiortc_adapter import close_connection, prefer_opus, use_loopback_candidates
+from rtc.aiortc_adapter import close_connection, prefer_opus
 from rtc.opus import OpusEncoder
+from tests.fakes.loopback_candidates import use_loopback_candidates
 from tests.fakes.udp_relay import UdpRelay
 
 RATE_HZ = 24_000

@@ -17,6 +17,7 @@ from aiohttp import web
 from rtc.channel import Channel, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.room_server import RoomServer, RoomServerOptions
+from rtc.turn import IceServers
 
 DEADLINE_S = 15.0
 
@@ -129,11 +130,14 @@ OpenSite = Callable[..., Any]
 
 @pytest_asyncio.fixture
 async def open_site() -> AsyncIterator[OpenSite]:
-    """Starts sites: `await open_site(secrets=..., heartbeat_s=...)`."""
+    """Starts sites: `await open_site(secrets=..., ice_servers=..., heartbeat_s=...)`."""
     async with AsyncExitStack() as stack:
 
-        async def start(secrets: tuple[str, ...] = (), **options: Any) -> Site:
-            site = Site(RoomServer(secrets, options=RoomServerOptions(**options)), stack)
+        async def start(
+            secrets: tuple[str, ...] = (), ice_servers: IceServers | None = None, **options: Any
+        ) -> Site:
+            server = RoomServer(secrets, ice_servers, RoomServerOptions(**options))
+            site = Site(server, stack)
             stack.push_async_callback(site.close)
             await site.start()
             return site

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
-from rtc.aiortc_adapter import use_loopback_candidates
 from rtc.signals import RelayedCandidate, RelayedDescription
+from tests.fakes.loopback_candidates import use_loopback_candidates
 from tests.loopback.conftest import DEADLINE_S, Site, receive
 from tests.rtc.sound import frequency_hz, loudness, tone
 
@@ -159,6 +159,30 @@ async def test_candidates_that_overtake_the_answering_are_kept(site: Site) -> No
     assert peer is not None
     transport = peer._pc.getTransceivers()[0].receiver.transport.transport
     assert [candidate.port for candidate in transport.getRemoteCandidates()] == [50000]
+
+
+@pytest.mark.asyncio
+async def test_what_a_dead_socket_swallowed_is_said_again(site: Site) -> None:
+    socket = await site.socket()
+    await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+    await site.join(AGENT, "agent")
+    offer = await receive(socket, "description")
+    assert await receive(socket, "description") == offer
+    client = RTCPeerConnection()
+    client.addTransceiver("audio")
+    await client.setLocalDescription(await client.createOffer())
+    sdp = client.localDescription.sdp
+    await client.close()
+    mine = {"type": "description", "to": AGENT, "connection_id": "c9", "sdp_type": "offer"}
+    answers = []
+    for _ in range(2):
+        await socket.send_json({**mine, "sdp": sdp})
+        # Ours has precedence, but for an offer that the agent repeats meanwhile.
+        while (frame := await receive(socket, "description"))["sdp_type"] == "offer":
+            pass
+        answers.append(frame)
+    assert answers[0] == answers[1]
+    assert answers[0]["connection_id"] == "c9"
 
 
 @pytest.mark.asyncio

@@ -13,6 +13,7 @@ import pytest
 
 from rtc.room_socket import FRAME_BURST
 from rtc.tokens import mint_token
+from rtc.turn import IceServers
 from tests.loopback.conftest import OpenSite, Site, receive
 
 SECRET = "s" * 32
@@ -150,6 +151,30 @@ async def test_one_who_vanishes_is_noticed(open_site: OpenSite) -> None:
     assert (left["uid"], left["reason"]) == (2, "vanished")
     assert loop.time() - start_s < 5
     writer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_ping_is_answered_to_the_one_who_asks(site: Site) -> None:
+    first, second = await site.socket(), await site.socket()
+    await _join(first, uid=1)
+    await _join(second, uid=2)
+    await first.send_json({"type": "ping"})
+    assert await receive(first, "pong") == {"type": "pong"}
+    await first.send_json({"type": "chat", "text": "hi"})
+    # Nothing came before it.
+    assert (await second.receive_json())["type"] == "chat"
+
+
+@pytest.mark.asyncio
+async def test_credentials_are_renewed_before_they_expire(open_site: OpenSite) -> None:
+    turn = IceServers(turn_urls=("turn:example.org",), turn_secret="north", turn_ttl_s=2)
+    site = await open_site(ice_servers=turn)
+    socket = await site.socket()
+    old = (await _join(socket, uid=7))["ice_servers"]
+    new = (await receive(socket, "ice_servers"))["ice_servers"]
+    expiries = [int(one[0]["username"].removesuffix(":7")) for one in (old, new)]
+    assert expiries[0] < expiries[1]
+    assert old[0]["credential"] != new[0]["credential"]
 
 
 @pytest.mark.asyncio

@@ -15,10 +15,9 @@ from rtc.channel import Channel, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
-from rtc.room_server import RoomServer
 from rtc.turn import IceServers
 from tests.fakes.coturn import SECRET, Coturn, running_coturn
-from tests.loopback.conftest import DEADLINE_S, Recorder, Site
+from tests.loopback.conftest import DEADLINE_S, OpenSite, Recorder, Site
 from tests.rtc.sound import frequency_hz, loudness, tone
 
 AGENT, ADA = 1000, 1
@@ -30,16 +29,6 @@ RELAY_ONLY = MediaOptions(network=MediaNetwork(is_relay_only=True))
 async def coturn(tmp_path: Path) -> AsyncIterator[Coturn]:
     async with running_coturn(tmp_path) as coturn:
         yield coturn
-
-
-@asynccontextmanager
-async def room_with(servers: IceServers) -> AsyncIterator[Site]:
-    """A room server that tells its people of `servers`."""
-    async with AsyncExitStack() as stack:
-        site = Site(RoomServer(ice_servers=servers), stack)
-        stack.push_async_callback(site.close)
-        await site.start()
-        yield site
 
 
 @asynccontextmanager
@@ -69,9 +58,11 @@ async def _hear(channel: Channel, uid: int) -> float:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
-async def test_a_relay_only_call_carries_both_voices(coturn: Coturn, transport: str) -> None:
+async def test_a_relay_only_call_carries_both_voices(
+    coturn: Coturn, open_site: OpenSite, transport: str
+) -> None:
     servers = IceServers(turn_urls=(coturn.url(transport),), turn_secret=SECRET)
-    async with room_with(servers) as site, joined(site, RELAY_ONLY) as parties:
+    async with joined(await open_site(ice_servers=servers), RELAY_ONLY) as parties:
         (agent, _), (ada, _) = parties
         for (_, recorder), other in zip(parties, (ADA, AGENT), strict=True):
             await recorder.wait_for("user_connected", other)
@@ -117,10 +108,15 @@ def warnings() -> Iterator[asyncio.Queue[str]]:
     [(SECRET, -60, "the credentials expired"), ("not coturn's secret", 60, "TURN_SECRET")],
 )
 async def test_bad_credentials_are_refused_and_the_log_says_why(
-    coturn: Coturn, warnings: asyncio.Queue[str], secret: str, ttl_s: int, cause: str
+    coturn: Coturn,
+    open_site: OpenSite,
+    warnings: asyncio.Queue[str],
+    secret: str,
+    ttl_s: int,
+    cause: str,
 ) -> None:
     servers = IceServers(turn_urls=(coturn.url(),), turn_secret=secret, turn_ttl_s=ttl_s)
-    async with room_with(servers) as site, joined(site, RELAY_ONLY) as parties:
+    async with joined(await open_site(ice_servers=servers), RELAY_ONLY) as parties:
         async with asyncio.timeout(DEADLINE_S):
             warning = await warnings.get()
         assert parties[0][1].of("user_connected") == []

@@ -1,12 +1,10 @@
-"""What we reach into in aiortc and aioice is still there and still works as we think."""
+"""What we reach into in aiortc is still there and still works as we think."""
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import inspect
 
-import aioice.ice
 import aiortc.rtcrtpreceiver
 import pytest
 from aiortc import RTCPeerConnection
@@ -44,18 +42,6 @@ def test_the_receiver_still_works_the_way_the_tap_assumes() -> None:
 def test_an_unknown_aiortc_is_refused_loudly() -> None:
     with pytest.raises(RuntimeError, match="unknown aiortc"):
         adapter.tap_receiver(object(), print)  # type: ignore[arg-type]
-
-
-def test_loopback_is_offered_where_asked_and_nowhere_else() -> None:
-    def gathered() -> list[str]:
-        adapter.use_loopback_candidates()
-        return aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
-
-    assert contextvars.copy_context().run(gathered)[0] == "127.0.0.1"
-    elsewhere = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=False)
-    assert elsewhere == ["127.0.0.1"] or "127.0.0.1" not in elsewhere
-    source = inspect.getsource(aioice.ice.Connection.gather_candidates)
-    assert "get_host_addresses(" in source
 
 
 @pytest.mark.asyncio
