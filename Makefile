@@ -38,7 +38,7 @@ $(VENV)/.runtime: requirements.txt requirements-speech.txt constraints.txt | $(V
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-speech.txt
 	@touch $@
 
-$(VENV)/.dev: requirements-dev.txt $(VENV)/.runtime
+$(VENV)/.dev: requirements-dev.txt requirements-otel.txt $(VENV)/.runtime
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

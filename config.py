@@ -137,6 +137,10 @@ class Settings(BaseModel):
     max_cost: float | None = Field(default=None, gt=0)
     model_prices: tuple[ModelPrice, ...] = ()
 
+    otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
+    otel_exporter_otlp_headers: SecretStr | None = None
+    otel_service_name: str = "parley"
+
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: LogFormat = "text"
     verbose: bool = False
@@ -245,6 +249,22 @@ class Settings(BaseModel):
             complexity=self.opus_complexity,
             expected_loss_percent=self.opus_expected_loss_percent,
         )
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _check_headers(cls, headers: SecretStr | None) -> SecretStr | None:
+        for each in headers.get_secret_value().split(",") if headers else ():
+            if re.fullmatch(r"\s*[A-Za-z0-9-]+=[!-~ ]+", each) is None:
+                raise ValueError("name=value pairs, separated by commas")
+        return headers
+
+    @property
+    def otel_headers(self) -> dict[str, str]:
+        """Headers for the collector; in clear."""
+        if self.otel_exporter_otlp_headers is None:
+            return {}
+        pairs = self.otel_exporter_otlp_headers.get_secret_value().split(",")
+        return {name.strip(): value.strip() for name, _, value in (p.partition("=") for p in pairs)}
 
     @property
     def has_credentials(self) -> bool:

@@ -23,12 +23,9 @@ from control.console import Console
 from control.drain import Drain
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
+from control.insight import Insight
 from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.live.routes import LiveApi
-from control.metrics.calls import CallMetrics
-from control.metrics.figures import Figures
-from control.metrics.now import NowCollector
-from control.metrics.page import MetricsPage
 from control.model_server import ModelServer, ModelState
 from control.pool import ProcessPool
 from control.routes import ControlApi
@@ -64,6 +61,7 @@ class ControlServer:
         """agent_entry: `module:name` of the agent's class, from code only, never from a request.
 
         Raises:
+            ConfigError: a setting asks for packages that are not installed.
             ServerError: the local model's port is taken.
         """
         host, port = listener.getsockname()[:2]
@@ -74,19 +72,17 @@ class ControlServer:
         self._forkserver = Forkserver(agent_entry, should_merge_pages=settings.merge_pages)
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
-        figures = Figures()
+        self._insight = Insight(settings)
         self.supervisor = Supervisor(
             self._pool,
             deadlines,
             admission=self._admission,
-            observers=[CallMetrics(figures)],
+            observers=self._insight.observers,
         )
-        figures.registry.register(
-            NowCollector(
-                self.supervisor.list,
-                lambda: self._pool.statistics,
-                lambda: self.readiness().status == "ready",
-            )
+        self._insight.watch(
+            self.supervisor,
+            lambda: self._pool.statistics,
+            lambda: self.readiness().status == "ready",
         )
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
@@ -99,7 +95,7 @@ class ControlServer:
             self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
         )
         apis = [api, LiveApi(self.supervisor)]
-        app = create_app(settings, apis, Console(), self._rooms, MetricsPage(figures))
+        app = create_app(settings, apis, Console(), self._rooms, self._insight.page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
     async def start(self) -> None:
@@ -153,6 +149,7 @@ class ControlServer:
             await self.model.stop()
         await self._pool.close()
         await self._forkserver.stop()
+        await self._insight.close()
 
 
 def _admission_limits(settings: Settings) -> AdmissionLimits:
