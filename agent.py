@@ -21,6 +21,7 @@ from realtime.model import (
     ModelSettings,
     RealtimeModelConfig,
 )
+from realtime.playback import RealtimePlaybackTracker
 from realtime.reply_watch import OwedReply
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
@@ -90,6 +91,11 @@ class RealtimeKitAgent:
     def state(self) -> AgentState:
         """Where the agent is in its life."""
         return self._lifecycle.state
+
+    @property
+    def playback_tracker(self) -> RealtimePlaybackTracker:
+        """What of the present reply everybody in the room has heard by now."""
+        return self._session.playout.tracker
 
     def stop(self, reason: ExitReason = ExitReason.STOPPED) -> None:
         """Ask for a graceful end; of several reasons the first counts, a second ends a goodbye."""

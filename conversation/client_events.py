@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
 from conversation.turn_timings import TurnTimings
 
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BASE64_CHARACTERS = 1_400_000
+MAX_PLAYOUT_DELAY_MS = 10_000
 
 
 class AudioFormat(BaseModel):
@@ -183,6 +191,19 @@ class AgentTurnMeasured(_AgentEvent):
     timings: TurnTimings
 
 
+class AgentPlayoutProgress(_AgentEvent):
+    """You hear the reply now up to here: `heard_characters` of its words, `heard_ms` of its audio.
+
+    For clients that report their playout (`client_playout_report`).
+    """
+
+    type: Literal["agent_playout_progress"] = "agent_playout_progress"
+    response_id: str
+    item_id: str
+    heard_ms: int
+    heard_characters: int
+
+
 class AgentPlayoutDone(_AgentEvent):
     """The last sample of this reply has left for the listeners."""
 
@@ -298,6 +319,7 @@ ServerEvent = Annotated[
     | AgentPaused
     | AgentResumed
     | AgentTurnMeasured
+    | AgentPlayoutProgress
     | AgentPlayoutDone
     | AgentResponseToolUseDelta
     | AgentResponseToolUseDone
@@ -377,6 +399,29 @@ class ClientActivityEnd(_ClientEvent):
     type: Literal["client_activity_end"] = "client_activity_end"
 
 
+class ClientPlayoutReport(_ClientEvent):
+    """How late the client hears what it receives: about once a second while the agent speaks.
+
+    Either the delay of its own buffers, or how much of an item it has played at this moment. From
+    then on `agent_playout_progress` tells it which words it hears.
+    """
+
+    type: Literal["client_playout_report"] = "client_playout_report"
+    playout_delay_ms: float | None = Field(default=None, ge=0, le=MAX_PLAYOUT_DELAY_MS)
+    round_trip_ms: float | None = Field(default=None, ge=0, le=MAX_PLAYOUT_DELAY_MS)
+    item_id: str | None = Field(default=None, min_length=1, max_length=256)
+    content_index: int = Field(default=0, ge=0, le=1_000)
+    played_ms: float | None = Field(default=None, ge=0, le=24 * 3600 * 1000)
+
+    @model_validator(mode="after")
+    def _check_content(self) -> ClientPlayoutReport:
+        if (self.item_id is None) != (self.played_ms is None):
+            raise ValueError("item_id and played_ms belong together")
+        if self.playout_delay_ms is None and self.item_id is None:
+            raise ValueError("needs playout_delay_ms, or item_id with played_ms")
+        return self
+
+
 class ClientToolResult(_ClientEvent):
     type: Literal["client_tool_result"] = "client_tool_result"
     id: str
@@ -405,6 +450,7 @@ ClientEvent = Annotated[
     | ClientAudioCommit
     | ClientActivityStart
     | ClientActivityEnd
+    | ClientPlayoutReport
     | ClientToolResult
     | ClientToolApproval,
     Field(discriminator="type"),

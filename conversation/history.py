@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-from conversation.heard import heard_text, pcm_ms
+from conversation.heard import SpeakingPace, heard_length, pcm_ms
 
 MAX_ITEMS = 2_000
 
@@ -29,6 +29,7 @@ class Item:
     status: ItemStatus = ItemStatus.IN_PROGRESS
     response_id: str | None = None
     received_ms: float = 0.0
+    is_audio_done: bool = False
 
 
 class History:
@@ -36,6 +37,7 @@ class History:
 
     def __init__(self) -> None:
         self._items: dict[str, Item] = {}
+        self._pace = SpeakingPace()
 
     @property
     def items(self) -> list[Item]:
@@ -73,6 +75,23 @@ class History:
         item = self._open(item_id, "assistant", response_id)
         item.received_ms += pcm_ms(pcm_bytes, sample_rate_hz)
 
+    def finish_audio(self, item_id: str) -> None:
+        """All of the reply's voice is here, so how long its words take is known."""
+        item = self._items.get(item_id)
+        if item is not None and item.status is ItemStatus.IN_PROGRESS:
+            item.is_audio_done = True
+            self._pace.learn(item.text, item.received_ms)
+
+    def heard_length(self, item_id: str, heard_ms: float) -> int:
+        """How many characters of the reply's words so far were heard in `heard_ms`."""
+        item = self._items.get(item_id)
+        if item is None or item.received_ms <= 0:
+            return 0
+        whole_ms = item.received_ms
+        if not item.is_audio_done:
+            whole_ms = self._pace.expected_ms(item.text, item.received_ms)
+        return heard_length(item.text, received_ms=whole_ms, played_ms=heard_ms)
+
     def finish_reply(self, item_id: str) -> None:
         """The reply was heard to its end; one that was cut stays cut."""
         item = self._items.get(item_id)
@@ -83,7 +102,7 @@ class History:
         """The reply was interrupted after `played_ms`; returns the words that were heard."""
         item = self._open(item_id, "assistant", response_id)
         if item.status is not ItemStatus.INTERRUPTED:
-            item.text = heard_text(item.text, received_ms=item.received_ms, played_ms=played_ms)
+            item.text = item.text[: self.heard_length(item_id, played_ms)].strip()
             item.status = ItemStatus.INTERRUPTED
         return item.text
 

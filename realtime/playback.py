@@ -1,6 +1,7 @@
 """`RealtimePlaybackTracker`: how much of which reply an application has really played.
 
-For those who play model audio themselves instead of through a channel of ours.
+For those who play model audio themselves instead of through a channel of ours. An agent keeps one
+too (`RealtimeKitAgent.playback_tracker`), fed with what its listeners have heard.
 """
 
 from __future__ import annotations

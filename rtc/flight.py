@@ -100,12 +100,17 @@ class ListenerDelay:
 
 @dataclass(frozen=True)
 class Departure:
-    """`samples` of `key` from its `first_sample` on; the first would sound here at `at_s`."""
+    """`samples` of `key` from its `first_sample` on; the first would sound here at `at_s`.
+
+    left_s: when they really left, later than `at_s` where we were held up. A listener's buffer makes
+    up for that, but it cannot play what has not left.
+    """
 
     key: Hashable
     first_sample: int
     samples: int
     at_s: float
+    left_s: float
 
 
 class DepartureLog:
@@ -123,15 +128,15 @@ class DepartureLog:
 
     def in_flight_samples(self, key: Hashable, now_s: float, delay_s: float) -> int:
         """How much of `key` has left and is not heard yet."""
-        moment_s = now_s - delay_s
-        return sum(one.samples - self._heard(one, moment_s) for one in self._log if one.key == key)
+        return sum(
+            one.samples - self._heard(one, now_s, delay_s) for one in self._log if one.key == key
+        )
 
     def heard_at(self, now_s: float, delay_s: float) -> tuple[Hashable, int] | None:
         """The key that was heard last, and how many of its samples were; None: nothing lately."""
-        moment_s = now_s - delay_s
         for one in reversed(self._log):
-            if one.at_s <= moment_s:
-                return one.key, one.first_sample + self._heard(one, moment_s)
+            if _begins_s(one, delay_s) <= now_s:
+                return one.key, one.first_sample + self._heard(one, now_s, delay_s)
         return None
 
     def left_at(self, key: Hashable, sample: int) -> float | None:
@@ -148,5 +153,11 @@ class DepartureLog:
             return float("-inf")
         return self._log[-1].at_s + self._log[-1].samples / self._rate_hz
 
-    def _heard(self, one: Departure, moment_s: float) -> int:
-        return min(max(int((moment_s - one.at_s) * self._rate_hz), 0), one.samples)
+    def _heard(self, one: Departure, now_s: float, delay_s: float) -> int:
+        heard = int((now_s - _begins_s(one, delay_s)) * self._rate_hz)
+        return min(max(heard, 0), one.samples)
+
+
+def _begins_s(one: Departure, delay_s: float) -> float:
+    """When its first sample sounds at a listener."""
+    return max(one.at_s + delay_s, one.left_s)

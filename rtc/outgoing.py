@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from rtc.flight import Departure, DepartureLog, ListenerDelay
 from rtc.options import RtcOptions
@@ -19,7 +20,7 @@ from utils import PcmDump
 class Heard:
     """What a listener heard last: `heard_ms` of the audio of `key`."""
 
-    key: Hashable
+    key: Any
     heard_ms: float
 
 
@@ -88,6 +89,10 @@ class Outgoing:
         delays = self._listeners().values()
         return max((delay.delay_s for delay in delays), default=0.0) + self._codec_s
 
+    def heard_by_all(self) -> Heard | None:
+        """What everybody who is connected has heard by now; None: nothing lately."""
+        return self._heard(self.delay_s)
+
     def heard(self, uid: int) -> Heard | None:
         """What `uid` hears when an event that is sent to it now arrives; None: nothing lately.
 
@@ -95,7 +100,10 @@ class Outgoing:
         """
         if (delay := self._listeners().get(uid)) is None:
             return None
-        found = self._log.heard_at(self._now_s(), delay.playout_s + self._codec_s)
+        return self._heard(delay.playout_s + self._codec_s)
+
+    def _heard(self, delay_s: float) -> Heard | None:
+        found = self._log.heard_at(self._now_s(), delay_s)
         if found is None:
             return None
         key, samples = found
@@ -103,9 +111,10 @@ class Outgoing:
 
     @property
     def is_busy(self) -> bool:
-        """Whether audio waits, leaves, or is on its way to somebody's ear."""
+        """Whether audio waits, leaves, is on its way to somebody's ear, or is still to come."""
+        buffer = self.clock.buffer
         is_in_flight = self._log.last_at_s + self.delay_s > self._now_s()
-        return self.clock.buffer.queued_ms > 0 or is_in_flight
+        return buffer.queued_ms > 0 or buffer.is_expecting or is_in_flight
 
     def handle_playout_report(
         self, uid: int, *, playout_delay_ms: float, round_trip_ms: float | None
@@ -125,10 +134,11 @@ class Outgoing:
             delay.handle_playout(age_s - 2 * delay.network_s - self._codec_s, None)
 
     def _handle_frame(self, frame: PlayoutFrame, slot: Slot) -> None:
-        begin_s = max(slot.due_s, self._now_s())
+        now_s = self._now_s()
         for part in frame.parts:
-            at_s = begin_s + part.offset / self._rate_hz
-            self._log.add(Departure(part.key, part.first_sample, part.samples, at_s))
+            offset_s = part.offset / self._rate_hz
+            at_s, left_s = slot.due_s + offset_s, now_s + offset_s
+            self._log.add(Departure(part.key, part.first_sample, part.samples, at_s, left_s))
         if self._on_sent is not None:
             self._on_sent(frame.pcm, slot.due_s + self._delay_of_spurt_s(slot))
 

@@ -27,6 +27,7 @@ from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.hearing import Hearing
 from session.owner import Owner
+from session.playout import PlayoutWatch
 from session.replies import Replies
 from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
@@ -70,6 +71,7 @@ class Clients:
         replies: Replies,
         user_turns: UserTurns,
         hearing: Hearing,
+        playout: PlayoutWatch,
         tools: ToolContext,
         approvals: Approvals,
         timing: TurnTiming,
@@ -82,6 +84,7 @@ class Clients:
         self._replies = replies
         self._user_turns = user_turns
         self._hearing = hearing
+        self._playout = playout
         self._tools = tools
         self._approvals = approvals
         self._timing = timing
@@ -103,6 +106,7 @@ class Clients:
             inbound.ClientAudioCommit: self._handle_audio_commit,
             inbound.ClientActivityStart: self._handle_activity_start,
             inbound.ClientActivityEnd: self._handle_activity_end,
+            inbound.ClientPlayoutReport: self._handle_playout_report,
             inbound.ClientToolResult: self._handle_tool_result,
             inbound.ClientToolApproval: self._handle_tool_approval,
             inbound.ClientSessionEnd: self._handle_session_end,
@@ -149,7 +153,9 @@ class Clients:
     async def _handle(self, message: _Message) -> None:
         try:
             event = parse_client_event(message.text)
-            self._on_life()
+            # Pages report their playout by themselves: that tells of no person.
+            if not isinstance(event, inbound.ClientPlayoutReport):
+                self._on_life()
             handler = self._handlers.get(type(event), _refuse)
             await _translated(handler(event, message.uid))
         except InvalidClientEventError as error:
@@ -228,6 +234,9 @@ class Clients:
             raise CommandRefusedError("activity_too_short", text)
         await self._context.model.send(CommitAudio())
         await self._context.model.send(CreateResponse())
+
+    async def _handle_playout_report(self, event: inbound.ClientPlayoutReport, uid: int) -> None:
+        self._playout.handle_report(event, uid)
 
     async def _handle_tool_result(self, event: inbound.ClientToolResult, _uid: int | None) -> None:
         output = event.output if isinstance(event.output, str) else json.dumps(event.output)

@@ -113,6 +113,7 @@ class Replies:
         key = (event.response_id, event.item_id, event.content_index)
         if not self._context.turns.is_cut(event.response_id):
             self._context.channel.finish_audio(key)
+            self._context.history.finish_audio(event.item_id)
         self._context.publisher.publish(
             out.AgentResponseAudioDone, response_id=event.response_id, item_id=event.item_id
         )
@@ -203,13 +204,14 @@ class Replies:
         if position.is_complete:
             return
         response_id, item_id, content_index = _key(position)
-        heard = self._context.history.cut_reply(item_id, response_id, played_ms=position.played_ms)
-        await self._truncate(item_id, content_index, int(position.played_ms))
+        heard_ms = position.heard_ms
+        heard = self._context.history.cut_reply(item_id, response_id, played_ms=heard_ms)
+        await self._truncate(item_id, content_index, int(heard_ms))
         self._context.publisher.publish(
             out.AgentInterrupted,
             response_id=response_id,
             item_id=item_id,
-            audio_end_ms=int(position.played_ms),
+            audio_end_ms=int(heard_ms),
             heard=heard,
         )
 

@@ -19,6 +19,7 @@ from session.goodbye import Goodbye
 from session.guardrails import Guardrails
 from session.hearing import Hearing
 from session.owner import Owner
+from session.playout import PlayoutWatch
 from session.replies import Replies
 from session.tool_calls import ToolCalls
 from session.turn_policy import TurnPolicy
@@ -74,8 +75,9 @@ class Session:
         approvals = Approvals(context.publisher, timeout_s=tools.approval_timeout_s)
         self._tool_calls = ToolCalls(context, tools, approvals)
         self._replies = Replies(
-            context, self._dumps[1], policy, on_interrupt=self._tool_calls.handle_interrupt
+            context, self._dumps[1], policy, on_interrupt=self._handle_interrupt
         )
+        self.playout = PlayoutWatch(context)
         guardrails = Guardrails(context, self._replies)
         self._user_turns = UserTurns(context, self._replies, speakers, policy)
         self.hearing = Hearing(
@@ -94,6 +96,7 @@ class Session:
             self._replies,
             self._user_turns,
             self.hearing,
+            self.playout,
             tools,
             approvals,
             self._timing,
@@ -127,6 +130,8 @@ class Session:
         channel.on("event", self.clients.handle_message)
         channel.on("playout_started", self._replies.handle_playout_started)
         channel.on("playout_done", self._replies.handle_playout_done)
+        channel.on("playout_started", self.playout.handle_playout_started)
+        channel.on("user_left", lambda user, _reason: self.playout.handle_left(user.uid))
         channel.on("playout_started", self.vital_signs.handle_reply)
         channel.on("playout_done", self.vital_signs.handle_reply)
         channel.on("playout_started", self._timing.handle_playout_started)
@@ -134,6 +139,10 @@ class Session:
     def _handle_voice(self, change: VoiceChange) -> None:
         self._user_turns.handle_voice(change)
         self._timing.handle_voice(change)
+
+    async def _handle_interrupt(self) -> None:
+        self.playout.handle_interrupted()
+        await self._tool_calls.handle_interrupt()
 
     @property
     def history(self) -> History:
@@ -147,6 +156,7 @@ class Session:
             group.create_task(self.clients.run(), name="client events")
             group.create_task(self._user_turns.run(), name="user turns")
             group.create_task(self.limits.run(), name="limits")
+            group.create_task(self.playout.run(), name="playout")
 
     async def _pump_model_events(self) -> None:
         async for event in self._context.model.events():

@@ -19,6 +19,7 @@ from conversation.lifecycle import AgentState, ExitReason
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
+from rtc.remote_audio import PcmAudioFrame
 from rtc.room_server import RoomServer
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
 from utils import cancel_and_wait
@@ -44,6 +45,7 @@ class Person:
         self.channel = channel
         self.events: list[dict[str, Any]] = []
         self.heard = bytearray()
+        self.frames: list[PcmAudioFrame] = []
         self.connected = asyncio.Event()
         self._news = asyncio.Condition()
         channel.on("event", self._handle_event)
@@ -72,6 +74,7 @@ class Person:
         async for frame in self.channel.get_audio_frames(AGENT_UID):
             async with self._news:
                 self.heard += frame.pcm
+                self.frames.append(frame)
                 self._news.notify_all()
 
     async def wait_event(self, event_type: str, count: int = 1) -> dict[str, Any]:

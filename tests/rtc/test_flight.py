@@ -25,7 +25,7 @@ def _talk(log: DepartureLog, key: str, begin_s: float, frames: int, first_sample
     """Frames of `key` leave one after the other; returns when the last has sounded."""
     for number in range(frames):
         at_s = begin_s + number * 0.02
-        log.add(Departure(key, first_sample + number * FRAME, FRAME, at_s))
+        log.add(Departure(key, first_sample + number * FRAME, FRAME, at_s, at_s))
     return begin_s + frames * 0.02
 
 
@@ -55,9 +55,17 @@ def test_nothing_is_heard_before_it_began_and_nothing_old_is_kept() -> None:
     assert log.last_at_s == float("-inf")
     _talk(log, "a", 10.0, 5)
     assert log.heard_at(10.05, 0.1) is None
-    log.add(Departure("b", 0, FRAME, 10.1 + LOG_S))
+    log.add(Departure("b", 0, FRAME, 10.1 + LOG_S, 10.1 + LOG_S))
     assert log.left_at("a", 0) is None
     assert log.in_flight_samples("a", 10.0, 1.0) == 0
+
+
+def test_what_left_late_sounds_in_time_if_the_listener_has_enough_in_stock() -> None:
+    log = DepartureLog(RATE_HZ)
+    log.add(Departure("a", 0, FRAME, at_s=10.0, left_s=10.1))
+    assert log.heard_at(10.16, 0.15) in [("a", 239), ("a", 240)]
+    assert log.heard_at(10.09, 0.05) is None
+    assert log.heard_at(10.11, 0.05) in [("a", 239), ("a", 240)]
 
 
 def test_when_a_sample_left() -> None:
@@ -86,7 +94,7 @@ def test_heard_only_grows_and_adds_up_with_what_is_in_flight(
     for step, samples, gap_s in frames:
         if step:
             key, first = key + step, 0
-        log.add(Departure(key, first, samples, at_s))
+        log.add(Departure(key, first, samples, at_s, at_s))
         first += samples
         left[key] = first
         at_s += samples / RATE_HZ + gap_s * (gap_s > 0.1)
