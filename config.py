@@ -14,6 +14,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    IPvAnyNetwork,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -50,6 +51,18 @@ OpusBitrate = Annotated[int, Field(ge=6_000, le=256_000)]
 OpusComplexity = Annotated[int, Field(ge=0, le=10)]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
+RoomSecret = Annotated[SecretStr, Field(min_length=32)]
+
+_ORIGIN_PATTERN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$"
+Origin = Annotated[str, Field(pattern=_ORIGIN_PATTERN)]
+"""As browsers write them: lower case, no path, no default port."""
+
+_LISTS = (
+    *("api_keys", "room_token_old_secrets", "allowed_origins", "trusted_proxies"),
+    *("stun_urls", "turn_urls"),
+)
+"""Settings of several values, separated by commas."""
+
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -71,7 +84,14 @@ class Settings(BaseModel):
     server_port: int = Field(default=8080, ge=0, le=65_535)
     api_keys: tuple[SecretStr, ...] = ()
     metrics_token: SecretStr | None = Field(default=None, min_length=16)
-    room_token_secret: SecretStr | None = Field(default=None, min_length=32)
+    room_token_secret: RoomSecret | None = None
+    room_token_old_secrets: tuple[RoomSecret, ...] = ()
+    allowed_origins: tuple[Origin, ...] = ()
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
+    requests_per_s_per_address: float = Field(default=20.0, gt=0)
+    requests_per_s_per_key: float = Field(default=100.0, gt=0)
+    max_open_requests: int = Field(default=2_000, ge=1)
+    max_open_requests_per_address: int = Field(default=100, ge=1)
 
     provider_factories: str = ""
     model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)
@@ -187,7 +207,7 @@ class Settings(BaseModel):
         for name in cls.model_fields:
             if (text := environ.get(name.upper(), "").strip()) != "":
                 values[name] = text
-        for name in ("api_keys", "stun_urls", "turn_urls"):
+        for name in _LISTS:
             if name in values:
                 parts = [part.strip() for part in str(values[name]).split(",")]
                 values[name] = tuple(part for part in parts if part)
@@ -265,6 +285,14 @@ class Settings(BaseModel):
             return {}
         pairs = self.otel_exporter_otlp_headers.get_secret_value().split(",")
         return {name.strip(): value.strip() for name, _, value in (p.partition("=") for p in pairs)}
+
+    @property
+    def room_secrets(self) -> tuple[str, ...]:
+        """Those that room tokens may be signed with; the first signs new ones."""
+        if self.room_token_secret is None:
+            return ()
+        secrets = (self.room_token_secret, *self.room_token_old_secrets)
+        return tuple(secret.get_secret_value() for secret in secrets)
 
     @property
     def has_credentials(self) -> bool:

@@ -9,6 +9,7 @@ import wave
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
+from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
@@ -54,6 +55,15 @@ async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
     """Cancel `task` and wait for its end; `asyncio.wait` never raises the child's cancellation."""
     task.cancel()
     await asyncio.wait([task])
+
+
+def is_loopback(netloc: str) -> bool:
+    """Whether `host` or `host:port` is a name of this machine that nobody else can let point here."""
+    try:
+        name = urlsplit(f"//{netloc}").hostname
+    except ValueError:
+        return False
+    return name in ("127.0.0.1", "::1", "localhost")
 
 
 def shorten(value: Any, limit: int = 120) -> Any:

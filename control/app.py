@@ -9,7 +9,10 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from config import Settings
-from control.auth import require_key, require_local
+from control.access.addresses import Addresses
+from control.access.limits import AccessRules, RequestLimits
+from control.access.origins import Origins
+from control.auth import ApiKeys, require_local
 from control.console import SECURITY_HEADERS, Console
 from control.errors import answer_errors
 from control.metrics.page import MetricsPage
@@ -29,15 +32,19 @@ def create_app(
     metrics: MetricsPage,
 ) -> web.Application:
     """Everything that the control server answers. apis: one of them has a method for each operation."""
+    origins = Origins(settings.allowed_origins)
+    limits = RequestLimits(_rules(settings), Addresses(settings.trusted_proxies))
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
         middlewares=[
             measure_requests(metrics.figures),
-            add_security_headers,
             answer_errors,
-            _guard(settings),
+            _limit(limits),
+            _guard(settings, origins, limits),
         ],
     )
+    app.on_response_prepare.append(add_security_headers)
+    app.on_response_prepare.append(origins.mark)
     pages = {"page": console.handle_page, "asset": console.handle_asset, "metrics": metrics.handle}
     for one in OPERATIONS:
         if not one.is_of_room:
@@ -52,33 +59,52 @@ def _method(apis: Sequence[object], name: str) -> Handler:
     return cast("Handler", next(getattr(api, name) for api in apis if hasattr(api, name)))
 
 
-@web.middleware
-async def add_security_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def add_security_headers(_request: web.Request, response: web.StreamResponse) -> None:
     """The page's rules, on every answer: it cannot matter where they are not needed."""
-    response = await handler(request)
-    if not response.prepared:
-        response.headers.update(SECURITY_HEADERS)
-    return response
+    response.headers.update(SECURITY_HEADERS)
 
 
-def _guard(settings: Settings) -> Middleware:
-    keys: Sequence[str] = [key.get_secret_value() for key in settings.api_keys]
-    readers = [*keys, *_metrics_keys(settings)]
+def _rules(settings: Settings) -> AccessRules:
+    return AccessRules(
+        settings.requests_per_s_per_address,
+        settings.requests_per_s_per_key,
+        settings.max_open_requests,
+        settings.max_open_requests_per_address,
+    )
+
+
+def _limit(limits: RequestLimits) -> Middleware:
+    @web.middleware
+    async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if guard_of(request) is Guard.OPEN:
+            return await handler(request)  # whether we live may always be asked
+        return await limits.answer(request, handler)
+
+    return limit
+
+
+def _guard(settings: Settings, origins: Origins, limits: RequestLimits) -> Middleware:
+    keys = ApiKeys([key.get_secret_value() for key in settings.api_keys])
+    readers = ApiKeys(
+        [key.get_secret_value() for key in settings.api_keys] + _metrics_keys(settings)
+    )
     is_room_open = settings.room_token_secret is None
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if (permission := origins.preflight(request)) is not None:
+            return permission
         match guard_of(request):
             case Guard.KEY if keys:
-                require_key(request.headers, keys)
+                limits.count_key(keys.require(request.headers))
             case Guard.KEY:
-                require_local(request.headers)
+                require_local(request.headers, origins)
             case Guard.METRICS if readers:
-                require_key(request.headers, readers)
+                limits.count_key(readers.require(request.headers))
             case Guard.METRICS:
-                require_local(request.headers)
+                require_local(request.headers, origins)
             case Guard.ROOM if is_room_open or not keys:
-                require_local(request.headers)
+                require_local(request.headers, origins)
             case _:
                 pass
         return await handler(request)

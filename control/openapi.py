@@ -18,6 +18,8 @@ _ROOM_SCHEME: Final = "room_token"
 _GUARD_ERRORS: Final = {
     401: "unauthorized: a credential is needed, or yours is not valid",
     403: "foreign_host, foreign_origin: without credentials only this machine is served",
+    429: "too_many_requests, too_many_open: see Retry-After",
+    503: "overloaded: see Retry-After",
 }
 
 

@@ -66,6 +66,7 @@ class Operation:
 
 _BODY_ERRORS: Final = {
     400: "invalid_request, or what the route says",
+    408: "body_timeout: the body did not come within 10 s",
     413: "too_large: the body exceeds 256 KiB",
     415: "unsupported_media_type: the body must be application/json",
 }
@@ -113,9 +114,9 @@ OPERATIONS: Final = (
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
             "provider_not_configured, unknown_toolset, unknown_skill, no_price",
             409: "stopped: before it was ready",
-            429: "at_capacity: `details` have the reason and its figures; see Retry-After",
+            429: "too_many_requests, too_many_open; at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
-            503: "draining",
+            503: "overloaded, draining",
             504: "start_timeout: as 502",
         },
     ),
@@ -192,7 +193,7 @@ OPERATIONS: Final = (
         {
             **_BODY_ERRORS,
             404: "no_agent",
-            429: "room_full",
+            429: "too_many_requests, too_many_open, room_full, server_full",
             502: "agent_failed",
             504: "no_answer",
         },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -31,6 +32,7 @@ from control.starts import AgentConfigurator
 from rtc.tokens import ANY_UID, mint_token
 
 MAX_BODY_BYTES: Final = 256 * 1024
+BODY_TIMEOUT_S: Final = 10.0
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -144,12 +146,19 @@ async def parse_body(request: web.Request, model: type[M]) -> M:
     """The request's JSON as `model`.
 
     Raises:
-        ApiError: 415 other content type, 400 malformed or invalid; 413 comes from aiohttp.
+        ApiError: 415 other content type, 400 malformed or invalid, 408 it does not come;
+            413 comes from aiohttp.
     """
     if request.content_type != "application/json":
         text = "the body must be JSON: Content-Type: application/json"
         raise ApiError(415, "unsupported_media_type", text)
     try:
-        return model.model_validate_json(await request.read())
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            body = await request.read()
+    except TimeoutError as error:
+        text = f"the body did not come within {BODY_TIMEOUT_S:g} s"
+        raise ApiError(408, "body_timeout", text) from error
+    try:
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise invalid_request(error) from error

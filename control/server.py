@@ -23,6 +23,7 @@ from control.console import Console
 from control.drain import Drain
 from control.environment import scrub_environment
 from control.forkserver import Forkserver
+from control.hardening import forbid_peeking
 from control.insight import Insight
 from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.live.routes import LiveApi
@@ -32,7 +33,7 @@ from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from control.supervisor import Supervisor
-from rtc.room_server import RoomServer
+from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 from utils import run_unless
 
@@ -88,7 +89,9 @@ class ControlServer:
         self.model = _create_model_server(settings)
         secret = settings.room_token_secret
         self._rooms = RoomServer(
-            [secret.get_secret_value()] if secret else (), _create_ice_servers(settings)
+            settings.room_secrets,
+            _create_ice_servers(settings),
+            RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
         )
         self._configurator = AgentConfigurator(settings, self.url, self.model)
         api = ControlApi(
@@ -236,6 +239,7 @@ async def run_server(
     """
     settings.require_safe_bind(host)
     scrub_environment()
+    forbid_peeking()
     with open_listener(host, port) as listener, _recorded_signals() as signals:
         server = ControlServer(settings, listener, agent_entry=agent_entry, deadlines=deadlines)
         first = None

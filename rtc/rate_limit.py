@@ -22,3 +22,11 @@ class RateLimit:
             return False
         self._left -= 1
         return True
+
+    def charge(self, cost: int) -> None:
+        """Count what happened anyway; the debt is never more than a burst."""
+        self._left = max(-float(self._burst), self._left - cost)
+
+    def wait_s(self) -> float:
+        """How long after the last event another one would be allowed."""
+        return max(0.0, 1 - self._left) / self._per_s

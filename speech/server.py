@@ -17,7 +17,7 @@ from speech.outbox import Outbox, SlowClientError
 from speech.session import Session
 from speech.settings import SpeechSettings
 from speech.workers import Engines, Workers, load_engines
-from utils import OwnedTasks, run_unless
+from utils import OwnedTasks, is_loopback, run_unless
 
 __all__ = ["ModelServer", "SpeechError", "run_model_server"]
 
@@ -102,6 +102,8 @@ class ModelServer:
 
     def _refusal(self, request: web.Request) -> web.Response | None:
         """Why this request cannot become a session, if it cannot."""
+        if self._is_of_foreign_page(request):
+            return _error(403, "foreign_page", "Pages of other sites may not use this server.")
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return _error(426, "websocket_required", "Connect with a WebSocket.")
         if "model" not in request.query:
@@ -112,6 +114,15 @@ class ModelServer:
             limit = self._settings.limits.sessions
             return _error(503, "too_many_sessions", f"At most {limit} sessions at once.")
         return None
+
+    def _is_of_foreign_page(self, request: web.Request) -> bool:
+        """A page in a browser of this machine reaches loopback too: by its own name that it lets
+        point here (then `Host` is that), or across sites (then `Origin` is its site).
+        """
+        origin = request.headers.get("Origin")
+        if origin is not None and not is_loopback(origin.partition("//")[2]):
+            return True
+        return is_loopback(self._settings.host) and not is_loopback(request.host)
 
     async def _serve(self, ws: web.WebSocketResponse, request: web.Request) -> None:
         if "realtime=v1" in request.headers.get("OpenAI-Beta", ""):

@@ -27,7 +27,7 @@ from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandResult, LiveCommand
-from rtc.room_server import RoomServer
+from rtc.room_server import RoomServer, RoomServerOptions
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -126,7 +126,10 @@ async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
     drain = Drain(placement, settings.drain_deadline_s, _nothing)
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
     control = ControlApi(placement, configurator, lambda: api.readiness, secret, drain.begin)
-    rooms = RoomServer([secret.get_secret_value()] if secret else ())
+    rooms = RoomServer(
+        settings.room_secrets,
+        options=RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
+    )
     apis = [control, LiveApi(placement)]
     api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement

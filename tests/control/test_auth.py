@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import pytest
 
-from control.auth import is_known_key, require_key, require_local
+from control.access.origins import Origins
+from control.auth import ApiKeys, require_local
 from control.errors import ApiError
 
-KEYS = ("first-key", "zweiter-schlüssel")
+KEYS = ApiKeys(("first-key", "zweiter-schlüssel"))
+OURS = Origins({"https://app.example"})
 
 
 @pytest.mark.parametrize("header", ["Bearer first-key", "bearer zweiter-schlüssel"])
-def test_any_configured_key_opens(header: str) -> None:
-    require_key({"Authorization": header}, KEYS)
+def test_any_configured_key_opens_and_is_told_apart(header: str) -> None:
+    name = KEYS.require({"Authorization": header})
+    assert name == ("key 0" if "first" in header else "key 1")
 
 
 @pytest.mark.parametrize(
@@ -23,18 +26,21 @@ def test_any_configured_key_opens(header: str) -> None:
         {"Authorization": "Bearer first-key2"},
         {"Authorization": "Basic first-key"},
         {"Authorization": "first-key"},
+        {"Authorization": "Bearer \udcff\udc80"},
         {"Authorization": "Bearer first-key,zweiter-schlüssel"},
     ],
 )
 def test_anything_else_does_not(headers: dict[str, str]) -> None:
     with pytest.raises(ApiError) as caught:
-        require_key(headers, KEYS)
+        KEYS.require(headers)
     assert (caught.value.status, caught.value.code) == (401, "unauthorized")
     assert caught.value.response().headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_without_keys_no_key_is_known() -> None:
-    assert not is_known_key("", ())
+    assert not ApiKeys(())
+    with pytest.raises(ApiError):
+        ApiKeys(()).require({"Authorization": "Bearer "})
 
 
 @pytest.mark.parametrize(
@@ -45,10 +51,11 @@ def test_without_keys_no_key_is_known() -> None:
         ("[::1]:8080", None),
         ("127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("LOCALHOST:8080", "http://localhost:8080"),
+        ("127.0.0.1:8080", "https://app.example"),
     ],
 )
 def test_this_machines_own_requests_pass(host: str, origin: str | None) -> None:
-    require_local({"Host": host} | ({"Origin": origin} if origin else {}))
+    require_local({"Host": host} | ({"Origin": origin} if origin else {}), OURS)
 
 
 @pytest.mark.parametrize(
@@ -62,9 +69,12 @@ def test_this_machines_own_requests_pass(host: str, origin: str | None) -> None:
         ("127.0.0.1:8080", "https://evil.example", "foreign_origin"),
         ("127.0.0.1:8080", "http://127.0.0.1:9090", "foreign_origin"),
         ("127.0.0.1:8080", "null", "foreign_origin"),
+        ("127.0.0.1:8080", "https://app.example.evil", "foreign_origin"),
+        ("127.0.0.1:8080", "http://app.example", "foreign_origin"),
+        ("evil.example", "https://app.example", "foreign_host"),
     ],
 )
 def test_foreign_pages_do_not(host: str, origin: str | None, code: str) -> None:
     with pytest.raises(ApiError) as caught:
-        require_local({"Host": host} | ({"Origin": origin} if origin else {}))
+        require_local({"Host": host} | ({"Origin": origin} if origin else {}), OURS)
     assert (caught.value.status, caught.value.code) == (403, code)

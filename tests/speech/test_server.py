@@ -69,6 +69,29 @@ async def test_what_is_no_session_is_refused_with_a_reason(engines: Engines) -> 
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Origin": "http://localhost:8080"}, 101),
+        ({"Host": "localhost"}, 101),
+    ],
+)
+async def test_pages_of_other_sites_are_refused(
+    engines: Engines, headers: dict[str, str], status: int
+) -> None:
+    async with _served(engines) as (_, url), aiohttp.ClientSession() as http:
+        try:
+            async with http.ws_connect(f"{url}/v1/realtime?model=m", headers=headers):
+                answered = 101
+        except aiohttp.WSServerHandshakeError as error:
+            answered = error.status
+        assert answered == status
+
+
+@pytest.mark.asyncio
 async def test_the_beta_protocol_is_refused(engines: Engines) -> None:
     async with _served(engines) as (_, url), aiohttp.ClientSession() as http:
         headers = {"OpenAI-Beta": "realtime=v1"}
