@@ -229,7 +229,7 @@ class RealtimeKitAgent:
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         self._lifecycle.advance(AgentState.READY)
-        self._publisher.publish(out.AgentReady)
+        self._tell_ready()
 
     async def _join(self) -> None:
         async with start_phase(self.timings_ms, "joining"):
@@ -289,9 +289,17 @@ class RealtimeKitAgent:
 
     def _handle_user_connected(self, uid: int) -> None:
         """Media flows, perhaps before the model is there."""
-        self._publisher.publish(out.AgentReady, to=uid)
+        self._tell_ready(uid)
         self._with_media.add(uid)
         self._welcome(uid)
+
+    def _tell_ready(self, uid: int | None = None) -> None:
+        self._publisher.publish(
+            out.AgentReady,
+            to=uid,
+            has_manual_turns=self._session.hearing.is_manual,
+            is_recorded=self._recorder is not None,
+        )
 
     def _welcome(self, uid: int) -> None:
         """What is said now is heard from its first word: greet, or give a reply that is owed."""

@@ -85,7 +85,11 @@ class _AgentEvent(_Event):
 
 
 class AgentReady(_AgentEvent):
+    """has_manual_turns: nobody is heard except between activity start and end."""
+
     type: Literal["agent_ready"] = "agent_ready"
+    has_manual_turns: bool = False
+    is_recorded: bool = False
 
 
 class AgentEnded(_AgentEvent):

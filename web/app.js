@@ -13,6 +13,7 @@ import { MicrophoneError, openMicrophone } from "./microphone.js";
 import { hideAllNotices, hideNotice, showNotice } from "./notices.js";
 
 const LIST_EVERY_MS = 3000;
+const RETURN_MS = 2000;
 const EXIT_WORDS = {
   stopped: "It was stopped.",
   user_left: "Nobody was left in the call.",
@@ -28,10 +29,18 @@ const EXIT_WORDS = {
 let call = null;
 let conversation = new Conversation();
 let exitReason = null;
+// Said when the agent's process was lost; null once it is back.
+let lostNote = null;
 
 const lobby = new Lobby({ onJoin: () => join(), onStop: (channel) => stopFromList(channel) });
-const transcript = new ConversationView((entry, text) => answerTool(entry, text));
-const callView = new CallView({ onMute: toggleMute, onLeave: leave, onStopAgent: stopAgent, onStartAgent: startAgentInCall });
+const transcript = new ConversationView({ onToolAnswer: answerTool, onToolVerdict: judgeTool });
+const callView = new CallView({
+  onMute: toggleMute,
+  onLeave: leave,
+  onStopAgent: stopAgent,
+  onStartAgent: startAgentInCall,
+  onNobodyToTalkTo: () => showNotSent("No agent can be reached at the moment."),
+});
 
 // -- joining ---------------------------------------------------------------------------------
 
@@ -84,6 +93,7 @@ async function enter(microphone, context) {
   const mintToken = () => withKey(() => api.mintToken(channel, uid));
   const joining = new Call({ channel, uid, name: lobby.name, microphone, context, mintToken });
   conversation = new Conversation();
+  lostNote = null;
   transcript.clear();
   listenTo(joining);
   call = joining;
@@ -149,6 +159,7 @@ function listenTo(joining) {
 function handleMembers() {
   callView.refresh();
   if (call.agents.length > 0) hideNotice("agent");
+  noteReturn();
   const isAlone = call.members.length === call.agents.length;
   conversation.userLabel = isAlone ? "You" : "Someone here";
 }
@@ -156,7 +167,19 @@ function handleMembers() {
 function handleServerEvent(event) {
   if (event.type === "agent_ended") exitReason = event.reason;
   callView.handleEvent(event);
-  transcript.apply(conversation.apply(event));
+  const changes = conversation.apply(event);
+  transcript.apply(changes);
+  if (event.type === "agent_ready") showHowToTalk();
+  if (event.type === "agent_tool_approval_required") giveUpLater(changes.changed, event.timeout_ms);
+}
+
+// The agent takes silence for a no.
+function giveUpLater(entries, timeoutMs) {
+  const asked = conversation;
+  setTimeout(() => {
+    const waiting = entries.filter(({ state }) => state === "asking");
+    if (asked === conversation) for (const entry of waiting) transcript.apply(conversation.settle(entry, false));
+  }, timeoutMs);
 }
 
 function handleLeft({ member, reason }) {
@@ -164,11 +187,29 @@ function handleLeft({ member, reason }) {
     addEntry({ kind: "note", text: `${member.name || `Guest ${member.uid}`} left` });
     return;
   }
+  const isSudden = exitReason === null;
   const why = EXIT_WORDS[exitReason] ?? EXIT_WORDS[reason] ?? "";
   exitReason = null;
-  addEntry({ kind: "note", text: `The agent left. ${why}`.trim() });
+  const note = addEntry({ kind: "note", text: `The agent left. ${why}`.trim() });
   callView.showStartTimings(null);
-  if (call.agents.length <= 1) showNoAgent("The agent has left", why);
+  if (call.agents.length > 0) return;
+  if (isSudden) awaitReturn(note, why);
+  else showNoAgent("The agent has left", why);
+}
+
+// The server gives a call whose agent crashed another process of it, mostly before anybody notices.
+function awaitReturn(note, why) {
+  const left = call;
+  lostNote = note;
+  setTimeout(() => {
+    if (call === left && lostNote === note) showNoAgent("The agent has left", why);
+  }, RETURN_MS);
+}
+
+function noteReturn() {
+  if (lostNote === null || call.agents.length === 0) return;
+  transcript.apply({ changed: [Object.assign(lostNote, { text: "The agent was lost, and is back with the conversation." })], removed: [] });
+  lostNote = null;
 }
 
 function showNoAgent(title, message) {
@@ -199,13 +240,21 @@ function handleRefused(error) {
 }
 
 function addEntry(fields) {
-  transcript.apply({ changed: [conversation.add(fields)], removed: [] });
+  const entry = conversation.add(fields);
+  transcript.apply({ changed: [entry], removed: [] });
+  return entry;
 }
 
 function answerTool(entry, text) {
   if (!call?.answerTool(entry.key.slice("tool ".length), entry.name, text)) return false;
   entry.state = "calling";
   transcript.apply({ changed: [entry], removed: [] });
+  return true;
+}
+
+function judgeTool(entry, verdict) {
+  if (!call?.approveTool(entry.key.slice("tool ".length), verdict)) return false;
+  transcript.apply(conversation.settle(entry, verdict.approve));
   return true;
 }
 
@@ -218,7 +267,7 @@ function send(event) {
   const isSent = isForRoom ? call.sendChat(text) : call.sendText(text);
   if (!isSent) {
     const message = isForRoom ? "The server is lost at the moment." : "No agent can be reached at the moment.";
-    showNotice("send", { title: "Not sent", message, tone: "warn" });
+    showNotSent(message);
     return;
   }
   hideNotice("send");
@@ -226,8 +275,12 @@ function send(event) {
   if (isForRoom) addEntry({ kind: "chat", from: "You", isOwn: true, text });
 }
 
+function showNotSent(message) {
+  showNotice("send", { title: "Not sent", message, tone: "warn" });
+}
+
 function toggleMute() {
-  if (!call?.hasMicrophone) return;
+  if (!call?.hasMicrophone || call.hasManualTurns) return;
   call.setMuted(!call.isMuted);
   callView.refresh();
 }
@@ -239,6 +292,7 @@ async function stopAgent() {
 async function startAgentInCall() {
   const button = byId("start-agent");
   button.disabled = true;
+  lostNote = null;
   hideNotice("agent");
   try {
     callView.showStartTimings(await startAgent({ ...lobby.startOptions(), channel_name: call.channel }));
@@ -281,9 +335,18 @@ function showCall() {
   showPart("call");
   callView.open(call);
   refreshStatus();
-  byId("empty-title").textContent = call.hasMicrophone ? "Say something" : "Type something";
+  showHowToTalk();
   byId("main").focus({ preventScroll: true });
   if (call.agents.length === 0) showNoAgent("No agent in this channel", "Start one to talk to it.");
+}
+
+function showHowToTalk() {
+  const isPushed = call.hasManualTurns && call.hasMicrophone;
+  const title = isPushed ? "Hold the button and speak" : "Say something";
+  byId("empty-title").textContent = call.hasMicrophone ? title : "Type something";
+  byId("empty-hint").textContent = isPushed
+    ? "Or hold the space bar. The agent answers when you let go."
+    : "What you say and what the agent answers appears here. You can speak over it at any time.";
 }
 
 function showLobby() {

@@ -22,8 +22,10 @@ export class Call extends EventTarget {
   #players = new Map();
   #sessionId = "";
   #hasJoined = false;
+  #hasManualTurns = false;
   isLost = false;
   isMuted = false;
+  isTalking = false;
 
   /** microphone: MediaStream, or null to listen and type only; context: a running AudioContext. */
   constructor({ channel, uid, name, microphone, context, mintToken }) {
@@ -74,8 +76,37 @@ export class Call extends EventTarget {
 
   setMuted(isMuted) {
     this.isMuted = isMuted;
-    for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = !isMuted;
+    this.#applyMicrophone();
     this.#signaling.send({ type: "mute", is_muted: isMuted });
+  }
+
+  /** Push to talk: the microphone is off except between `startTalking` and `stopTalking`. */
+  get hasManualTurns() {
+    return this.#hasManualTurns;
+  }
+
+  set hasManualTurns(hasManualTurns) {
+    this.#hasManualTurns = hasManualTurns;
+    this.#applyMicrophone();
+  }
+
+  /** Take the floor; false when no agent can hear it now. */
+  startTalking() {
+    this.isTalking = this.#mesh.sendToAgents({ type: "client_activity_start", session_id: this.#sessionId });
+    this.#applyMicrophone();
+    return this.isTalking;
+  }
+
+  /** Give the floor back, to be answered. */
+  stopTalking() {
+    this.isTalking = false;
+    this.#applyMicrophone();
+    return this.#mesh.sendToAgents({ type: "client_activity_end", session_id: this.#sessionId });
+  }
+
+  #applyMicrophone() {
+    const isOn = !this.isMuted && (this.isTalking || !this.#hasManualTurns);
+    for (const track of this.#microphone?.getAudioTracks() ?? []) track.enabled = isOn;
   }
 
   /** Written words for the agents; false when none can take them now. */
@@ -86,6 +117,11 @@ export class Call extends EventTarget {
   /** The answer to a tool call that waited for us; false when no agent can take it now. */
   answerTool(id, name, output) {
     return this.#mesh.sendToAgents({ type: "client_tool_result", session_id: this.#sessionId, id, name, output });
+  }
+
+  /** Allow or forbid a tool call; false when no agent can take it now. */
+  approveTool(id, { approve, always }) {
+    return this.#mesh.sendToAgents({ type: "client_tool_approval", session_id: this.#sessionId, id, approve, always });
   }
 
   /** A chat message to everybody; false while the server is lost. */

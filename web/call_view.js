@@ -2,6 +2,7 @@
 
 import { byId, element } from "./dom.js";
 import { ReplyClock } from "./latency.js";
+import { TalkButton } from "./talk.js";
 import { Waveform } from "./waveform.js";
 
 const METER_EVERY_MS = 250;
@@ -20,14 +21,29 @@ export function describeConnection(call) {
   return LINK_WORDS[call.agentLink];
 }
 
+/** Type of event: whether the agent pauses in the middle of a reply after it. */
+const IS_PAUSED_AFTER = {
+  agent_paused: true,
+  agent_resumed: false,
+  agent_interrupted: false,
+  agent_playout_done: false,
+  agent_ready: false,
+};
+
 export class CallView {
   #waves = { user: new Waveform(byId("wave-user")), agent: new Waveform(byId("wave-agent")) };
   #clock = new ReplyClock();
   #call = null;
   #meteredAt = 0;
+  #isPaused = false;
+  #talk;
 
-  /** handlers: onMute, onLeave, onStopAgent, onStartAgent. */
+  /** handlers: onMute, onLeave, onStopAgent, onStartAgent, onNobodyToTalkTo. */
   constructor(handlers) {
+    this.#talk = new TalkButton(byId("talk"), {
+      onStart: () => this.#handleTalk(handlers.onNobodyToTalkTo),
+      onEnd: () => this.#handleTalkEnd(),
+    });
     byId("mute").addEventListener("click", handlers.onMute);
     byId("leave").addEventListener("click", handlers.onLeave);
     byId("stop-agent").addEventListener("click", handlers.onStopAgent);
@@ -39,18 +55,52 @@ export class CallView {
     this.#clock = new ReplyClock();
     this.#meteredAt = 0;
     byId("latency").textContent = "–";
+    byId("recorded").hidden = true;
+    this.#showPaused(false);
     for (const wave of Object.values(this.#waves)) wave.clear();
     this.refresh();
     requestAnimationFrame((now) => this.#tick(call, now));
   }
 
   close() {
+    this.#talk.isAvailable = false;
     this.#call = null;
   }
 
-  handleEvent({ type }) {
-    if (type === "agent_input_done") this.#clock.handleInputDone(performance.now());
-    if (type === "agent_input_started") this.#clock.handleInputStarted();
+  handleEvent(event) {
+    if (this.#call === null) return;
+    if (event.type === "agent_input_done") this.#clock.handleInputDone(performance.now());
+    if (event.type === "agent_input_started") this.#clock.handleInputStarted();
+    if (event.type === "agent_ready") this.#handleReady(event);
+    if (event.type in IS_PAUSED_AFTER) this.#showPaused(IS_PAUSED_AFTER[event.type]);
+  }
+
+  #handleReady(event) {
+    this.#call.hasManualTurns = event.has_manual_turns === true;
+    byId("recorded").hidden = event.is_recorded !== true;
+    // Another process of the agent does not know that somebody is in the middle of a sentence.
+    if (this.#talk.isTalking) this.#call.startTalking();
+    this.refresh();
+  }
+
+  #handleTalk(onNobodyToTalkTo) {
+    const isHeard = this.#call.startTalking();
+    if (!isHeard) onNobodyToTalkTo();
+    this.refresh();
+    return isHeard;
+  }
+
+  #handleTalkEnd() {
+    this.#call.stopTalking();
+    this.#clock.handleInputDone(performance.now());
+    this.refresh();
+  }
+
+  // Pauses are short and many: they are shown, and not said to screen readers.
+  #showPaused(isPaused) {
+    this.#isPaused = isPaused;
+    byId("call").dataset.agent = isPaused ? "paused" : "";
+    this.refresh();
   }
 
   showStartTimings(timings) {
@@ -71,8 +121,8 @@ export class CallView {
     byId("start-agent").hidden = hasAgent;
     this.#refreshMute(call);
     this.#refreshRecipient(call);
-    byId("user-note").textContent = call.hasMicrophone ? (call.isMuted ? "muted" : "") : "no microphone";
-    byId("agent-note").textContent = hasAgent ? "" : "not here";
+    byId("user-note").textContent = noteOfUser(call);
+    byId("agent-note").textContent = hasAgent ? (this.#isPaused ? "pauses" : "") : "not here";
     const self = { uid: call.uid, name: "You", role: "user", is_muted: call.isMuted };
     byId("people").replaceChildren(...[self, ...call.members].map(renderMember));
   }
@@ -87,6 +137,10 @@ export class CallView {
   #refreshMute(call) {
     const mute = byId("mute");
     mute.disabled = !call.hasMicrophone;
+    // Whoever pushes to talk is muted by letting go.
+    mute.hidden = call.hasManualTurns;
+    this.#talk.isAvailable = call.hasManualTurns && call.hasMicrophone;
+    byId("talk-label").textContent = call.isTalking ? "Listening, let go to send" : "Hold to talk";
     mute.setAttribute("aria-pressed", String(call.isMuted));
     byId("mute-label").textContent = call.isMuted ? "Unmute" : "Mute";
   }
@@ -103,6 +157,12 @@ export class CallView {
     }
     requestAnimationFrame((next) => this.#tick(call, next));
   }
+}
+
+function noteOfUser(call) {
+  if (!call.hasMicrophone) return "no microphone";
+  if (call.hasManualTurns) return call.isTalking ? "talking" : "push to talk";
+  return call.isMuted ? "muted" : "";
 }
 
 function renderMember({ uid, name, role, is_muted: isMuted }) {

@@ -3,7 +3,8 @@
 // entry: {key, kind, text, state, ...}
 //   kind "user":  state "hearing" until the words are final, then "done"; speaker
 //   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard); speaker
-//   kind "tool":  state "calling", "waiting" (for this page's answer), "done" or "failed"; name, input, output
+//   kind "tool":  state "asking" (whether it may), "calling", "waiting" (for this page's answer), "refused", "done"
+//                 or "failed"; name, input, output, serverLabel (of a tool that the speech service runs)
 //   kind "chat":  from; kind "note": tone
 
 export class Conversation {
@@ -34,6 +35,12 @@ export class Conversation {
     const entry = { key: `own-${this.#count}`, text: "", state: "done", ...fields };
     this.#entries.set(entry.key, entry);
     return entry;
+  }
+
+  /** Somebody allowed or refused a tool call that asked; like `apply`. */
+  settle(entry, isAllowed) {
+    const allowed = entry.serverLabel ? "done" : entry.stateIfAllowed;
+    return { changed: [Object.assign(entry, { state: isAllowed ? allowed : "refused" })], removed: [] };
   }
 
   remove(key) {
@@ -111,9 +118,18 @@ function callTool(conversation, event, changes) {
   if (entry.state === "calling") change(entry, { name, input, state: isWaiting ? "waiting" : "calling" }, changes);
 }
 
+function askForApproval(conversation, event, changes) {
+  const { id, name, input } = event.tool_use;
+  const entry = find(conversation, "tool", id, { state: "calling" });
+  const fields = { name, input, state: "asking", stateIfAllowed: entry.state, serverLabel: event.server_label };
+  change(entry, fields, changes);
+}
+
 function toolAnswered(conversation, event, changes) {
   const { id, name, output, is_error: isError } = event.tool_result;
-  change(find(conversation, "tool", id, { name, input: {} }), { output, state: isError ? "failed" : "done" }, changes);
+  const entry = find(conversation, "tool", id, { name, input: {} });
+  // That it was refused says more than that the model was told so.
+  if (entry.state !== "refused") change(entry, { output, state: isError ? "failed" : "done" }, changes);
 }
 
 const BY_WHOM = { client: "Your request was refused", provider: "The speech service reports", agent: "The agent reports" };
@@ -134,6 +150,7 @@ const HANDLERS = {
   agent_response_done: responseDone,
   agent_response_tool_use_delta: callTool,
   agent_response_tool_use_done: callTool,
+  agent_tool_approval_required: askForApproval,
   agent_response_tool_result: toolAnswered,
   agent_error: fail,
 };

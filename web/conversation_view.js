@@ -11,11 +11,15 @@ export class ConversationView {
   #announcer = byId("announcer");
   #items = new Map();
   #announced = new Set();
-  #onToolAnswer;
+  #alerts = byId("alerts");
+  #handlers;
 
-  /** onToolAnswer(entry, text): the person answered a waiting tool call; returns false if not sent. */
-  constructor(onToolAnswer) {
-    this.#onToolAnswer = onToolAnswer;
+  /**
+   * onToolAnswer(entry, text): the person answered a waiting tool call; onToolVerdict(entry, {approve,
+   * always}): or decided about one that asked. Both return false if that could not be sent.
+   */
+  constructor(handlers) {
+    this.#handlers = handlers;
   }
 
   clear() {
@@ -23,6 +27,7 @@ export class ConversationView {
     this.#items.clear();
     this.#announced.clear();
     this.#announcer.textContent = "";
+    this.#alerts.textContent = "";
     this.#empty.hidden = false;
   }
 
@@ -51,8 +56,8 @@ export class ConversationView {
       this.#items.set(entry.key, item);
       this.#list.append(item);
     }
-    // A waiting tool call holds a form that somebody may be typing into.
-    if (item.dataset.state === "waiting" && entry.state === "waiting") return;
+    // These hold a form that somebody may be using.
+    if (["waiting", "asking"].includes(entry.state) && item.dataset.state === entry.state) return;
     item.dataset.state = entry.state;
     item.dataset.key = entry.key;
     item.classList.toggle("own", entry.kind === "user" || entry.isOwn === true);
@@ -62,7 +67,7 @@ export class ConversationView {
 
   #render(entry) {
     switch (entry.kind) {
-      case "tool": return renderTool(entry, (text) => this.#onToolAnswer(entry, text));
+      case "tool": return renderTool(entry, this.#handlers);
       case "note": return [element("p", { class: "note-text", "data-tone": entry.tone, text: entry.text })];
       default: return renderWords(entry);
     }
@@ -70,9 +75,14 @@ export class ConversationView {
 
   #announce(entry) {
     if (entry.state === "hearing" || entry.state === "speaking" || this.#announced.has(entry.key)) return;
-    if (entry.kind === "tool") return;
+    if (entry.kind === "tool") return this.#alert(entry);
     this.#announced.add(entry.key);
     this.#announcer.textContent = [speakerOf(entry), entry.text].filter(Boolean).join(": ");
+  }
+
+  #alert({ state, name }) {
+    if (state === "asking") this.#alerts.textContent = `The agent asks whether it may use ${name}. Decide in the transcript.`;
+    else if (state === "waiting") this.#alerts.textContent = `The agent waits for your answer to ${name}, in the transcript.`;
   }
 }
 
@@ -100,18 +110,27 @@ function dots() {
   return element("span", { class: "dots", role: "img", "aria-label": "listening" }, [1, 2, 3].map(() => element("i")));
 }
 
-function renderTool(entry, onAnswer) {
-  const words = { calling: "running", waiting: "waits for you", done: "done", failed: "failed" };
+const TOOL_WORDS = {
+  asking: "asks for permission",
+  calling: "running",
+  waiting: "waits for you",
+  refused: "refused",
+  done: "done",
+  failed: "failed",
+};
+
+function renderTool(entry, { onToolAnswer, onToolVerdict }) {
   const parts = [
     element("div", { class: "tool-head" }, [
       element("span", { class: "tool-name", text: entry.name }),
-      element("span", { class: "tool-state", text: words[entry.state] }),
+      element("span", { class: "tool-state", text: TOOL_WORDS[entry.state] }),
     ]),
   ];
   const input = Object.entries(entry.input ?? {});
   if (input.length > 0) parts.push(renderPairs(input));
   if (entry.output !== undefined) parts.push(element("pre", { class: "tool-output", text: readable(entry.output) }));
-  if (entry.state === "waiting") parts.push(renderAnswerForm(entry, onAnswer));
+  if (entry.state === "waiting") parts.push(renderAnswerForm(entry, (text) => onToolAnswer(entry, text)));
+  if (entry.state === "asking") parts.push(renderQuestion(entry, (verdict) => onToolVerdict(entry, verdict)));
   return parts;
 }
 
@@ -138,14 +157,41 @@ function readable(output) {
   return Object.entries(parsed).map(([name, value]) => `${name}: ${plain(value)}`).join("\n");
 }
 
+function idFor(what, entry) {
+  return `${what}-${entry.key.replaceAll(/[^A-Za-z0-9_-]/g, "-")}`;
+}
+
+function renderProblem() {
+  return element("p", {
+    class: "hint problem", hidden: true, role: "alert", text: "Not sent: the agent cannot be reached at the moment.",
+  });
+}
+
+function renderQuestion(entry, onVerdict) {
+  const id = idFor("question", entry);
+  const problem = renderProblem();
+  const button = (text, look, verdict) => {
+    const click = () => (problem.hidden = onVerdict(verdict));
+    return element("button", { class: `button small ${look}`, type: "button", text, on: { click } });
+  };
+  const where = entry.serverLabel ? ` (${entry.serverLabel})` : "";
+  return element("div", { class: "tool-form", role: "group", "aria-labelledby": id }, [
+    element("p", { id, class: "tool-question", text: `May the agent use ${entry.name}${where}?` }),
+    element("div", { class: "tool-verdicts" }, [
+      button("Allow", "primary", { approve: true, always: false }),
+      button("Always allow", "", { approve: true, always: true }),
+      button("Refuse", "danger", { approve: false, always: false }),
+    ]),
+    problem,
+  ]);
+}
+
 function renderAnswerForm(entry, onAnswer) {
-  const id = `answer-${entry.key.replaceAll(/[^A-Za-z0-9_-]/g, "-")}`;
+  const id = idFor("answer", entry);
   const field = element("input", {
     id, class: "tool-answer", maxlength: 4000, autocomplete: "off", placeholder: "Your answer",
   });
-  const problem = element("p", {
-    class: "hint problem", hidden: true, role: "alert", text: "Not sent: the agent cannot be reached at the moment.",
-  });
+  const problem = renderProblem();
   const button = element("button", { class: "button small primary", type: "submit", text: "Answer" });
   const send = (event) => {
     event.preventDefault();

@@ -98,6 +98,8 @@ export class Lobby {
     for (const [name, id] of Object.entries(OPTIONAL_FIELDS)) {
       if (valueOf(id) !== "") options[name] = valueOf(id);
     }
+    if (valueOf("turns") !== "") options.turn_detection = { type: valueOf("turns") };
+    if (byId("recording").checked) options.recording = true;
     const tools = parseTools(valueOf("tools"));
     return tools.length > 0 ? { ...options, tools } : options;
   }

@@ -47,6 +47,8 @@ async def test_start_sends_what_the_form_says() -> None:
         await console.get("#agent-uid").fill("77")
         await console.get("#greeting").fill("Good morning.")
         await console.get("#voice").fill("amy")
+        await console.get("#turns").select_option("Push to talk")
+        await console.get("#recording").check()
         await console.get("#tools").fill('[{"name": "ask_desk", "parameters": {}}]')
         await console.join("parlour")
         assert site.requests[0] == (
@@ -58,6 +60,8 @@ async def test_start_sends_what_the_form_says() -> None:
                 "greeting": "Good morning.",
                 "voice": "amy",
                 "toolset": "everyday",
+                "turn_detection": {"type": "none"},
+                "recording": True,
                 "tools": [{"name": "ask_desk", "parameters": {}}],
             },
         )

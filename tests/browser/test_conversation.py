@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import json
+import os
 import re
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +20,13 @@ from speech.resampling import Resampler
 from tests.browser.chromium import (
     HEARD_RATE_HZ,
     Heard,
+    expect_sound,
     open_chromium,
     read_events,
     read_heard,
 )
 from tests.browser.console import Console, open_console
-from tests.real_server import open_real_server, wait_until_gone
+from tests.real_server import open_real_server, poll, wait_until_gone
 from utils import read_wav, write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.timeout(180)]
@@ -169,3 +173,53 @@ async def test_a_written_conversation_with_a_tool_of_the_page_until_the_server_d
         await expect(console.notice("Server and agent are lost")).to_be_visible(
             timeout=SPOKEN_WAIT_MS
         )
+
+
+@pytest.mark.asyncio
+async def test_the_call_goes_on_by_itself_when_the_agents_process_is_killed(
+    tmp_path: Path,
+) -> None:
+    microphone = compose(tmp_path / "silence.wav", 60.0)
+    async with (
+        open_real_server() as server,
+        open_chromium(microphone=microphone) as browser,
+        open_console(browser, server.url) as console,
+    ):
+        await console.get("summary").click()
+        await console.get("#greeting").fill("")
+        await console.join("parlour")
+        await expect(console.get("#status")).to_have_text("Connected")
+        await ask(console, "My name is Margaret.")
+        pid = await server.agent_pid("parlour")
+        os.kill(pid, signal.SIGKILL)
+        await wait_until_gone(pid)
+
+        async def is_ready_again() -> bool:
+            events = await read_events(console.page)
+            return [event["type"] for event in events].count("agent_ready") > 1
+
+        await poll(is_ready_again, SPOKEN_WAIT_MS / 1000)
+        await expect(console.get("#status")).to_have_text("Connected")
+        assert await server.agent_pid("parlour") != pid
+        heard = asyncio.get_running_loop().create_task(expect_sound(console.page))
+        await ask(console, "What is my name?")
+        await heard
+        reply = console.entries("agent").last
+        await expect(reply).to_contain_text("Margaret")
+        assert await console.entries("user").count() == 2, "what was said before is still shown"
+        await expect(console.entries("note")).to_have_text(
+            ["The agent was lost, and is back with the conversation."]
+        )
+        await expect(console.get(".notice")).to_have_count(0)
+        await expect(console.get(".person")).to_have_count(2)
+
+
+async def ask(console: Console, words: str) -> None:
+    """Write to the agent; returns when its answer was heard to the end."""
+    count = await console.entries("agent").count()
+    await console.get("#message").fill(words)
+    await console.get("#message").press("Enter")
+    await expect(console.entries("agent")).to_have_count(count + 1, timeout=SPOKEN_WAIT_MS)
+    await expect(console.entries("agent").last).to_have_attribute(
+        "data-state", "done", timeout=SPOKEN_WAIT_MS
+    )
