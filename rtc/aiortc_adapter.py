@@ -64,3 +64,6 @@ async def close_connection(connection: RTCPeerConnection) -> None:
     for transport in transports:
         if (started := getattr(transport, "_RTCIceTransport__start")) is not None:  # noqa: B009
             await started.wait()
+    # A handshake that succeeded while it closed has started them after they had been stopped.
+    for transceiver in connection.getTransceivers():
+        await transceiver.stop()

@@ -60,3 +60,30 @@ async def test_closing_waits_for_a_handshake_under_way() -> None:
         await adapter.close_connection(answerer)
         await adapter.close_connection(answerer)
     await offerer.close()
+
+
+@pytest.mark.asyncio
+async def test_a_handshake_that_succeeds_while_it_is_closed_leaves_nothing_running() -> None:
+    offerer, answerer = RTCPeerConnection(), RTCPeerConnection()
+    offerer.addTransceiver("audio")
+    offerer.createDataChannel("events")
+    await offerer.setLocalDescription(await offerer.createOffer())
+    await answerer.setRemoteDescription(offerer.localDescription)
+    await answerer.setLocalDescription(await answerer.createAnswer())
+    (transceiver,) = answerer.getTransceivers()
+    sctp = answerer.sctp
+    assert sctp is not None
+    stop_sctp = sctp.stop
+
+    async def stop_late() -> None:
+        """Between the stop of senders and that of transports, as a loaded machine may do."""
+        while not transceiver.receiver._RTCRtpReceiver__started:  # type: ignore[attr-defined] # noqa: ASYNC110
+            await asyncio.sleep(0)
+        await stop_sctp()
+
+    sctp.stop = stop_late  # type: ignore[method-assign]
+    async with asyncio.timeout(10):
+        closing = asyncio.gather(adapter.close_connection(answerer))
+        await offerer.setRemoteDescription(answerer.localDescription)
+        await closing
+        await adapter.close_connection(offerer)
