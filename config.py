@@ -92,6 +92,8 @@ class Settings(BaseModel):
     requests_per_s_per_key: float = Field(default=100.0, gt=0)
     max_open_requests: int = Field(default=2_000, ge=1)
     max_open_requests_per_address: int = Field(default=100, ge=1)
+    webhook_url: SecretStr | None = None
+    webhook_secret: SecretStr | None = None
 
     provider_factories: str = ""
     model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)

@@ -71,7 +71,7 @@ def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]
         "security": _security(operation.guard),
         "responses": {
             **{
-                str(status): _answer("success", names[model] if model else None)
+                str(status): _success(status, names[model] if model else None, operation)
                 for status, model in operation.answers.items()
             },
             **{
@@ -80,16 +80,37 @@ def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]
             },
         },
     }
-    if parameters := re.findall(r"{(\w+)}", operation.path):
-        described["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in parameters
-        ]
+    if parameters := _parameters(operation):
+        described["parameters"] = parameters
     if operation.request is not None:
         content = {"application/json": {"schema": names[operation.request]}}
         is_required = not operation.is_body_optional
         described["requestBody"] = {"required": is_required, "content": content}
     return described
+
+
+def _parameters(operation: Operation) -> list[dict[str, Any]]:
+    in_path: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", operation.path)
+    ]
+    others = [
+        {
+            "name": one.name,
+            "in": one.where,
+            "description": one.description,
+            "schema": {"type": "string"} | ({"pattern": one.pattern} if one.pattern else {}),
+        }
+        for one in operation.parameters
+    ]
+    return in_path + others
+
+
+def _success(status: int, schema: dict[str, Any] | None, operation: Operation) -> dict[str, Any]:
+    if schema is None and operation.media_type is not None and status == 200:
+        content = {operation.media_type: {"schema": {"type": "string"}}}
+        return {"description": "success", "content": content}
+    return _answer("success", schema)
 
 
 def _errors(operation: Operation) -> dict[int, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import BaseModel
 
+from control.idempotency import KEY_HEADER
 from control.live.schemas import (
     ApproveRequest,
     InterruptRequest,
@@ -48,6 +49,16 @@ class Guard(Enum):
 
 
 @dataclass(frozen=True)
+class Parameter:
+    """Something optional in the query or the headers (`where`); text without blanks around it."""
+
+    name: str
+    where: Literal["query", "header"]
+    description: str
+    pattern: str | None = None
+
+
+@dataclass(frozen=True)
 class Operation:
     """One route. `answers`: success status -> body, None for what is no JSON of ours."""
 
@@ -60,6 +71,9 @@ class Operation:
     errors: dict[int, str] = field(default_factory=dict)
     guard: Guard = Guard.KEY
     is_body_optional: bool = False
+    parameters: tuple[Parameter, ...] = ()
+    # Content type of an answer that is no JSON.
+    media_type: str | None = None
     # Served by the room server, documented here.
     is_of_room: bool = False
 
@@ -114,11 +128,20 @@ OPERATIONS: Final = (
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
             "provider_not_configured, unknown_toolset, unknown_skill, no_price",
             409: "stopped: before it was ready",
+            422: "idempotency_key_reused: the key came with another request",
             429: "too_many_requests, too_many_open; at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
             503: "overloaded, draining",
             504: "start_timeout: as 502",
         },
+        parameters=(
+            Parameter(
+                KEY_HEADER,
+                "header",
+                "requests with one key and body start one agent and get one answer: docs/control.md",
+                r"^[!-~]([ -~]{0,198}[!-~])?$",
+            ),
+        ),
     ),
     Operation(
         "POST",
@@ -146,6 +169,23 @@ OPERATIONS: Final = (
         "The channel's agent, live or (state `exited`) its last one",
         {200: AgentStatus},
         errors={404: "not_running"},
+    ),
+    Operation(
+        "GET",
+        "/agents/{channel}/events",
+        "events",
+        "What happens in the call, as server-sent events: docs/control.md",
+        {200: None, 204: None},
+        errors={
+            400: "invalid_request: no channel name, or no event id",
+            404: "not_running",
+            429: "too_many_streams: of this agent",
+        },
+        parameters=(
+            Parameter("Last-Event-ID", "header", "resume after this event; 0: all that is left"),
+            Parameter("last_event_id", "query", "the same, for those who cannot set headers"),
+        ),
+        media_type="text/event-stream",
     ),
     _command("say", "Have the agent speak a text word for word", SayRequest),
     _command("interrupt", "Silence the agent now", InterruptRequest),

@@ -11,10 +11,17 @@ from aiohttp import web
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config import is_channel_name
-from control.errors import ApiError, invalid_request
+from control.errors import ApiError, invalid_request, placement_failure
+from control.idempotency import (
+    REPLAYED_HEADER,
+    Answer,
+    IdempotentAnswers,
+    digest,
+    scoped_key,
+)
 from control.openapi import openapi_document
 from control.operations import OPERATIONS
-from control.placement import Placement
+from control.placement import Placement, PlacementError
 from control.schemas import (
     AgentList,
     DrainAnswer,
@@ -53,11 +60,35 @@ class ControlApi:
         self._readiness = readiness
         self._room_token_secret = room_token_secret
         self._begin_drain = begin_drain
+        self._answers = IdempotentAnswers()
         self._document = json.dumps(openapi_document(OPERATIONS), indent=1)
 
     async def start_agent(self, request: web.Request) -> web.Response:
         """POST /start_agent"""
         wanted = await parse_body(request, StartAgentRequest)
+        if (key := scoped_key(request.headers)) is None:
+            return await self._start_agent(wanted)
+        answer, is_replayed = await self._answers.answer(
+            key, digest(wanted.model_dump_json()), lambda: self._start_once(wanted)
+        )
+        headers = {**answer.headers, **({REPLAYED_HEADER: "true"} if is_replayed else {})}
+        return web.Response(status=answer.status, text=answer.body, headers=headers)
+
+    async def _start_once(self, wanted: StartAgentRequest) -> Answer:
+        try:
+            response = await self._start_agent(wanted)
+        except (ApiError, PlacementError) as error:
+            response = (
+                error if isinstance(error, ApiError) else placement_failure(error)
+            ).response()
+        kept = {
+            name: response.headers[name]
+            for name in ("Content-Type", "Retry-After")
+            if name in response.headers
+        }
+        return Answer(response.status, response.text or "", kept)
+
+    async def _start_agent(self, wanted: StartAgentRequest) -> web.Response:
         config, prepare = self._configurator.configure(wanted)
         status = await self._placement.start(config, prepare=prepare, should_wait=wanted.wait)
         answer = StartAgentAnswer(

@@ -27,12 +27,15 @@ from control.hardening import forbid_peeking
 from control.insight import Insight
 from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.live.routes import LiveApi
+from control.live.sse import EventsApi
+from control.live.streams import Streams
 from control.model_server import ModelServer, ModelState
 from control.pool import ProcessPool
 from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from control.supervisor import Supervisor
+from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 from utils import run_unless
@@ -63,7 +66,7 @@ class ControlServer:
 
         Raises:
             ConfigError: a setting asks for packages that are not installed.
-            ServerError: the local model's port is taken.
+            ServerError: the local model's port is taken, or webhooks cannot be sent as configured.
         """
         host, port = listener.getsockname()[:2]
         name = _ANY_ADDRESS.get(host, host)
@@ -74,11 +77,17 @@ class ControlServer:
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
         self._insight = Insight(settings)
+        streams = Streams()
+        self.webhooks = _create_webhooks(settings)
         self.supervisor = Supervisor(
             self._pool,
             deadlines,
             admission=self._admission,
-            observers=self._insight.observers,
+            observers=[
+                *self._insight.observers,
+                streams,
+                *([self.webhooks] if self.webhooks else ()),
+            ],
         )
         self._insight.watch(
             self.supervisor,
@@ -97,7 +106,7 @@ class ControlServer:
         api = ControlApi(
             self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
         )
-        apis = [api, LiveApi(self.supervisor)]
+        apis = [api, LiveApi(self.supervisor), EventsApi(streams)]
         app = create_app(settings, apis, Console(), self._rooms, self._insight.page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
@@ -116,6 +125,8 @@ class ControlServer:
             raise ServerError(str(error)) from error
         self._pool.start()
         self._admission.start()
+        if self.webhooks is not None:
+            self.webhooks.start()
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
 
@@ -153,6 +164,8 @@ class ControlServer:
         await self._pool.close()
         await self._forkserver.stop()
         await self._insight.close()
+        if self.webhooks is not None:
+            await self.webhooks.close()
 
 
 def _admission_limits(settings: Settings) -> AdmissionLimits:
@@ -173,6 +186,17 @@ def _create_ice_servers(settings: Settings) -> IceServers:
         turn_ttl_s=settings.turn_credential_ttl_s,
         is_relay_only=settings.media_relay_only,
     )
+
+
+def _create_webhooks(settings: Settings) -> Webhooks | None:
+    if settings.webhook_url is None:
+        return None
+    if settings.webhook_secret is None:
+        raise ServerError("WEBHOOK_URL: needs WEBHOOK_SECRET, by which receivers know its notices")
+    try:
+        return Webhooks(settings.webhook_url, settings.webhook_secret)
+    except ValueError as error:
+        raise ServerError(str(error)) from error
 
 
 def _create_model_server(settings: Settings) -> ModelServer | None:
@@ -272,6 +296,8 @@ async def _stop(
         if impatience.done():
             _log.warning("%s again: ending at once", impatience.result().name)
             server.supervisor.kill_all()
+            if server.webhooks is not None:
+                server.webhooks.give_up()
             if server.model is not None:
                 server.model.kill()
         impatience.cancel()

@@ -12,6 +12,8 @@ from control.app import create_app
 from control.console import Console
 from control.drain import Drain
 from control.live.routes import LiveApi
+from control.live.sse import EventsApi
+from control.live.streams import Streams
 from control.metrics.figures import Figures
 from control.metrics.page import MetricsPage
 from control.placement import (
@@ -113,10 +115,14 @@ class Api(TestClient):
 
     placement: FakePlacement
     readiness: Readiness
+    apis: list[object]
+    streams: Streams
 
 
 @asynccontextmanager
-async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
+async def serve_api(
+    settings: Settings | None = None, streams: Streams | None = None
+) -> AsyncIterator[Api]:
     settings = settings or Settings(local_model_uri="ws://127.0.0.1:9")
     placement = FakePlacement()
     secret = settings.room_token_secret
@@ -130,10 +136,12 @@ async def serve_api(settings: Settings | None = None) -> AsyncIterator[Api]:
         settings.room_secrets,
         options=RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
     )
-    apis = [control, LiveApi(placement)]
+    streams = streams or Streams()
+    apis: list[object] = [control, LiveApi(placement), EventsApi(streams)]
     api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement
     api.readiness = readiness
+    api.apis, api.streams = apis, streams
     async with api:
         yield api
     await drain.close()

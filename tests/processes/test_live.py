@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from pathlib import Path
 
+import aiohttp
 import pytest
 
 from control.live.orders import Orders
 from control.placement import AgentGoneError, AgentSilentError, NotRunningError
 from conversation.lifecycle import AgentState
 from conversation.live_commands import CommandRefusedError, Mute, Say, Update
+from tests.control.sse import listening
 from tests.processes.conftest import agent_config, supervised, until
+from tests.processes.test_recall import calling, say_words
 from tests.processes.test_restart import QUICKLY, is_ready_again
 
 
@@ -78,3 +82,31 @@ async def test_a_silent_agent_costs_the_deadline_and_no_more() -> None:
         await supervisor.stop("demo")
         failures = await asyncio.gather(*asking, return_exceptions=True)
         assert sum(isinstance(one, AgentGoneError) for one in failures) == 64
+
+
+@pytest.mark.asyncio
+async def test_a_calls_stream_goes_on_over_kill_9_and_ends_with_the_call(tmp_path: Path) -> None:
+    async with calling(tmp_path) as scene, aiohttp.ClientSession(scene.server.url) as http:
+        async with listening(http, "/agents/demo/events", "0") as reader:
+            await reader.until("agent_state_changed", state="running")
+            await say_words(scene.session, "open sesame")
+            said = await reader.until("agent_input_transcription_done", transcript="open sesame")
+            await scene.kill()
+            lost = (await reader.until("agent_exited"))[-1]
+            assert (lost.data["exit_reason"], lost.data["is_restarted"]) == ("crashed", True)
+            await reader.until("agent_state_changed", state="running")
+            status, _ = await scene.server.post("/agents/demo/text", {"text": "abracadabra"})
+            assert status == 200
+            told = await reader.until("agent_input_transcription_done", transcript="abracadabra")
+            await scene.server.post("/stop_agent", {"channel_name": "demo"})
+            rest = await reader.rest()
+            assert rest[-1].type == "agent_exited"
+            assert rest[-1].data["is_restarted"] is False
+        async with listening(http, "/agents/demo/events", said[-1].event_id) as reader:
+            again = await reader.rest()
+            assert lost in again
+            assert told[-1] in again
+            assert again[-1] == rest[-1]
+        log = scene.server.log.read_text()
+        assert "sesame" not in log
+        assert "abracadabra" not in log

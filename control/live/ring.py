@@ -1,0 +1,50 @@
+"""`EventRing`: the last events of one call, numbered, within bounds. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+MAX_EVENTS: Final = 512
+MAX_BYTES: Final = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """One event as JSON; the first of a call has number 1."""
+
+    number: int
+    data: str
+
+
+class EventRing:
+    """Whatever is over the bounds is forgotten, the oldest first; at least one event stays."""
+
+    def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
+        self.last = 0
+        self._max_events = max_events
+        self._max_bytes = max_bytes
+        self._events: deque[NumberedEvent] = deque()
+        self._size_bytes = 0
+
+    def append(self, data: str) -> None:
+        """The next event."""
+        self.last += 1
+        self._events.append(NumberedEvent(self.last, data))
+        self._size_bytes += len(data.encode())
+        while len(self._events) > 1 and self._is_over():
+            self._size_bytes -= len(self._events.popleft().data.encode())
+
+    def _is_over(self) -> bool:
+        return len(self._events) > self._max_events or self._size_bytes > self._max_bytes
+
+    def since(self, number: int) -> list[NumberedEvent]:
+        """What is left of the events after `number`."""
+        first = self._events[0].number if self._events else 1
+        return [self._events[at] for at in range(max(0, number + 1 - first), len(self._events))]
+
+    def missed(self, number: int) -> int:
+        """How many events after `number` are forgotten."""
+        first = self._events[0].number if self._events else 1
+        return max(0, first - 1 - number)

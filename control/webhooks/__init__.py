@@ -1,0 +1,1 @@
+"""Signed notices of agents' lives to a URL of the server's owner."""
