@@ -6,6 +6,7 @@ import { LevelMeter } from "./levels.js";
 import { Mesh } from "./mesh.js";
 import { Signaling } from "./signaling.js";
 
+const REPORT_MS = 1000;
 const DEAD_STATES = new Set(["failed", "disconnected", "closed"]);
 
 /**
@@ -20,6 +21,7 @@ export class Call extends EventTarget {
   #context;
   #meters;
   #players = new Map();
+  #reporting;
   #sessionId = "";
   #hasJoined = false;
   #hasManualTurns = false;
@@ -42,6 +44,7 @@ export class Call extends EventTarget {
     this.#listenToRoom();
     this.#listenToPeers();
     if (microphone !== null) this.#meters.user.add("microphone", microphone);
+    this.#reporting = setInterval(() => this.#reportPlayout(), REPORT_MS);
   }
 
   get hasMicrophone() {
@@ -136,6 +139,7 @@ export class Call extends EventTarget {
   }
 
   leave() {
+    clearInterval(this.#reporting);
     this.#signaling.close();
     this.#mesh.close();
     for (const track of this.#microphone?.getTracks() ?? []) track.stop();
@@ -187,7 +191,10 @@ export class Call extends EventTarget {
       emit(this, "state");
     });
     mesh.addEventListener("state", () => emit(this, "state"));
-    mesh.addEventListener("open", () => emit(this, "state"));
+    mesh.addEventListener("open", () => {
+      emit(this, "state");
+      this.#reportPlayout();
+    });
     mesh.addEventListener("left", ({ detail }) => emit(this, "left", detail));
     mesh.addEventListener("event", ({ detail }) => this.#handleEvent(detail));
     mesh.addEventListener("stream", ({ detail }) => this.#play(detail));
@@ -198,6 +205,10 @@ export class Call extends EventTarget {
     if (member.role !== "agent") return;
     if (event.type === "server_session_created") this.#sessionId = event.session_id;
     emit(this, "event", event);
+  }
+
+  #reportPlayout() {
+    this.#mesh.reportPlayout(this.#sessionId);
   }
 
   async #play({ member, stream }) {

@@ -2,7 +2,8 @@
 //
 // entry: {key, kind, text, state, ...}
 //   kind "user":  state "hearing" until the words are final, then "done"; speaker
-//   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard); speaker
+//   kind "agent": state "speaking", "done" or "interrupted" (then text is what was heard); speaker;
+//                 heard: how many characters (code points) of text were heard, where the agent tells
 //   kind "tool":  state "asking" (whether it may), "calling", "waiting" (for this page's answer), "refused", "done"
 //                 or "failed"; name, input, output, serverLabel (of a tool that the speech service runs)
 //   kind "chat":  from; kind "note": tone
@@ -10,9 +11,19 @@
 export class Conversation {
   #entries = new Map();
   #count = 0;
+  #isProgressTold = false;
 
   /** Who "user" entries are by: an agent hears all people as one. */
   userLabel = "You";
+
+  /** What is heard of a reply before anything is told: nothing, if the agent tells. */
+  get heardAtFirst() {
+    return this.#isProgressTold ? 0 : undefined;
+  }
+
+  noteProgress() {
+    this.#isProgressTold = true;
+  }
 
   /** @returns {{changed: object[], removed: object[]}} what the event did. */
   apply(event) {
@@ -80,7 +91,8 @@ function hearDone(conversation, event, changes) {
 }
 
 function findReply(conversation, event) {
-  return find(conversation, "agent", event.item_id, { state: "speaking", speaker: event.agent_name });
+  const fields = { state: "speaking", speaker: event.agent_name, heard: conversation.heardAtFirst };
+  return find(conversation, "agent", event.item_id, fields);
 }
 
 function sayDelta(conversation, event, changes) {
@@ -96,7 +108,14 @@ function sayDone(conversation, event, changes) {
 
 function cut(conversation, event, changes) {
   const entry = findReply(conversation, event);
-  change(entry, { text: event.heard.trim(), state: "interrupted", heardMs: event.audio_end_ms }, changes);
+  const text = event.heard.trim();
+  change(entry, { text, state: "interrupted", heardMs: event.audio_end_ms, heard: undefined }, changes);
+}
+
+function hearReply(conversation, event, changes) {
+  conversation.noteProgress();
+  const entry = conversation.get(`agent ${event.item_id}`);
+  if (entry !== undefined && entry.state !== "interrupted") change(entry, { heard: event.heard_characters }, changes);
 }
 
 function played(conversation, event, changes) {
@@ -146,6 +165,7 @@ const HANDLERS = {
   agent_response_audio_transcript_delta: sayDelta,
   agent_response_audio_transcript_done: sayDone,
   agent_interrupted: cut,
+  agent_playout_progress: hearReply,
   agent_playout_done: played,
   agent_response_done: responseDone,
   agent_response_tool_use_delta: callTool,

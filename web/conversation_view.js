@@ -11,6 +11,7 @@ export class ConversationView {
   #announcer = byId("announcer");
   #items = new Map();
   #announced = new Set();
+  #shown = new WeakMap();
   #alerts = byId("alerts");
   #handlers;
 
@@ -58,6 +59,9 @@ export class ConversationView {
     }
     // These hold a form that somebody may be using.
     if (["waiting", "asking"].includes(entry.state) && item.dataset.state === entry.state) return;
+    const isSame = item.dataset.state === entry.state && this.#shown.get(item) === entry.text;
+    if (isSame && lightWords(item, entry.heard)) return;
+    this.#shown.set(item, entry.text);
     item.dataset.state = entry.state;
     item.dataset.key = entry.key;
     item.classList.toggle("own", entry.kind === "user" || entry.isOwn === true);
@@ -93,11 +97,32 @@ function speakerOf(entry) {
 
 function renderWords(entry) {
   const words = element("p", { class: "words" });
-  if (entry.text !== "") words.append(element("span", { text: entry.text }));
+  if (entry.text !== "") words.append(element("span", {}, renderHeard(entry)));
   if (entry.state === "hearing" && entry.text === "") words.append(dots());
   const parts = [element("span", { class: "speaker", text: speakerOf(entry) }), words];
   if (entry.state === "interrupted") words.append(renderCut(entry));
   return parts;
+}
+
+// What is heard or not as a whole, as the agent counts it: a word with the space before it, and each
+// sign of a script that has no spaces.
+const UNITS = /\s*(?:[\u2e80-\ud7ff\uf900-\ufaff]|[^\s\u2e80-\ud7ff\uf900-\ufaff]+)|\s+/gu;
+
+function renderHeard({ text, heard }) {
+  if (heard === undefined) return [text];
+  let end = 0;
+  return text.match(UNITS).map((unit) => {
+    end += [...unit].length;
+    return element("span", { class: `word${end > heard ? " ahead" : ""}`, "data-end": end, text: unit });
+  });
+}
+
+/** Shows how far a reply was heard, without making its words anew; false when they are not there. */
+function lightWords(item, heard) {
+  const words = item.querySelectorAll(".word");
+  if (heard === undefined || words.length === 0) return false;
+  for (const word of words) word.classList.toggle("ahead", Number(word.dataset.end) > heard);
+  return true;
 }
 
 function renderCut({ text, heardMs }) {

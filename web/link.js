@@ -51,6 +51,15 @@ export class Link extends EventTarget {
     return this.#peer?.send(event) ?? false;
   }
 
+  /** Tell the member how late its voice is heard here, if there is news. */
+  async reportPlayout(sessionId) {
+    if (!this.#peer?.isOpen) return;
+    await this.#attempt(this.#peer, async (peer) => {
+      const report = await peer.readPlayout();
+      if (report !== null) peer.send({ type: "client_playout_report", session_id: sessionId, ...report });
+    });
+  }
+
   /** Call the member, now and whenever the connection is lost. */
   offer() {
     this.#isOfferer = true;

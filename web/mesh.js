@@ -41,6 +41,12 @@ export class Mesh extends EventTarget {
     return agents.map(({ uid }) => this.#links.get(uid)?.send(event) ?? false).some(Boolean);
   }
 
+  /** Tell every agent how late it is heard here. */
+  reportPlayout(sessionId) {
+    const agents = this.members.filter((member) => member.role === "agent");
+    for (const { uid } of agents) this.#links.get(uid)?.reportPlayout(sessionId);
+  }
+
   handleJoined({ members, ice_servers: servers, is_relay_only: isRelayOnly }) {
     this.#ice = { servers, isRelayOnly };
     for (const member of members) {

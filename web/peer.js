@@ -1,6 +1,7 @@
 // One RTCPeerConnection to one member: audio both ways and the data channel `events`.
 
 import { emit } from "./dom.js";
+import { PlayoutMeter } from "./playout.js";
 
 const MAX_EVENT_BYTES = 60 * 1024;
 
@@ -17,6 +18,7 @@ export class Peer extends EventTarget {
   #events = null;
   #track;
   #earlyCandidates = [];
+  #playout = new PlayoutMeter();
   stream = null; // what the member says, once it is negotiated
 
   constructor({ connectionId, isOfferer, ice, track }) {
@@ -62,6 +64,11 @@ export class Peer extends EventTarget {
       else if (entry.type === "transport") count += entry.packetsReceived;
     }
     return count;
+  }
+
+  /** How late the member's voice is heard here; null while there is no news. */
+  async readPlayout() {
+    return this.#playout.read((await this.#pc.getStats()).values());
   }
 
   async offer() {

@@ -24,6 +24,7 @@ class ScriptedAgent:
 
     def __init__(self, url: str, channel: str, uid: int, token: str | None) -> None:
         self.uid = uid
+        self.playout_reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
         self.client_events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
         self.heard = bytearray()
         self.heard_more = asyncio.Event()
@@ -61,6 +62,11 @@ class ScriptedAgent:
         async with asyncio.timeout(DEADLINE_S):
             return await self.client_events.get()
 
+    async def next_playout_report(self) -> dict[str, Any]:
+        """How late the page says it hears, next."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self.playout_reports.get()
+
     def send(self, event_type: str, **fields: Any) -> None:
         """Tell the page something."""
         event = {"type": event_type, "agent_id": "a1", "agent_name": NAME, **fields}
@@ -78,7 +84,9 @@ class ScriptedAgent:
         self._channel.clear_sender_audio_buffer()
 
     def _handle_client_event(self, text: str, _uid: int) -> None:
-        self.client_events.put_nowait(json.loads(text))
+        event = json.loads(text)
+        is_report = event["type"] == "client_playout_report"
+        (self.playout_reports if is_report else self.client_events).put_nowait(event)
 
     def _handle_user_connected(self, uid: int) -> None:
         self._connected.set()

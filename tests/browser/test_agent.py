@@ -111,6 +111,32 @@ async def test_an_interrupted_reply_is_cut_at_what_was_heard() -> None:
 
 
 @pytest.mark.asyncio
+async def test_words_light_up_as_they_are_heard() -> None:
+    async with open_call() as (_site, console, agent):
+        report = await agent.next_playout_report()
+        assert 0 < report["playout_delay_ms"] < 1000
+        for item_id, text in (("i1", "Hello there, \N{GRINNING FACE} you!"), ("i2", "今天 sunny")):
+            reply = {"response_id": "r1", "item_id": item_id}
+            agent.send("agent_response_audio_transcript_delta", **reply, delta=text)
+            ahead = console.entries("agent").last.locator(".word.ahead")
+            agent.send("agent_playout_progress", **reply, heard_ms=300, heard_characters=2)
+            await expect(ahead.last).to_be_visible()
+        signs = console.entries("agent").last
+        await expect(signs.locator(".word")).to_have_text(["今", "天", " sunny"])
+        await expect(signs.locator(".word.ahead")).to_have_text([" sunny"])
+        first = console.entries("agent").first
+        await expect(first.locator(".word.ahead")).to_have_count(4)
+        reply = {"response_id": "r1", "item_id": "i1"}
+        agent.send("agent_playout_progress", **reply, heard_ms=900, heard_characters=14)
+        await expect(first.locator(".word.ahead")).to_have_text([" you!"])
+        agent.send("agent_playout_done", **reply)
+        await expect(first).to_have_attribute("data-state", "done")
+        agent.send("agent_playout_progress", **reply, heard_ms=1200, heard_characters=19)
+        await expect(first.locator(".word.ahead")).to_have_count(0)
+        await expect(first.locator(".words")).to_have_text("Hello there, \N{GRINNING FACE} you!")
+
+
+@pytest.mark.asyncio
 async def test_words_and_tool_calls_are_text_and_nothing_else() -> None:
     async with open_call() as (_site, console, agent):
         agent.send("agent_input_started", item_id="u1", audio_start_ms=10)

@@ -52,6 +52,47 @@ CONVERSATION = """async () => {
   return conversation.entries.map(({ kind, state, text }) => [kind, state, text]);
 }"""
 
+HEARD = """async () => {
+  const { Conversation } = await import('/web/conversation.js');
+  const conversation = new Conversation();
+  const say = (type, item_id, fields) =>
+    conversation.apply({ type, agent_name: 'Parley', response_id: 'r', item_id, ...fields });
+  const heard = () => conversation.entries.map(({ heard }) => heard ?? 'untold');
+  const steps = [];
+  say('agent_playout_progress', 'never seen', { heard_characters: 5 });
+  const old = new Conversation();
+  old.apply({ type: 'agent_response_audio_transcript_delta', item_id: 'x', delta: 'plain' });
+  steps.push(old.entries[0].heard ?? 'untold');
+  say('agent_response_audio_transcript_delta', 'i', { delta: 'one two three' });
+  steps.push(heard());
+  say('agent_playout_progress', 'i', { heard_characters: 7 });
+  say('agent_response_audio_transcript_delta', 'j', { delta: 'four' });
+  say('agent_playout_done', 'i', {});
+  steps.push(heard());
+  say('agent_interrupted', 'j', { audio_end_ms: 90, heard: 'fo' });
+  say('agent_playout_progress', 'j', { heard_characters: 4 });
+  steps.push(heard());
+  return steps;
+}"""
+
+PLAYOUT = """async () => {
+  const { PlayoutMeter } = await import('/web/playout.js');
+  const meter = new PlayoutMeter();
+  const voice = (jitterBufferDelay, jitterBufferEmittedCount) =>
+    ({ type: 'inbound-rtp', kind: 'audio', jitterBufferDelay, jitterBufferEmittedCount });
+  const path = (currentRoundTripTime, nominated) =>
+    ({ type: 'candidate-pair', nominated, currentRoundTripTime });
+  const device = { type: 'media-playout', kind: 'audio', totalPlayoutDelay: 480, totalSamplesCount: 48000 };
+  return [
+    meter.read([]),
+    meter.read([voice(0, 0), path(0.5, false)]),
+    meter.read([voice(960, 48000), path(0.04, true)]),
+    meter.read([voice(960, 48000)]),
+    meter.read([voice(960 + 4800, 96000), device]),
+    meter.read([voice(960 + 4800 + 2400, 144000)]),
+  ];
+}"""
+
 
 @pytest.mark.asyncio
 async def test_pure_modules() -> None:
@@ -67,6 +108,15 @@ async def test_pure_modules() -> None:
             "noneWhenTheUserGoesOn": [],
             "noneForTheAgentAlone": [],
         }
+        assert await console.page.evaluate(HEARD) == ["untold", [0], [7, 0], [7, "untold"]]
+        assert await console.page.evaluate(PLAYOUT) == [
+            {"playout_delay_ms": 20},
+            None,
+            {"playout_delay_ms": 20, "round_trip_ms": 40},
+            None,
+            {"playout_delay_ms": 110},
+            {"playout_delay_ms": 60},
+        ]
         assert await console.page.evaluate(CONVERSATION) == [
             ["agent", "interrupted", ""],
             ["tool", "done", ""],
