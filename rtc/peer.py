@@ -22,6 +22,7 @@ from aiortc.sdp import candidate_from_sdp
 from rtc.aiortc_adapter import RtpPacket, close_connection, prefer_opus, tap_receiver
 from rtc.flight import ListenerDelay
 from rtc.ice_adapter import adapt_ice
+from rtc.media_shortcut import shorten_way_of_media
 from rtc.options import MediaOptions
 from rtc.path_probe import PathProber
 from rtc.path_watch import PathHealth
@@ -98,6 +99,7 @@ class Peer:
         tap_receiver(transceiver.receiver, callbacks.on_packet)
         feed_sender(transceiver.sender, self.track, self.delay.handle_report)
         ice = adapt_ice(self._pc, media, ice_servers)
+        shorten_way_of_media(ice, transceiver.receiver.transport)
         self._prober = PathProber(ice, self._handle_health)
 
     @property

@@ -6,6 +6,7 @@ over itself one period on, where the two resemble each other most, and cross-fad
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import numpy as np
@@ -64,6 +65,7 @@ class QuietDetector:
 
     def is_quiet(self, samples: Samples) -> bool:
         """Whether this frame, the next of a stream, could be left out unheard."""
-        level = float(np.sqrt(np.mean(samples.astype(np.float32) ** 2))) if len(samples) else 0.0
+        sound = samples.astype(np.float32)
+        level = math.sqrt(float(np.dot(sound, sound)) / max(1, len(sound)))
         self._floor = min(level, max(self._floor, _QUIET_RMS / 2) * _FLOOR_RISE, _LOUDEST_FLOOR)
         return level <= max(_QUIET_RMS, _FLOOR_FACTOR * self._floor)
