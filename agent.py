@@ -85,7 +85,7 @@ class RealtimeKitAgent:
         self._presence = Presence(_presence_rules(config), now_s=time.monotonic())
         self._presence_changed = asyncio.Event()
         self._with_media: set[int] = set()
-        self._has_greeted = bool(self._seed.entries)
+        self._has_greeted = bool(self._seed.entries) and not self._seed.is_of_earlier_call
 
     @property
     def state(self) -> AgentState:

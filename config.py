@@ -36,12 +36,16 @@ from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$"
 """Channel names: 1 to 64 of letters, digits, `_`, `-`, `.`, the first a letter or digit."""
 
+THREAD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"
+"""Names of conversations: up to 128 characters, room for most ids of users."""
+
 MAX_UID = 2**32 - 1
 
 MAX_GOODBYE_CHARACTERS = 200
 """A goodbye has a few seconds."""
 
 ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN)]
+ThreadId = Annotated[str, Field(pattern=THREAD_PATTERN)]
 Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
 
 PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
@@ -139,6 +143,11 @@ class Settings(BaseModel):
     agents_file: tuple[AgentDefinition, ...] = ()
 
     skills_dir: Path | None = None
+
+    data_dir: Path = Path("parley-data")
+    store_url: SecretStr | None = None
+    retention_days: float = Field(default=30.0, ge=0)
+    retention_calls: int = Field(default=10_000, ge=0)
 
     warm_processes: int = Field(default=2, ge=0, le=64)
     merge_pages: bool = False
@@ -343,6 +352,7 @@ class OpusConfig(BaseModel):
 class AgentConfig(BaseModel):
     """All that one agent needs; crosses the link to its process as JSON (`to_json`).
 
+    thread_id: the conversation, which may go on in a later call
     skills: name -> text, in the order in which they join the instructions; memory: newest last
     recordings_dir: where the call is recorded; None: nowhere
     """
@@ -350,6 +360,7 @@ class AgentConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     agent_id: str
+    thread_id: str = ""
     channel_name: ChannelName
     uid: Uid
     room_url: str

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -66,8 +67,11 @@ async def running_server(*, is_local: bool = False, **settings: str) -> AsyncIte
     is_local: agents use the local model, and the server is ready when that is.
     settings: further variables of its environment
     """
-    async with FakeRealtimeServer() as model, aiohttp.ClientSession() as http:
+    async with contextlib.AsyncExitStack() as stack:
+        model = await stack.enter_async_context(FakeRealtimeServer())
+        http = await stack.enter_async_context(aiohttp.ClientSession())
         environ = {
+            "DATA_DIR": stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")),
             "PATH": os.environ["PATH"],
             "LOG_LEVEL": "ERROR",
             "MODEL_PROVIDER": "local" if is_local else "openai",

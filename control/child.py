@@ -161,6 +161,8 @@ class AgentHost:
     def handle_state(self, old: AgentState, new: AgentState) -> None:
         """Pass the step on; when ready, with the timings of the start."""
         self._send(StateChanged(state=new, at_ms=wall_clock_ms()))
+        if new is AgentState.STOPPING and self._agent is not None:
+            self._remembering.finish(self._agent.conversation())
         if new is AgentState.READY and old is AgentState.CONNECTING:
             # The agent completes its timings in the same step of the loop.
             asyncio.get_running_loop().call_soon(self._report_ready)

@@ -22,6 +22,7 @@ from control.placement import (
     StopFailedError,
 )
 from control.schemas import ErrorBody, ErrorDetail
+from control.store.errors import ArchiveError
 from conversation.live_commands import CommandRefusedError
 
 ERROR_CODE: Final = web.ResponseKey("error_code", str)
@@ -85,6 +86,17 @@ def invalid_request(error: ValidationError) -> ApiError:
     return ApiError(400, "invalid_request", f"Invalid request data: {where}{first.msg}", details)
 
 
+def failure_of(error: ApiError | ArchiveError | PlacementError) -> ApiError:
+    """What to answer when a start cannot be carried out."""
+    match error:
+        case ApiError():
+            return error
+        case ArchiveError():
+            return ApiError(error.status, error.code, str(error))
+        case PlacementError():
+            return placement_failure(error)
+
+
 def placement_failure(error: PlacementError) -> ApiError:
     """What to answer when a placement refuses or fails."""
     match error:
@@ -144,10 +156,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     """Turn every failure below into the one shape."""
     try:
         return await handler(request)
-    except ApiError as error:
-        return error.response()
-    except PlacementError as error:
-        return placement_failure(error).response()
+    except (ApiError, ArchiveError, PlacementError) as error:
+        return failure_of(error).response()
     except CommandRefusedError as error:
         return command_refusal(error).response()
     except web.HTTPException as error:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from config import AgentConfig
 from control.link import ChildMessage
 from control.placement import ExitRecord
+from control.watch import Finding
 
 _log = logging.getLogger("control.observers")
 
@@ -19,13 +20,19 @@ class CallObserver:
     """
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
-        """A process is about to be started; `restarts` of this call were lost before it."""
+        """A process is about to be started; `restarts` of this call were lost before it.
+
+        `config.conversation_seed` is what this very process is told.
+        """
 
     def handle_message(self, config: AgentConfig, message: ChildMessage) -> None:
         """An agent process said something over its link, and it is carried out already."""
 
     def handle_ready(self, config: AgentConfig, timings_ms: Mapping[str, float]) -> None:
         """An agent is ready; timings_ms: every phase of the start, and `total`."""
+
+    def handle_finding(self, config: AgentConfig, finding: Finding) -> None:
+        """The watcher noticed a sign of trouble and does something about it, or only warns."""
 
     def handle_exit(self, record: ExitRecord) -> None:
         """A process is gone; its channel is free unless `is_restarted`."""
@@ -48,6 +55,10 @@ class Observers(CallObserver):
     def handle_ready(self, config: AgentConfig, timings_ms: Mapping[str, float]) -> None:
         """See `CallObserver.handle_ready`."""
         self._tell("handle_ready", config, timings_ms)
+
+    def handle_finding(self, config: AgentConfig, finding: Finding) -> None:
+        """See `CallObserver.handle_finding`."""
+        self._tell("handle_finding", config, finding)
 
     def handle_exit(self, record: ExitRecord) -> None:
         """See `CallObserver.handle_exit`."""

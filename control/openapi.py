@@ -103,7 +103,7 @@ def _parameters(operation: Operation) -> list[dict[str, Any]]:
         }
         for one in operation.parameters
     ]
-    return in_path + others
+    return in_path + _in_query(operation) + others
 
 
 def _success(status: int, schema: dict[str, Any] | None, operation: Operation) -> dict[str, Any]:
@@ -111,6 +111,17 @@ def _success(status: int, schema: dict[str, Any] | None, operation: Operation) -
         content = {operation.media_type: {"schema": {"type": "string"}}}
         return {"description": "success", "content": content}
     return _answer("success", schema)
+
+
+def _in_query(operation: Operation) -> list[dict[str, Any]]:
+    if operation.query is None:
+        return []
+    schema = operation.query.model_json_schema()
+    required = schema.get("required", ())
+    return [
+        {"name": name, "in": "query", "required": name in required, "schema": described}
+        for name, described in schema["properties"].items()
+    ]
 
 
 def _errors(operation: Operation) -> dict[int, str]:

@@ -33,6 +33,8 @@ from control.schemas import (
     TokenAnswer,
     TokenRequest,
 )
+from control.store.records import CallDeleted, CallDetails, CallPage, Transcript
+from control.store.routes import CallsQuery
 from rtc.room_call import CallOffer
 
 
@@ -68,6 +70,7 @@ class Operation:
     summary: str
     answers: dict[int, type[BaseModel] | None]
     request: type[BaseModel] | None = None
+    query: type[BaseModel] | None = field(default=None, kw_only=True)
     errors: dict[int, str] = field(default_factory=dict)
     guard: Guard = Guard.KEY
     is_body_optional: bool = False
@@ -83,6 +86,11 @@ _BODY_ERRORS: Final = {
     408: "body_timeout: the body did not come within 10 s",
     413: "too_large: the body exceeds 256 KiB",
     415: "unsupported_media_type: the body must be application/json",
+}
+
+_CALL_ERRORS: Final = {
+    404: "unknown_call",
+    503: "store_unavailable: it cannot be read now, or not written; calls go on",
 }
 
 
@@ -127,11 +135,11 @@ OPERATIONS: Final = (
             **_BODY_ERRORS,
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
             "provider_not_configured, unknown_toolset, unknown_skill, no_price",
-            409: "stopped: before it was ready",
+            409: "stopped: before it was ready; thread_busy: a live call has the conversation",
             422: "idempotency_key_reused: the key came with another request",
             429: "too_many_requests, too_many_open; at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
-            503: "overloaded, draining",
+            503: "overloaded, draining; store_unavailable: the conversation cannot be read",
             504: "start_timeout: as 502",
         },
         parameters=(
@@ -204,6 +212,47 @@ OPERATIONS: Final = (
     ),
     _command("mute", "Keep the agent's voice from people, or give it back", MuteRequest),
     _command("approve", "Allow or forbid a tool call", ApproveRequest, conflicts="unknown_call"),
+    Operation(
+        "GET",
+        "/agents/{channel}/transcript",
+        "show_channel_transcript",
+        "What has been said in the channel's latest call",
+        {200: Transcript},
+        errors={400: "invalid_request", **_CALL_ERRORS},
+    ),
+    Operation(
+        "GET",
+        "/calls",
+        "list_calls",
+        "Calls, live and past, the latest first",
+        {200: CallPage},
+        errors={400: "invalid_request", 503: _CALL_ERRORS[503]},
+        query=CallsQuery,
+    ),
+    Operation(
+        "GET",
+        "/calls/{id}",
+        "show_call",
+        "One call with its turns and its black box",
+        {200: CallDetails},
+        errors=_CALL_ERRORS,
+    ),
+    Operation(
+        "DELETE",
+        "/calls/{id}",
+        "delete_call",
+        "Forget a call that is over, with all that was said in it",
+        {200: CallDeleted},
+        errors={**_CALL_ERRORS, 409: "call_is_live: stop its agent first"},
+    ),
+    Operation(
+        "GET",
+        "/calls/{id}/transcript",
+        "show_transcript",
+        "What was said in a call",
+        {200: Transcript},
+        errors=_CALL_ERRORS,
+    ),
     Operation(
         "POST",
         "/token",

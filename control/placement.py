@@ -113,6 +113,7 @@ class ExitRecord(BaseModel):
         default=None, description="why it never became ready, was ended, or is given up"
     )
     is_restarted: bool = Field(default=False, description="another process goes on with the call")
+    is_given_up: bool = Field(default=False, description="no other process would fare better")
     stacks: str | None = Field(
         default=None, description="of its threads and tasks, if it was in trouble"
     )

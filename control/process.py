@@ -267,6 +267,9 @@ class AgentProcess:
         )
 
     def _handle_finding(self, finding: Finding, link: Link[ChildMessage]) -> None:
+        self._surroundings.observers.handle_finding(self.config, finding)
+        if finding.action is Action.WARN:
+            return
         if finding.action is Action.RENEW_MODEL:
             link.send(RenewModel(reason=finding.sign))
             return

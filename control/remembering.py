@@ -59,6 +59,7 @@ class Remembering:
         self._changes = Changes(seed)
         self._send = send
         self._boundary = asyncio.Event()
+        self._is_finished = False
 
     def handle_event(self, event: ServerEvent) -> None:
         """The agent told its room something."""
@@ -74,7 +75,17 @@ class Remembering:
             except TimeoutError:
                 pass
             self._boundary.clear()
-            for message in self._changes.since_last(conversation()):
-                self._send(message)
+            if self._is_finished:
+                return
+            self._tell(conversation())
             # Boundaries come in bunches.
             await asyncio.sleep(_PAUSE_S)
+
+    def finish(self, conversation: Sequence[RememberedEntry]) -> None:
+        """Tell the last of it now: what is being played will soon be no more."""
+        self._tell(conversation)
+        self._is_finished = True
+
+    def _tell(self, conversation: Sequence[RememberedEntry]) -> None:
+        for message in self._changes.since_last(conversation):
+            self._send(message)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import SecretStr
 
-from config import is_channel_name
-from control.errors import ApiError, invalid_request, placement_failure
+from control.bodies import channel_of, parse_body, respond
+from control.errors import ApiError, failure_of
 from control.idempotency import (
     REPLAYED_HEADER,
     Answer,
@@ -36,12 +35,11 @@ from control.schemas import (
     TokenRequest,
 )
 from control.starts import AgentConfigurator
+from control.store.archive import Archive
+from control.store.errors import ArchiveError
 from rtc.tokens import ANY_UID, mint_token
 
 MAX_BODY_BYTES: Final = 256 * 1024
-BODY_TIMEOUT_S: Final = 10.0
-
-M = TypeVar("M", bound=BaseModel)
 
 
 class ControlApi:
@@ -53,12 +51,14 @@ class ControlApi:
         configurator: AgentConfigurator,
         readiness: Callable[[], Readiness],
         room_token_secret: SecretStr | None,
+        archive: Archive,
         begin_drain: Callable[[float | None], DrainAnswer],
     ) -> None:
         self._placement = placement
         self._configurator = configurator
         self._readiness = readiness
         self._room_token_secret = room_token_secret
+        self._archive = archive
         self._begin_drain = begin_drain
         self._answers = IdempotentAnswers()
         self._document = json.dumps(openapi_document(OPERATIONS), indent=1)
@@ -77,10 +77,8 @@ class ControlApi:
     async def _start_once(self, wanted: StartAgentRequest) -> Answer:
         try:
             response = await self._start_agent(wanted)
-        except (ApiError, PlacementError) as error:
-            response = (
-                error if isinstance(error, ApiError) else placement_failure(error)
-            ).response()
+        except (ApiError, ArchiveError, PlacementError) as error:
+            response = failure_of(error).response()
         kept = {
             name: response.headers[name]
             for name in ("Content-Type", "Retry-After")
@@ -90,12 +88,18 @@ class ControlApi:
 
     async def _start_agent(self, wanted: StartAgentRequest) -> web.Response:
         config, prepare = self._configurator.configure(wanted)
-        status = await self._placement.start(config, prepare=prepare, should_wait=wanted.wait)
+        config = await self._archive.open_call(config)
+        try:
+            status = await self._placement.start(config, prepare=prepare, should_wait=wanted.wait)
+        except PlacementError:
+            self._archive.give_up_call(config)
+            raise
         answer = StartAgentAnswer(
             status="Agent started!" if wanted.wait else "Agent starting",
             channel_name=status.channel_name,
             uid=status.uid,
             agent_id=status.agent_id,
+            thread_id=config.thread_id,
             state=status.state,
             timings_ms=status.timings_ms,
         )
@@ -104,7 +108,8 @@ class ControlApi:
     async def stop_agent(self, request: web.Request) -> web.Response:
         """POST /stop_agent"""
         wanted = await parse_body(request, StopAgentRequest)
-        return respond(StopAgentAnswer.of(await self._placement.stop(wanted.channel_name)))
+        record = await self._placement.stop(wanted.channel_name)
+        return respond(StopAgentAnswer.of(record, is_stored=await self._archive.settle()))
 
     async def drain(self, request: web.Request) -> web.Response:
         """POST /drain"""
@@ -152,44 +157,3 @@ class ControlApi:
     async def openapi(self, _request: web.Request) -> web.Response:
         """GET /openapi.json"""
         return web.Response(text=self._document, content_type="application/json")
-
-
-def channel_of(request: web.Request) -> str:
-    """The channel that the path names.
-
-    Raises:
-        ApiError: 400, it is none.
-    """
-    channel_name = request.match_info["channel"]
-    if not is_channel_name(channel_name):
-        raise ApiError(400, "invalid_request", "this is not a channel name")
-    return channel_name
-
-
-def respond(answer: BaseModel, *, status: int = 200) -> web.Response:
-    """`answer` as JSON."""
-    return web.Response(
-        status=status, text=answer.model_dump_json(), content_type="application/json"
-    )
-
-
-async def parse_body(request: web.Request, model: type[M]) -> M:
-    """The request's JSON as `model`.
-
-    Raises:
-        ApiError: 415 other content type, 400 malformed or invalid, 408 it does not come;
-            413 comes from aiohttp.
-    """
-    if request.content_type != "application/json":
-        text = "the body must be JSON: Content-Type: application/json"
-        raise ApiError(415, "unsupported_media_type", text)
-    try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
-    except TimeoutError as error:
-        text = f"the body did not come within {BODY_TIMEOUT_S:g} s"
-        raise ApiError(408, "body_timeout", text) from error
-    try:
-        return model.model_validate_json(body)
-    except ValidationError as error:
-        raise invalid_request(error) from error

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from config import MAX_GOODBYE_CHARACTERS, PROVIDER_PATTERN, ChannelName, Uid
+from config import MAX_GOODBYE_CHARACTERS, PROVIDER_PATTERN, ChannelName, ThreadId, Uid
 from control.model_options import ModelOptions
 from control.placement import AgentStatus, ExitRecord
 from control.skills import SKILL_PATTERN
@@ -122,6 +122,9 @@ class StartAgentRequest(Request):
     model_settings: ModelOptions = ModelOptions()
     tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
     toolset: str | None = Field(default=None, description="name of a tool set, or mcp:NAME")
+    thread_id: ThreadId | None = Field(
+        default=None, description="a conversation to continue, or to begin under this name"
+    )
     user_uid: Uid | None = Field(default=None, description="whom to wait for; else the first")
     max_duration_s: float | None = Field(default=None, gt=0, le=7 * 24 * 3600)
     idle_timeout_s: float | None = Field(
@@ -181,6 +184,7 @@ class StartAgentAnswer(BaseModel):
     channel_name: str
     uid: int
     agent_id: str
+    thread_id: str = Field(description="a later start may continue the conversation by it")
     state: AgentState
     timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
 
@@ -202,11 +206,13 @@ class StopAgentAnswer(BaseModel):
     exit_code: int | None
     stopped_by: str | None
     uptime_s: float
+    is_stored: bool = Field(description="the whole call is on disk; else it will be when it can")
 
     @classmethod
-    def of(cls, record: ExitRecord) -> StopAgentAnswer:
+    def of(cls, record: ExitRecord, *, is_stored: bool) -> StopAgentAnswer:
         """The answer that tells of this end."""
-        return cls.model_validate(record.model_dump(include=set(cls.model_fields)))
+        known = record.model_dump(include=set(cls.model_fields))
+        return cls(**known, is_stored=is_stored)
 
 
 class AgentList(BaseModel):
@@ -265,6 +271,8 @@ class Readiness(BaseModel):
     local_model: str = Field(description="off, starting, ready, backoff, failed or external")
     local_model_uri: str | None
     problems: list[str]
+    store: Literal["ready", "opening", "unavailable"] = "ready"
+    warnings: list[str] = Field(default=[], description="what is wrong, though agents can start")
 
 
 class ErrorDetail(BaseModel):

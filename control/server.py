@@ -34,6 +34,8 @@ from control.pool import ProcessPool
 from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
+from control.store.opening import create_archive
+from control.store.routes import CallsApi
 from control.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
@@ -65,7 +67,8 @@ class ControlServer:
         """agent_entry: `module:name` of the agent's class, from code only, never from a request.
 
         Raises:
-            ConfigError: a setting asks for packages that are not installed.
+            ConfigError: a setting asks for packages that are not installed, or for a folder or a
+                database that cannot be had.
             ServerError: the local model's port is taken, or webhooks cannot be sent as configured.
         """
         host, port = listener.getsockname()[:2]
@@ -77,6 +80,7 @@ class ControlServer:
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
         self._insight = Insight(settings)
+        self._archive = create_archive(settings)
         streams = Streams()
         self.webhooks = _create_webhooks(settings)
         self.supervisor = Supervisor(
@@ -85,6 +89,7 @@ class ControlServer:
             admission=self._admission,
             observers=[
                 *self._insight.observers,
+                self._archive.recorder,
                 streams,
                 *([self.webhooks] if self.webhooks else ()),
             ],
@@ -104,9 +109,15 @@ class ControlServer:
         )
         self._configurator = AgentConfigurator(settings, self.url, self.model)
         api = ControlApi(
-            self.supervisor, self._configurator, self.readiness, secret, self._drain.begin
+            self.supervisor,
+            self._configurator,
+            self.readiness,
+            secret,
+            self._archive,
+            self._drain.begin,
         )
-        apis = [api, LiveApi(self.supervisor), EventsApi(streams)]
+        calls = CallsApi(self._archive)
+        apis = [api, LiveApi(self.supervisor), EventsApi(streams), calls]
         app = create_app(settings, apis, Console(), self._rooms, self._insight.page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
 
@@ -125,6 +136,7 @@ class ControlServer:
             raise ServerError(str(error)) from error
         self._pool.start()
         self._admission.start()
+        self._archive.start(self.supervisor.list)
         if self.webhooks is not None:
             self.webhooks.start()
         await self._runner.setup()
@@ -145,6 +157,8 @@ class ControlServer:
             local_model=self.model.state if self.model else "external",
             local_model_uri=self._configurator.local_model_uri,
             problems=problems,
+            store=self._archive.state,
+            warnings=self._archive.warnings(),
         )
 
     async def stop(self, *, is_patient: bool) -> None:
@@ -159,6 +173,7 @@ class ControlServer:
         await self._admission.close()
         await self._rooms.close()
         await self._runner.cleanup()
+        await self._archive.close()
         if self.model is not None:
             await self.model.stop()
         await self._pool.close()

@@ -66,6 +66,7 @@ class AgentConfigurator:
             agent_id=f"agent-{secrets.token_hex(8)}",
             channel_name=wanted.channel_name,
             uid=wanted.uid,
+            thread_id=wanted.thread_id or "",
             room_url=self._room_url,
             room_token=self._room_token(wanted),
             provider=provider,

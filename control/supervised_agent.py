@@ -122,7 +122,9 @@ class SupervisedAgent:
         """Live from the first process to the end of the last."""
         try:
             while True:
-                self._surroundings.observers.handle_start(self._config, restarts=self.restarts)
+                self._surroundings.observers.handle_start(
+                    self._process.config, restarts=self.restarts
+                )
                 await self._process.run()
                 self._has_been_ready = self._has_been_ready or self._process.is_ready
                 verdict = self._judge()
@@ -150,7 +152,7 @@ class SupervisedAgent:
         is_restarted = verdict.delay_s is not None
         if verdict.fatal is not None:
             error = f"{record.error}; {verdict.fatal}" if record.error else verdict.fatal
-            record = record.model_copy(update={"error": error})
+            record = record.model_copy(update={"error": error, "is_given_up": True})
             _log.error("%s: given up: %s", record.channel_name, error)
         self._resting = AgentState.FATAL if verdict.fatal is not None else AgentState.EXITED
         if is_restarted:

@@ -31,7 +31,7 @@ class Watcher:
         *,
         on_finding: Callable[[Finding], None],
     ) -> None:
-        """on_finding: acts on what is more than a warning; everything is logged here."""
+        """on_finding: acts on it, unless it is only a warning; everything is logged here."""
         self.loop_lag_ms: float | None = None
         self.vitals: Vitals | None = None
         self.figures: ProcessFigures | None = None
@@ -89,5 +89,4 @@ class Watcher:
 
     def _tell(self, finding: Finding) -> None:
         _log.warning("%s: %s (%s)", self._channel_name, finding.text, finding.action)
-        if finding.action is not Action.WARN:
-            self._on_finding(finding)
+        self._on_finding(finding)

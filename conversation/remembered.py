@@ -57,15 +57,19 @@ RememberedEntry = Annotated[RememberedText | RememberedCall, Field(discriminator
 class ConversationSeed(BaseModel):
     """A conversation to go on with.
 
+    offset: place of the first entry in the whole conversation, of which the oldest may be missing
     is_reply_owed: somebody waits for a reply that the lost process never finished
     heard: that reply's words as far as people heard them, if it had begun
+    is_of_earlier_call: the people of this call have heard nothing of it yet
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     entries: tuple[RememberedEntry, ...] = Field(default=(), repr=False)
+    offset: int = 0
     is_reply_owed: bool = False
     heard: str = Field(default="", repr=False)
+    is_of_earlier_call: bool = False
 
 
 class RememberedConversation:
@@ -75,6 +79,7 @@ class RememberedConversation:
         """seed: what the agent that now tells its entries began with"""
         self._entries: dict[int, RememberedEntry] = {}
         self._characters = 0
+        self._offset = 0 if seed is None else seed.offset
         for entry in () if seed is None else seed.entries:
             self.update(entry)
 
@@ -103,9 +108,23 @@ class RememberedConversation:
         is_open = isinstance(last, RememberedText) and last.is_open
         return ConversationSeed(
             entries=tuple(_closed(entry for entry in told if _is_telling(entry))),
+            offset=self._offset + min(self._entries, default=0),
             is_reply_owed=is_open or isinstance(last, RememberedCall) or _is_of_user(last),
             heard=last.text if isinstance(last, RememberedText) and is_open else "",
         )
+
+
+def continued(entries: Iterable[RememberedEntry]) -> ConversationSeed:
+    """What a later call begins with: the last of these entries, numbered by their places. Nobody
+    waits for a reply any more.
+    """
+    conversation = RememberedConversation()
+    end = 0
+    for entry in entries:
+        conversation.update(entry)
+        end = max(end, entry.number + 1)
+    told = conversation.seed().entries
+    return ConversationSeed(entries=told, offset=end - len(told), is_of_earlier_call=True)
 
 
 def _size(entry: RememberedEntry) -> int:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Make sure that the programs which tests run are there: Chromium as a caller, coturn as a TURN
-# server. Where they cannot be installed, the tests that need them fail with a clear message.
+# server, PostgreSQL as a store. Where they cannot be installed, the tests that need them fail with a clear message.
 set -u
 
 # ensure PACKAGE COMMAND...: the package is there when one of the commands is.
@@ -20,4 +20,5 @@ ensure() {
 
 ensure chromium chromium chromium-browser google-chrome
 ensure coturn turnserver
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || ensure postgresql initdb
 exit 0

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,13 +47,20 @@ class RealServer:
 async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
     """Start it on a free port, wait until it and its model are ready, stop it as Ctrl-C would."""
     inherited = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "main", "server", "--port", "0"),
-        cwd=ROOT,
-        env={**inherited, **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
+    with tempfile.TemporaryDirectory(prefix="parley-data-") as data_dir:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "main", "server", "--port", "0"),
+            cwd=ROOT,
+            env={"DATA_DIR": data_dir, **inherited, **environment},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        async with _running(process) as server:
+            yield server
+
+
+@asynccontextmanager
+async def _running(process: asyncio.subprocess.Process) -> AsyncIterator[RealServer]:
     assert process.stdout is not None
     tasks = OwnedTasks(logging.getLogger("real server"))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from control.bodies import channel_of, parse_body, respond
 from control.live.schemas import (
     ApproveRequest,
     InterruptRequest,
@@ -15,7 +16,6 @@ from control.live.schemas import (
     UpdateRequest,
 )
 from control.placement import Placement
-from control.routes import channel_of, parse_body, respond
 from conversation.live_commands import LiveCommand
 
 

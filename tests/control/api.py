@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -27,6 +28,9 @@ from control.placement import (
 from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
+from control.store.archive import Archive
+from control.store.database import database_url
+from control.store.routes import CallsApi
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandResult, LiveCommand
 from rtc.room_server import RoomServer, RoomServerOptions
@@ -131,13 +135,20 @@ async def serve_api(
     )
     drain = Drain(placement, settings.drain_deadline_s, _nothing)
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
-    control = ControlApi(placement, configurator, lambda: api.readiness, secret, drain.begin)
+    # Never started: it stores nothing.
+    archive = Archive(database_url(Path("/nowhere"), None), "this server")
+    control = ControlApi(
+        placement, configurator, lambda: api.readiness, secret, archive, drain.begin
+    )
     rooms = RoomServer(
         settings.room_secrets,
         options=RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
     )
     streams = streams or Streams()
-    apis: list[object] = [control, LiveApi(placement), EventsApi(streams)]
+    apis: list[object] = [
+        *(control, LiveApi(placement), EventsApi(streams)),
+        CallsApi(archive),
+    ]
     api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement
     api.readiness = readiness

@@ -45,6 +45,7 @@ async def test_a_start_answers_as_documented_and_a_second_one_is_refused() -> No
             "channel_name": "demo",
             "uid": 1000,
             "agent_id": agent_id,
+            "thread_id": agent_id,
             "state": "ready",
             "timings_ms": {"joining": 3.5},
         }

@@ -92,7 +92,8 @@ def test_everything_at_once() -> None:
         ({"max_duration_s": float("inf")}, "max_duration_s"),
         ({"rejoin_grace_s": -1}, "rejoin_grace_s"),
         ({"agents": []}, "agents"),
-        ({"thread_id": "t"}, "thread_id"),
+        ({"thread_id": "no spaces"}, "thread_id"),
+        ({"thread_id": "../x"}, "thread_id"),
     ],
 )
 def test_what_is_wrong_is_refused_and_named(change: dict[str, Any], field: str) -> None:

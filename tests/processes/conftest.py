@@ -170,11 +170,10 @@ def server_process(
     deadlines: Deadlines = QUICK,
 ) -> Iterator[ServerProcess]:
     # Without a warm pool every process can be told apart.
-    alone = {"local_model_uri": "ws://127.0.0.1:9", "warm_processes": 0, "drain_deadline_s": 0}
+    usual = {"warm_processes": 0, "drain_deadline_s": 0, "data_dir": str(tmp_path / "data")}
     wanted = {
-        "settings": alone
-        if settings is None
-        else {"warm_processes": 0, "drain_deadline_s": 0} | settings,
+        "settings": usual
+        | ({"local_model_uri": "ws://127.0.0.1:9"} if settings is None else settings),
         "agent_entry": entry,
         "deadlines": dataclasses.asdict(deadlines),
     }

@@ -1,0 +1,115 @@
+"""The database behind the store: where it is, how it is opened, and its migrations."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.util.exc import CommandError
+from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+SQLITE_NAME: Final = "parley.sqlite3"
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_BUSY_MS: Final = 5_000
+_CONNECTIONS: Final = 3
+_DRIVERS: Final = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+# Any number, the same for all servers of one database: they migrate one after the other.
+_MIGRATION_LOCK: Final = 7_300_451
+
+
+class StoreUrlError(ValueError):
+    """`STORE_URL` is none; the text says what is wrong, without the URL's password."""
+
+
+def database_url(data_dir: Path, store_url: str | None) -> URL:
+    """Where the database is: `store_url`, or a SQLite file in `data_dir`.
+
+    Raises:
+        StoreUrlError: not a URL, or of another database.
+    """
+    if store_url is None:
+        return URL.create(_DRIVERS["sqlite"], database=str(data_dir / SQLITE_NAME))
+    try:
+        url = make_url(store_url)
+    except (ArgumentError, ValueError):
+        raise StoreUrlError("not a URL, such as postgresql://user:password@host/database") from None
+    if url.drivername not in _DRIVERS:
+        known = "sqlite:///file, postgresql://user:password@host/database"
+        raise StoreUrlError(f"{url.drivername}:// is unknown, known are: {known}")
+    if not url.database:
+        raise StoreUrlError("the name of the database is missing at its end")
+    return url.set(drivername=_DRIVERS[url.drivername])
+
+
+def create_engine(url: URL) -> AsyncEngine:
+    """An engine that is not connected yet."""
+    if url.drivername.startswith("postgresql"):
+        # Timeouts in seconds; a network that swallows everything must not hold us up for good.
+        waits: dict[str, Any] = {"timeout": 5, "command_timeout": 10}
+        return create_async_engine(
+            url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=waits
+        )
+    engine = create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+    event.listen(engine.sync_engine, "connect", _set_up_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: Any) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        # Readers and the writer do not wait for one another.
+        "journal_mode=WAL",
+        # What is committed outlives a power cut.
+        "synchronous=FULL",
+        f"busy_timeout={_BUSY_MS}",
+        # What is deleted is overwritten.
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def prepare_file(url: URL) -> None:
+    """Make the file of a SQLite database and its folder, for nobody else to read.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    if url.drivername.startswith("sqlite"):
+        path = Path(str(url.database))
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+
+
+async def migrate(engine: AsyncEngine) -> None:
+    """Bring the tables up to date.
+
+    Raises:
+        CommandError: the database is of a newer Parley.
+        SQLAlchemyError, OSError: it cannot be reached or written.
+    """
+    async with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        await connection.run_sync(_upgrade)
+
+
+def _upgrade(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise CommandError(f"the database is of another version of Parley: {error}") from error

@@ -1,0 +1,15 @@
+"""How alembic runs the migrations: over the connection that `control.store.database` gives it."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from control.store.schema import METADATA
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=METADATA,
+    transaction_per_migration=False,
+)
+with context.begin_transaction():
+    context.run_migrations()

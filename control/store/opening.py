@@ -1,0 +1,31 @@
+"""From the server's settings to its archive."""
+
+from __future__ import annotations
+
+from config import ConfigError, Settings
+from control.store.archive import Archive
+from control.store.data_folder import DataFolder, DataFolderTakenError
+from control.store.database import StoreUrlError, database_url
+from control.store.retention import Retention
+
+
+def create_archive(settings: Settings) -> Archive:
+    """An archive that is not started yet, and holds its folder until it is closed.
+
+    Raises:
+        ConfigError: the folder or the database cannot be what the settings say.
+    """
+    given = settings.store_url
+    try:
+        url = database_url(settings.data_dir, given.get_secret_value() if given else None)
+    except StoreUrlError as error:
+        raise ConfigError(f"STORE_URL: {error}") from error
+    try:
+        folder = DataFolder(settings.data_dir)
+    except DataFolderTakenError as error:
+        text = f"DATA_DIR: {error} is another running server's, choose another one"
+        raise ConfigError(text) from error
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR: {settings.data_dir}: {error.strerror or error}") from error
+    retention = Retention(settings.retention_days, settings.retention_calls)
+    return Archive(url, folder.server_id, retention, folder=folder)

@@ -1,0 +1,29 @@
+"""`OpenThreads`: which conversations are being continued, and by whom. Pure."""
+
+from __future__ import annotations
+
+from control.store.errors import ThreadBusyError
+
+
+class OpenThreads:
+    """A conversation belongs to one live call at a time."""
+
+    def __init__(self) -> None:
+        # Thread -> the call that has it, and the other way round.
+        self._calls: dict[str, str] = {}
+        self._threads: dict[str, str] = {}
+
+    def claim(self, thread_id: str, call_id: str) -> None:
+        """Take it for this call, which has no other.
+
+        Raises:
+            ThreadBusyError: another call has it.
+        """
+        if self._calls.setdefault(thread_id, call_id) != call_id:
+            raise ThreadBusyError(thread_id)
+        self._threads[call_id] = thread_id
+
+    def release(self, call_id: str) -> None:
+        """This call is over. Idempotent."""
+        if (thread_id := self._threads.pop(call_id, None)) is not None:
+            del self._calls[thread_id]

@@ -1,0 +1,179 @@
+"""`Writer`: brings changes to the store behind everybody's back, and says whether they are there.
+
+Changes are written in batches, one transaction each. While the store cannot be written they wait in
+memory and are tried again, now and then; nobody waits for them but those who ask with `flush`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from sqlalchemy.exc import DataError, IntegrityError
+
+from control.store.changes import Change, PendingChanges
+from utils import OwnedTasks
+
+BATCH_S: Final = 0.25
+"""How long changes are gathered unless somebody waits for them."""
+
+FIRST_RETRY_S: Final = 0.5
+LONGEST_RETRY_S: Final = 10.0
+WRITE_DEADLINE_S: Final = 15.0
+_LAST_FLUSH_S: Final = 5.0
+_MAX_PROBLEM_CHARACTERS: Final = 300
+
+_log = logging.getLogger("control.store")
+
+
+class Writable(Protocol):
+    """What a writer needs of a store."""
+
+    async def open(self) -> None:
+        """Make it ready to be written."""
+        ...
+
+    async def write(self, changes: list[Change]) -> None:
+        """All or none."""
+        ...
+
+
+class Writer:
+    """The only one that writes. `problem` says why it cannot at present."""
+
+    def __init__(self, store: Writable) -> None:
+        self.problem: str | None = None
+        self.is_open = False
+        self._store = store
+        self._pending = PendingChanges()
+        self._is_writing = False
+        # Those who wait for the end of the next attempt, and whether it was good.
+        self._waiting: list[asyncio.Future[bool]] = []
+        self._changed = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._tasks = OwnedTasks(_log)
+
+    @property
+    def waiting(self) -> int:
+        """Changes that are only in memory."""
+        return len(self._pending)
+
+    @property
+    def given_up(self) -> int:
+        """Changes that were never written because too many waited."""
+        return self._pending.given_up
+
+    def start(self) -> None:
+        """Begin to open and write."""
+        self._tasks.start(self._run(), name="store writer")
+
+    def put(self, change: Change) -> None:
+        """To be written soon; returns at once."""
+        self._pending.put(change)
+        self._changed.set()
+
+    async def flush(self, deadline_s: float) -> bool:
+        """Whether all that was put so far is on disk, or is so within the deadline. It is tried at
+        once; when that fails, nobody waits for the next attempt.
+        """
+        if not self._tasks:
+            return False
+        if self.is_open and not self._pending and not self._is_writing:
+            return True
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append(done)
+        self._urgent.set()
+        self._changed.set()
+        await asyncio.wait([done], timeout=deadline_s)
+        return done.done() and done.result()
+
+    async def close(self) -> None:
+        """Write what can be written; what cannot is lost. Idempotent."""
+        if self._tasks:
+            await self.flush(_LAST_FLUSH_S)
+        if self._pending:
+            _log.error("%d changes could not be stored: %s", len(self._pending), self.problem)
+        await self._tasks.close()
+
+    # -- working ---------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        retry_s = FIRST_RETRY_S
+        while True:
+            await self._changed_for_a_while()
+            waiting, self._waiting = self._waiting, []
+            is_good = await self._is_attempt_good()
+            for done in waiting:
+                done.set_result(is_good)
+            if is_good:
+                retry_s = FIRST_RETRY_S
+            else:
+                # Whoever waits has it tried once more at once, but not over and over.
+                await _wait(self._urgent, retry_s)
+                retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
+
+    async def _changed_for_a_while(self) -> None:
+        if not self.is_open:
+            return
+        await self._changed.wait()
+        await _wait(self._urgent, BATCH_S)
+
+    async def _is_attempt_good(self) -> bool:
+        self._changed.clear()
+        self._urgent.clear()
+        changes = self._pending.take()
+        self._is_writing = True
+        try:
+            async with asyncio.timeout(WRITE_DEADLINE_S):
+                await self._attempt(changes)
+        except Exception as error:  # noqa: BLE001 - drivers have many, and calls go on in any case
+            self._pending.put_back(changes)
+            self._changed.set()
+            self._note_problem(_first_line(error))
+            return False
+        finally:
+            self._is_writing = False
+        self._note_problem(None)
+        return True
+
+    async def _attempt(self, changes: list[Change]) -> None:
+        if not self.is_open:
+            await self._store.open()
+            self.is_open = True
+        if not changes:
+            return
+        try:
+            await self._store.write(changes)
+        except (DataError, IntegrityError):
+            await self._write_one_by_one(changes)
+
+    async def _write_one_by_one(self, changes: list[Change]) -> None:
+        """One of them can never be written; the others must not wait for it."""
+        for change in changes:
+            try:
+                await self._store.write([change])
+            except (DataError, IntegrityError) as error:
+                _log.error("%s cannot be stored: %s", type(change).__name__, _first_line(error))
+
+    def _note_problem(self, problem: str | None) -> None:
+        if problem is not None and self.problem is None:
+            _log.warning("the store cannot be written, calls go on: %s", problem)
+        if problem is None and self.problem is not None:
+            _log.warning("the store can be written again; %d changes were lost", self.given_up)
+        self.problem = problem
+
+
+async def _wait(event: asyncio.Event, deadline_s: float) -> None:
+    try:
+        async with asyncio.timeout(deadline_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+
+
+def _first_line(error: BaseException) -> str:
+    """Without the statement and its values, which SQLAlchemy appends."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause).strip().partition("\n")[0] or type(cause).__name__
+    return text[:_MAX_PROBLEM_CHARACTERS]

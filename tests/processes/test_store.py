@@ -1,0 +1,183 @@
+"""What outlives kill -9, of an agent and of the server, and what a full disk does to calls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from control.child import DEFAULT_ENTRY
+from control.ladder import DEFAULT_DEADLINES
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from tests.fakes.openai_realtime import FakeRealtimeServer, tone
+from tests.loopback.stage import Person
+from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
+from tests.processes.test_real_agent import START, settings
+from tests.processes.test_recall import items, say_words, words_of
+from tests.processes.test_server import restarted, start_body
+
+
+async def wait_for(
+    server: ServerProcess, path: str, condition: Callable[[dict[str, Any]], object]
+) -> dict[str, Any]:
+    """What a route answers once it is as wanted."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            _, body = await server.get(path)
+            if condition(body):
+                return body
+            await asyncio.sleep(0.05)
+
+
+async def started(server: ServerProcess, **more: Any) -> dict[str, Any]:
+    status, answer = await server.post("/start_agent", start_body() | more)
+    assert status == 200, answer
+    return answer
+
+
+async def told(server: ServerProcess, call_id: str, count: int = 1) -> list[str]:
+    """The words of a call's transcript, once there are so many entries."""
+    path = f"/calls/{call_id}/transcript"
+    body = await wait_for(server, path, lambda body: len(body.get("entries", ())) == count)
+    return [entry["text"] for entry in body["entries"]]
+
+
+async def kill(server: ServerProcess) -> None:
+    server.signal(signal.SIGKILL)
+    await asyncio.to_thread(server.wait)
+
+
+@pytest.mark.asyncio
+async def test_what_was_shown_outlives_kill_9_of_the_server(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        call_id = (await started(server))["agent_id"]
+        shown = await wait_for(server, "/agents/demo/transcript", lambda body: body.get("entries"))
+        details = (await server.get(f"/calls/{call_id}"))[1]
+        await kill(server)
+    with server_process(tmp_path) as server:
+        after = (await server.get(f"/calls/{call_id}/transcript"))[1]
+        assert after == shown | {"is_live": False}
+        ended = (await server.get(f"/calls/{call_id}"))[1]
+        assert (ended["state"], ended["exit_reason"]) == ("exited", "supervisor_gone")
+        assert ended["ended_at_ms"] == ended["updated_at_ms"] >= details["updated_at_ms"]
+        assert ended["black_box"] == details["black_box"]
+        assert [step["state"] for step in ended["black_box"]["states"]] == [
+            *("starting", "joining", "connecting", "ready")
+        ]
+
+
+@pytest.mark.asyncio
+async def test_a_stop_that_was_answered_is_on_disk(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        call_id = (await started(server))["agent_id"]
+        status, answer = await server.post("/stop_agent", {"channel_name": "demo"})
+        await kill(server)
+    assert (status, answer["is_stored"]) == (200, True)
+    with server_process(tmp_path) as server:
+        page = (await server.get("/calls?channel=demo"))[1]
+        assert [(one["call_id"], one["exit_reason"]) for one in page["calls"]] == [
+            (call_id, "stopped")
+        ]
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_an_agent_is_in_the_black_box_and_no_word_is_lost(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        call_id = (await started(server))["agent_id"]
+        first = await told(server, call_id)
+        os.kill((await server.get("/agents/demo"))[1]["pid"], signal.SIGKILL)
+        pid = (await restarted(server, "demo"))["pid"]
+        assert await told(server, call_id, 2) == [*first, f"I was {pid}"]
+        await server.post("/stop_agent", {"channel_name": "demo"})
+        call = (await server.get(f"/calls/{call_id}"))[1]
+    box = call["black_box"]
+    assert (call["restarts"], call["exit_reason"]) == (1, "stopped")
+    assert [(one["exit_reason"], one["is_restarted"]) for one in box["exits"]] == [
+        ("crashed", True),
+        ("stopped", False),
+    ]
+    assert [(one["state"], one["process"]) for one in box["states"]] == [
+        *((state, 0) for state in ("starting", "joining", "connecting", "ready", "backoff")),
+        *((state, 1) for state in ("starting", "joining", "connecting", "ready", "stopping")),
+        ("exited", 1),
+    ]
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_goes_on_in_another_server(tmp_path: Path) -> None:
+    """Its words, its tool calls and what was heard; then the whole of it is one thread."""
+    async with FakeRealtimeServer() as provider:
+        wanted = settings(provider.uri)
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            status, answer = await server.post("/start_agent", START | {"thread_id": "robert"})
+            assert (status, answer["thread_id"]) == (200, "robert")
+            session = await provider.next_session()
+            options = RtcOptions(channel_name="demo", uid=7, role="user")
+            person = Person(RtcEngine(server.url).create_channel(options))
+            await person.join()
+            await say_words(session, "my name is Robert")
+            await session.wait_for("response.create")
+            await session.say(tone(300), "Hello Robert.")
+            await person.wait_event("agent_playout_done")
+            words = ["my name is Robert", "Hello Robert."]
+            assert await told(server, answer["agent_id"], 2) == words
+            other = START | {"channel_name": "other", "thread_id": "robert"}
+            status, refusal = await server.post("/start_agent", other)
+            assert (status, refusal["code"]) == (409, "thread_busy")
+            await person.leave()
+            await kill(server)
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            more = {"thread_id": "robert", "greeting": "Welcome back!"}
+            status, again = await server.post("/start_agent", START | more)
+            assert status == 200, again
+            session = await provider.next_session()
+            assert [(item["role"], words_of(item)) for item in items(session)] == [
+                ("user", words[0]),
+                ("assistant", words[1]),
+            ]
+            options = RtcOptions(channel_name="demo", uid=7, role="user")
+            person = Person(RtcEngine(server.url).create_channel(options))
+            await person.join()
+            # What was left open is not answered; the new call is greeted.
+            greeting = await session.wait_for("response.create")
+            assert "Welcome back!" in str(greeting)
+            await session.say(tone(200), "Welcome back!")
+            await person.wait_event("agent_playout_done")
+            assert await told(server, again["agent_id"]) == ["Welcome back!"]
+            await person.leave()
+            calls = (await server.get("/calls?thread=robert"))[1]["calls"]
+            assert [one["call_id"] for one in calls] == [again["agent_id"], answer["agent_id"]]
+            transcript = (await server.get(f"/calls/{again['agent_id']}/transcript"))[1]
+            assert transcript["entries"][0]["number"] == 2
+
+
+@pytest.mark.asyncio
+async def test_calls_go_on_while_the_disk_is_full_and_are_written_later(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        # No file of the server's may grow any more.
+        process = server.process.pid
+        await wait_for(server, "/readyz", lambda body: body["store"] == "ready")
+        unlimited = resource.prlimit(process, resource.RLIMIT_FSIZE, (4096, -1))
+        call_id = (await started(server))["agent_id"]
+        ready = await wait_for(server, "/readyz", lambda body: body["store"] == "unavailable")
+        assert ready["status"] == "ready"
+        assert "wait in memory" in ready["warnings"][0]
+        status, answer = await server.get(f"/calls/{call_id}")
+        assert (status, answer["code"]) == (503, "store_unavailable")
+        status, answer = await server.post("/start_agent", start_body("other") | {"thread_id": "t"})
+        assert (status, answer["code"]) == (503, "store_unavailable")
+        status, answer = await server.post("/stop_agent", {"channel_name": "demo"})
+        assert (status, answer["is_stored"]) == (200, False)
+        resource.prlimit(process, resource.RLIMIT_FSIZE, unlimited)
+        ended = await wait_for(server, f"/calls/{call_id}", lambda body: "state" in body)
+        assert ended["exit_reason"] == "stopped"
+        assert len(await told(server, call_id)) == 1
+        await wait_for(server, "/readyz", lambda body: not body["warnings"])
+        assert server.log.read_text().count("the store cannot be written, calls go on") == 1
