@@ -7,6 +7,7 @@ from typing import Final
 
 from aiohttp import web
 
+from control.bodies import channel_of
 from control.console import SECURITY_HEADERS
 from control.errors import ApiError
 from control.live.streams import (
@@ -17,7 +18,6 @@ from control.live.streams import (
     UnknownEventIdError,
 )
 from control.placement import NotRunningError
-from control.routes import channel_of
 
 HEARTBEAT_S: Final = 15.0
 WRITE_DEADLINE_S: Final = 10.0
