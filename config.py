@@ -25,8 +25,8 @@ from pydantic import (
 from conversation.guardrail import GuardrailRule, parse_guardrails
 from conversation.interruption import InterruptPolicy
 from conversation.limits import CallLimits
-from conversation.prices import ModelPrice, parse_prices
 from conversation.remembered import ConversationSeed
+from limit_settings import LimitSettings
 from logs import LogFormat
 from rtc.ice_url import parse_ice_url
 from rtc.media_network import IpAddress, MediaNetwork, PortRange
@@ -40,9 +40,6 @@ THREAD_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_.:@-]{0,127}$"
 """Names of conversations: up to 128 characters, room for most ids of users."""
 
 MAX_UID = 2**32 - 1
-
-MAX_GOODBYE_CHARACTERS = 200
-"""A goodbye has a few seconds."""
 
 ChannelName = Annotated[str, Field(pattern=CHANNEL_PATTERN)]
 ThreadId = Annotated[str, Field(pattern=THREAD_PATTERN)]
@@ -79,7 +76,7 @@ def is_channel_name(name: str) -> bool:
     return re.fullmatch(CHANNEL_PATTERN, name) is not None
 
 
-class Settings(BaseModel):
+class Settings(LimitSettings):
     """Everything the environment decides; each field's variable is its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,10 +89,6 @@ class Settings(BaseModel):
     room_token_old_secrets: tuple[RoomSecret, ...] = ()
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
-    requests_per_s_per_address: float = Field(default=20.0, gt=0)
-    requests_per_s_per_key: float = Field(default=100.0, gt=0)
-    max_open_requests: int = Field(default=2_000, ge=1)
-    max_open_requests_per_address: int = Field(default=100, ge=1)
     webhook_url: SecretStr | None = None
     webhook_secret: SecretStr | None = None
 
@@ -152,21 +145,9 @@ class Settings(BaseModel):
     warm_processes: int = Field(default=2, ge=0, le=64)
     merge_pages: bool = False
 
-    max_agents: int | None = Field(default=None, ge=1)
-    max_cpu_percent: float | None = Field(default=None, gt=0, le=100)
-    min_free_memory_mib: int = Field(default=128, ge=0)
-    drain_deadline_s: float = Field(default=25.0, ge=0)
-
     opus_bitrate_bps: OpusBitrate = 32_000
     opus_complexity: OpusComplexity = 5
     opus_expected_loss_percent: Percent = 10
-
-    goodbye: str = Field(default="", max_length=MAX_GOODBYE_CHARACTERS)
-    max_duration_s: float | None = Field(default=None, gt=0)
-    idle_timeout_s: float | None = Field(default=None, gt=0)
-    max_tokens: int | None = Field(default=None, gt=0)
-    max_cost: float | None = Field(default=None, gt=0)
-    model_prices: tuple[ModelPrice, ...] = ()
 
     otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
     otel_exporter_otlp_headers: SecretStr | None = None
@@ -248,11 +229,6 @@ class Settings(BaseModel):
     @classmethod
     def _read_agents(cls, value: Any) -> Any:
         return read_definitions(value) if isinstance(value, str) else value
-
-    @field_validator("model_prices", mode="before")
-    @classmethod
-    def _parse_prices(cls, value: Any) -> Any:
-        return parse_prices(value) if isinstance(value, str) else value
 
     @field_validator("guardrails", mode="before")
     @classmethod

@@ -8,13 +8,14 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from config import MAX_GOODBYE_CHARACTERS, PROVIDER_PATTERN, ChannelName, ThreadId, Uid
+from config import PROVIDER_PATTERN, ChannelName, ThreadId, Uid
 from control.model_options import ModelOptions
 from control.placement import AgentStatus, ExitRecord
 from control.skills import SKILL_PATTERN
 from conversation.interruption import InterruptPolicy
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.prompt import MAX_PROMPT_CHARACTERS, PLACEHOLDER_PATTERN, PromptError, fill
+from limit_settings import MAX_GOODBYE_CHARACTERS
 from tools import ToolContext, ToolDeclarationError
 from toolsets import NoServices, build_toolset, toolset_names
 from toolsets.mcp_server import is_mcp_toolset

@@ -29,6 +29,7 @@ from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.live.routes import LiveApi
 from control.live.sse import EventsApi
 from control.live.streams import Streams
+from control.memory import read_memory
 from control.model_server import ModelServer, ModelState
 from control.pool import ProcessPool
 from control.routes import ControlApi
@@ -37,6 +38,7 @@ from control.starts import AgentConfigurator
 from control.store.opening import create_archive
 from control.store.routes import CallsApi
 from control.supervisor import Supervisor
+from control.watch import WatchLimits
 from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
@@ -86,6 +88,7 @@ class ControlServer:
         self.supervisor = Supervisor(
             self._pool,
             deadlines,
+            limits=WatchLimits.of(settings, read_memory()),
             admission=self._admission,
             observers=[
                 *self._insight.observers,

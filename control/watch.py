@@ -14,6 +14,7 @@ from typing import Final
 from control.memory import Memory
 from conversation.lifecycle import ExitReason
 from conversation.vitals import Vitals
+from limit_settings import LimitSettings
 
 MIB: Final = 1024 * 1024
 
@@ -89,20 +90,40 @@ class Finding:
 
 @dataclass(frozen=True)
 class WatchLimits:
-    """Thresholds that depend on the machine or on taste.
+    """Thresholds that depend on the machine or on taste; each limit is warned of before.
 
-    memory_bytes: private memory of one agent process; it is warned of from half of it on
+    silent: its loop does not answer; memory_bytes: private memory of one agent process
+    voice_stuck: it speaks, and sends nothing; unanswered: what somebody said has had no reply
+    alone: people are in the room and none has media with it
     """
 
     silent_warning_s: float = 3.0
     silent_limit_s: float = 8.0
     lag_warning_ms: float = 250.0
     memory_bytes: float = 1024 * MIB
+    voice_stuck_limit_s: float = 8.0
+    unanswered_limit_s: float = 20.0
+    alone_limit_s: float = 180.0
 
     @classmethod
     def for_machine(cls, memory: Memory) -> WatchLimits:
         """No process may take more than half of what there is."""
         return cls(memory_bytes=min(cls.memory_bytes, memory.total_bytes / 2))
+
+    @classmethod
+    def of(cls, settings: LimitSettings, memory: Memory) -> WatchLimits:
+        """As the settings say; where they leave memory to us, what suits this machine."""
+        limit_mib = settings.agent_memory_limit_mib
+        limit_bytes = cls.for_machine(memory).memory_bytes if limit_mib is None else limit_mib * MIB
+        return cls(
+            silent_warning_s=min(cls.silent_warning_s, settings.agent_unresponsive_s / 2),
+            silent_limit_s=settings.agent_unresponsive_s,
+            lag_warning_ms=settings.agent_lag_warning_ms,
+            memory_bytes=limit_bytes,
+            voice_stuck_limit_s=settings.agent_voice_stuck_s,
+            unanswered_limit_s=settings.agent_unanswered_s,
+            alone_limit_s=settings.agent_without_media_s,
+        )
 
 
 def _private_mib(seen: Observation) -> float | None:
@@ -155,19 +176,28 @@ def rules(limits: WatchLimits) -> tuple[Rule, ...]:
         Rule(
             "voice_stuck",
             lambda seen: seen.voice_stuck_s,
-            (Step(3, Action.WARN), Step(8, Action.RESTART)),
+            (
+                Step(min(3.0, limits.voice_stuck_limit_s / 2), Action.WARN),
+                Step(limits.voice_stuck_limit_s, Action.RESTART),
+            ),
             "it speaks, and has sent nothing for {:g} s",
         ),
         Rule(
             "unanswered",
             lambda seen: seen.vitals.unanswered_s if seen.vitals else None,
-            (Step(10, Action.WARN), Step(20, Action.RENEW_MODEL)),
+            (
+                Step(limits.unanswered_limit_s / 2, Action.WARN),
+                Step(limits.unanswered_limit_s, Action.RENEW_MODEL),
+            ),
             "what somebody said has had no reply for {:g} s",
         ),
         Rule(
             "alone",
             lambda seen: seen.alone_s,
-            (Step(15, Action.WARN), Step(180, Action.LEAVE, ExitReason.ROOM_LOST)),
+            (
+                Step(min(15.0, limits.alone_limit_s / 2), Action.WARN),
+                Step(limits.alone_limit_s, Action.LEAVE, ExitReason.ROOM_LOST),
+            ),
             "nobody in the room has had media with it for {:g} s",
         ),
         Rule(

@@ -8,6 +8,7 @@ from control.memory import Memory
 from control.watch import MIB, Action, Finding, ProcessFigures, Watch, WatchLimits
 from conversation.lifecycle import ExitReason
 from conversation.vitals import Vitals
+from limit_settings import LimitSettings
 
 LIMITS = WatchLimits(memory_bytes=200 * MIB)
 
@@ -119,3 +120,18 @@ def test_an_agent_that_reaches_nobody_leaves_in_the_end() -> None:
 def test_no_process_may_take_more_than_half_of_the_machine() -> None:
     assert WatchLimits.for_machine(Memory(512 * MIB, 0)).memory_bytes == 256 * MIB
     assert WatchLimits.for_machine(Memory(64 * 1024 * MIB, 0)).memory_bytes == 1024 * MIB
+
+
+def test_thresholds_are_the_owners_choice() -> None:
+    machine = Memory(4096 * MIB, 0)
+    assert WatchLimits.of(LimitSettings(), machine) == WatchLimits.for_machine(machine)
+    settings = LimitSettings(
+        agent_memory_limit_mib=64, agent_unresponsive_s=2, agent_unanswered_s=6
+    )
+    limits = WatchLimits.of(settings, machine)
+    assert (limits.memory_bytes, limits.silent_warning_s) == (64 * MIB, 1)
+    watch = Watch(limits)
+    assert [found.action for found in watch.observe(now_s=0, silent_s=1.5)] == [Action.WARN]
+    assert [found.action for found in watch.observe(now_s=1, silent_s=2.5)] == [Action.RESTART]
+    asked = Watch(limits).observe(now_s=0, vitals=Vitals(unanswered_s=6.5))
+    assert [(found.sign, found.action) for found in asked] == [("unanswered", Action.RENEW_MODEL)]
