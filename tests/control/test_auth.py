@@ -78,3 +78,9 @@ def test_foreign_pages_do_not(host: str, origin: str | None, code: str) -> None:
     with pytest.raises(ApiError) as caught:
         require_local({"Host": host} | ({"Origin": origin} if origin else {}), OURS)
     assert (caught.value.status, caught.value.code) == (403, code)
+
+
+def test_keys_are_kept_as_hashes_of_one_length() -> None:
+    kept = vars(ApiKeys(("short", "a much longer key")))
+    assert "longer" not in repr(kept)
+    assert {len(digest) for digests in kept.values() for digest in digests} == {32}
