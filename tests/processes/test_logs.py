@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -37,9 +35,7 @@ async def test_every_line_parses_and_none_tells_words_or_secrets(tmp_path: Path)
         await scene.person.wait_event("agent_playout_done")
         await scene.session.call_tool("look_up", {"what": ASKED})
         await scene.person.wait_event("agent_response_tool_use_done")
-        os.kill((await scene.shown())["pid"], signal.SIGKILL)
-        await scene.provider.next_session()
-        await scene.wait_shown(lambda shown: shown["restarts"] == 1 and shown["state"] == "running")
+        await scene.survive()
         await scene.server.post("/stop_agent", {"channel_name": "demo"})
         text = scene.server.log.read_text()
     lines = [json.loads(line) for line in text.splitlines()]

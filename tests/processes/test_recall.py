@@ -54,6 +54,12 @@ class Scene:
         os.kill((await self.shown())["pid"], signal.SIGKILL)
         return await self.provider.next_session()
 
+    async def survive(self) -> None:
+        """Kill the agent; returns when the next process has media with the person."""
+        greeted = [one["type"] for one in self.person.events].count("agent_ready")
+        await self.kill()
+        await self.person.wait_event("agent_ready", greeted + 1)
+
 
 @asynccontextmanager
 async def calling(

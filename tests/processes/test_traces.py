@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,7 @@ async def test_a_call_over_a_crash_is_one_trace_without_words(tmp_path: Path) ->
             await scene.person.wait_event("agent_turn_measured")
             await scene.session.call_tool("look_up", {"what": "a wombat of the log"})
             await scene.person.wait_event("agent_response_tool_use_done")
-            os.kill((await scene.shown())["pid"], signal.SIGKILL)
-            await scene.provider.next_session()
-            await scene.wait_shown(lambda shown: shown["restarts"] == 1)
-            await scene.wait_shown(lambda shown: shown["state"] == "running")
+            await scene.survive()
             await scene.server.post("/stop_agent", {"channel_name": "demo"})
             call = await collector.wait_for("call")
             log = scene.server.log.read_text()
