@@ -13,6 +13,7 @@ from bench.figures import HEADER
 PARTS = {
     "latency": "bench.latency",
     "cost": "bench.cost",
+    "crowd": "bench.crowd",
     "local": "bench.local",
     "restart": "bench.restart",
     "provider_loss": "bench.provider_loss",

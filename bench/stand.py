@@ -37,6 +37,7 @@ class Server:
     """A running control server and the model its agents talk to."""
 
     url: str
+    pid: int
     http: aiohttp.ClientSession
     model: FakeRealtimeServer
 
@@ -61,14 +62,17 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def running_server(*, is_local: bool = False, **settings: str) -> AsyncIterator[Server]:
+async def running_server(
+    *, is_local: bool = False, scripted: FakeRealtimeServer | None = None, **settings: str
+) -> AsyncIterator[Server]:
     """Start the server as its users do; stop it at the end.
 
     is_local: agents use the local model, and the server is ready when that is.
+    scripted: the model's side, if not the ordinary one
     settings: further variables of its environment
     """
     async with contextlib.AsyncExitStack() as stack:
-        model = await stack.enter_async_context(FakeRealtimeServer())
+        model = await stack.enter_async_context(scripted or FakeRealtimeServer())
         http = await stack.enter_async_context(aiohttp.ClientSession())
         environ = {
             "DATA_DIR": stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")),
@@ -90,7 +94,7 @@ async def running_server(*, is_local: bool = False, **settings: str) -> AsyncIte
             assert process.stdout is not None
             async with asyncio.timeout(DEADLINE_S):
                 line = (await process.stdout.readline()).decode()
-            server = Server(line.split()[-1], http, model)
+            server = Server(line.split()[-1], process.pid, http, model)
             await _wait_ready(server)
             yield server
         finally:
