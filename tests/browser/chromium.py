@@ -104,6 +104,12 @@ async def read_heard(page: Page) -> Heard:
     return Heard([(at, np.frombuffer(base64.b64decode(data), "<f4")) for at, data in pieces])
 
 
+async def read_voice(page: Page) -> dict[str, Any]:
+    """The browser's inbound-rtp statistics of the newest connection; empty before any packet."""
+    entry: dict[str, Any] = await page.evaluate("window.parleyTest.readVoice()")
+    return entry
+
+
 async def read_events(page: Page) -> list[dict[str, Any]]:
     """Every server event that reached `page`, each with `at_ms` of the page's clock."""
     events: list[dict[str, Any]] = await page.evaluate("window.parleyTest.events")
@@ -114,6 +120,7 @@ INSTRUMENTS = """
 (() => {
   const tracks = [];
   const events = [];
+  const peers = [];
   let context = null;
   const encode = (samples) => {
     let text = "";
@@ -123,6 +130,12 @@ INSTRUMENTS = """
   window.parleyTest = {
     events,
     connections: 0,
+    readVoice: async () => {
+      for (const entry of (await peers.at(-1).getStats()).values()) {
+        if (entry.type === "inbound-rtp" && entry.kind === "audio") return entry;
+      }
+      return {};
+    },
     waitUntilLoud: async (deadlineMs) => {
       const since = performance.now();
       const isLoud = ([at, samples]) =>
@@ -152,6 +165,7 @@ INSTRUMENTS = """
     constructor(...parts) {
       super(...parts);
       window.parleyTest.connections += 1;
+      peers.push(this);
       this.addEventListener("track", ({ track }) => record(track));
       this.addEventListener("datachannel", ({ channel }) => listen(channel));
     }

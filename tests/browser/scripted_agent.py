@@ -79,6 +79,12 @@ class ScriptedAgent:
         self._channel.push_audio_frame((tone * 32767).astype("<i2").tobytes(), key="tone")
         self._channel.finish_audio("tone")
 
+    def play(self, pcm: bytes, key: str, *, is_finished: bool = True) -> None:
+        """Say PCM16 at 24 kHz; more may follow unless it is finished."""
+        self._channel.push_audio_frame(pcm, key=key)
+        if is_finished:
+            self._channel.finish_audio(key)
+
     def fall_silent(self) -> None:
         """Drop everything that is queued."""
         self._channel.clear_sender_audio_buffer()
