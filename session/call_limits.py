@@ -19,7 +19,7 @@ _LOOK_INTERVAL_S: Final = 0.25
 
 
 class CallLimitsWatch:
-    """Looks four times a second, and whenever a reply was paid for."""
+    """Looks four times a second if there is a limit in time, and whenever a reply was paid for."""
 
     def __init__(
         self, context: SessionContext, replies: Replies, *, on_limit: Callable[[ExitReason], None]
@@ -30,6 +30,8 @@ class CallLimitsWatch:
         self._context = context
         self._replies = replies
         self._on_limit = on_limit
+        self._is_idle_limited = config.limits.idle_timeout_s is not None
+        self._is_timed = self._is_idle_limited or config.max_duration_s is not None
         self._is_over = False
 
     def handlers(self) -> Handlers:
@@ -58,7 +60,7 @@ class CallLimitsWatch:
 
     async def run(self) -> None:
         """Look until the call is over, or cancelled."""
-        while not self._is_over:
+        while self._is_timed and not self._is_over:
             await asyncio.sleep(_LOOK_INTERVAL_S)
             self._look()
 
@@ -74,7 +76,9 @@ class CallLimitsWatch:
                 self._on_limit(due.reason)
 
     def _is_quiet(self) -> bool:
-        """Whether somebody is there and nobody does anything."""
+        """Whether somebody is there and nobody does anything; not asked where it is no matter."""
+        if not self._is_idle_limited:
+            return False
         turns, users = self._context.turns, self._context.channel.remote_users.values()
         is_talking = turns.state is not TurnState.IDLE or self._replies.is_playing
         return (

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import binascii
 import json
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateRe
 from realtime.model import ModelDisconnectedError, UnsupportedCommandError
 from session.approvals import Approvals, Verdict
 from session.context import SessionContext
+from session.event_pace import EventPace
 from session.hearing import Hearing
 from session.owner import Owner
 from session.playout import PlayoutWatch
@@ -92,6 +94,7 @@ class Clients:
         self._on_life = on_life
         # Control frames are refused, not dropped, when somebody floods us.
         self._waiting: asyncio.Queue[_Message | _Order] = asyncio.Queue(_MAX_WAITING)
+        self._pace = EventPace()
         self._is_closed = False
         self._owners_handlers: dict[type, Callable[[Any], Awaitable[CommandResult]]] = {
             Say: owner.say,
@@ -114,9 +117,10 @@ class Clients:
 
     def handle_message(self, text: str, uid: int) -> None:
         """A data channel message of a participant; returns at once."""
-        try:
+        now_s = time.monotonic()
+        if self._pace.allow(uid, now_s=now_s) and not self._waiting.full():
             self._waiting.put_nowait(_Message(text, uid))
-        except asyncio.QueueFull:
+        elif self._pace.should_answer(uid, now_s=now_s):
             self._context.publisher.refuse(uid, "too_many_events", "slow down and send it again")
 
     async def obey(self, command: LiveCommand) -> CommandResult:

@@ -16,6 +16,8 @@ const LIST_EVERY_MS = 3000;
 const RETURN_MS = 2000;
 const EXIT_WORDS = {
   stopped: "It was stopped.",
+  drained: "The server takes no more calls for now.",
+  idle: "Nobody had said anything for a while.",
   user_left: "Nobody was left in the call.",
   no_user: "Nobody came in time.",
   max_duration: "The call reached its longest allowed time.",
@@ -24,6 +26,12 @@ const EXIT_WORDS = {
   room_lost: "It lost the room.",
   crashed: "It crashed.",
   vanished: "It stopped answering.",
+};
+
+const LIMIT_WORDS = {
+  idle: "Say something to go on.",
+  max_duration: "It reaches its longest allowed time.",
+  budget_spent: "Its budget is nearly spent.",
 };
 
 let call = null;
@@ -170,7 +178,15 @@ function handleServerEvent(event) {
   const changes = conversation.apply(event);
   transcript.apply(changes);
   if (event.type === "agent_ready") showHowToTalk();
+  if (event.type === "agent_limit_near") warnOfLimit(event);
+  if (event.type === "agent_input_started") hideNotice("limit_idle");
   if (event.type === "agent_tool_approval_required") giveUpLater(changes.changed, event.timeout_ms);
+}
+
+function warnOfLimit({ reason, ends_in_ms: endsInMs }) {
+  const when = endsInMs === null ? "soon" : `in ${Math.round(endsInMs / 1000)} s`;
+  const message = LIMIT_WORDS[reason] ?? "";
+  showNotice(`limit_${reason}`, { title: `The call ends ${when}`, message, tone: "warn" });
 }
 
 // The agent takes silence for a no.

@@ -320,3 +320,21 @@ async def test_a_stop_during_the_start_is_obeyed() -> None:
         assert stage.agent is not None
         stage.agent.stop(ExitReason.SUPERVISOR_GONE)
         assert await soon(running) is ExitReason.SUPERVISOR_GONE
+
+
+@pytest.mark.asyncio
+async def test_a_flood_of_events_is_told_of_once_and_harms_nobody() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        flooder, other = await stage.join(7), await stage.join(8)
+        assert stage.agent is not None
+        for _ in range(250):
+            # As fast as no data channel would bring them.
+            stage.agent._session.clients.handle_message('{"type": "client_response_cancel"}', 7)
+        refused = await flooder.wait_event("agent_error")
+        assert refused["code"] == "too_many_events"
+        other.send(type="client_text_append", text="hello")
+        item = await session.wait_for("conversation.item.create")
+        assert item["item"]["content"][0]["text"] == "hello"
+        told = [event for event in flooder.events if event["type"] == "agent_error"]
+        assert len(told) < 20
