@@ -17,6 +17,7 @@ MAX_STATES: Final = 200
 MAX_NOTICED: Final = 100
 MAX_EXITS: Final = 16
 MAX_MARK_CHARACTERS: Final = 128
+_OF_EVERY_EVENT: Final = frozenset({"type", "agent_id", "agent_name"})
 _MARKS: Final = frozenset(
     {
         *("response_id", "item_id", "session_id"),
@@ -100,7 +101,7 @@ def _without_words(event: ServerEvent, at_ms: int) -> SeenEvent:
         match value := getattr(event, name):
             case str() if name in _MARKS:
                 marks[name] = value[:MAX_MARK_CHARACTERS]
-            case str() if name != "type":
+            case str() if name not in _OF_EVERY_EVENT:
                 characters += len(value)
             case ToolUse() | ToolResult():
                 marks |= {"call_id": value.id, "tool": value.name[:MAX_MARK_CHARACTERS]}

@@ -1,0 +1,193 @@
+"""Conversations that are continued, calls that are listed and deleted, by hand or by age."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy.engine import URL
+
+from control.link import Remember, StateChanged
+from control.store.archive import Archive
+from control.store.data_folder import DataFolder
+from control.store.errors import (
+    CallIsLiveError,
+    StoreUnavailableError,
+    ThreadBusyError,
+    UnknownCallError,
+)
+from control.store.retention import Retention
+from control.store.store import Store
+from conversation.lifecycle import AgentState
+from conversation.remembered import LOST_OUTPUT, RememberedCall, RememberedEntry
+from tests.control.store.samples import config, put_call, put_entry, text
+from tests.control.store.test_live_call import exit_record
+from utils import wall_clock_ms
+
+DAY_MS = 24 * 3600 * 1000
+
+
+class Deleted:
+    """What was asked to be deleted with the calls."""
+
+    def __init__(self) -> None:
+        self.call_ids: list[str] = []
+
+    async def __call__(self, call_ids: list[str]) -> None:
+        self.call_ids += call_ids
+
+
+@asynccontextmanager
+async def opened(url: URL, **more: Any) -> AsyncIterator[Archive]:
+    archive = Archive(url, "this", **more)
+    archive.start(list)
+    try:
+        yield archive
+    finally:
+        await archive.close()
+
+
+async def begin(archive: Archive, call_id: str, thread_id: str, *said: RememberedEntry) -> Any:
+    """A call of this conversation in which this is said; returns what its agent began with."""
+    opened_config = await archive.open_call(config(call_id, thread_id=thread_id))
+    archive.recorder.handle_start(opened_config, restarts=0)
+    for entry in said:
+        archive.recorder.handle_message(opened_config, Remember(entry=entry))
+    return opened_config.conversation_seed
+
+
+def end(archive: Archive, call_id: str) -> None:
+    archive.recorder.handle_exit(exit_record(agent_id=call_id, ended_at_ms=wall_clock_ms()))
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_goes_on_where_it_was_left(url: URL) -> None:
+    tool = RememberedCall(number=1, call_id="c", name="look_up", arguments="{}")
+    half = text(2, "I will", role="assistant", is_open=True)
+    async with opened(url) as archive:
+        seed = await begin(archive, "first", "t", text(0, "hello"), tool, half, text(3, "wait"))
+        assert (seed.entries, seed.offset) == ((), 0)
+        end(archive, "first")
+        assert (await archive.transcript("first")).entries[2].is_cut  # type: ignore[union-attr]
+    async with opened(url) as archive:
+        seed = await begin(archive, "second", "t", text(4, "again"))
+        assert seed.entries == (
+            text(0, "hello"),
+            tool.model_copy(update={"output": LOST_OUTPUT}),
+            text(2, "I will", role="assistant", is_cut=True),
+            text(3, "wait"),
+        )
+        assert (seed.is_reply_owed, seed.is_of_earlier_call) == (False, True)
+        live = await archive.transcript("second")
+        assert [entry.number for entry in live.entries] == [4]
+        assert live.is_live
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_has_one_live_call_at_a_time(url: URL) -> None:
+    async with opened(url) as archive:
+        answers = await asyncio.gather(
+            *(archive.open_call(config(f"agent-{n}", thread_id="t")) for n in range(20)),
+            return_exceptions=True,
+        )
+        (winner,) = [one for one in answers if not isinstance(one, BaseException)]
+        assert {type(one) for one in answers if one is not winner} == {ThreadBusyError}
+        archive.give_up_call(winner)
+        await begin(archive, "next", "t")
+        with pytest.raises(ThreadBusyError):
+            await archive.open_call(config("late", thread_id="t"))
+        end(archive, "next")
+        await archive.open_call(config("late", thread_id="t"))
+        # Without a name, a conversation has that of its call.
+        unnamed = await archive.open_call(config("unnamed"))
+        assert (unnamed.thread_id, unnamed.conversation_seed) == ("unnamed", None)
+        with pytest.raises(ThreadBusyError):
+            await archive.open_call(config("another", thread_id="unnamed"))
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_over_can_be_deleted_and_a_live_one_not(url: URL) -> None:
+    deleted = Deleted()
+    async with opened(url, on_deleted=deleted) as archive:
+        await begin(archive, "first", "t", text(0, "hello"))
+        with pytest.raises(CallIsLiveError):
+            await archive.delete("first")
+        end(archive, "first")
+        await begin(archive, "second", "t", text(1, "again"))
+        await archive.delete("first")
+        assert deleted.call_ids == ["first"]
+        for ask in (archive.details, archive.transcript, archive.delete):
+            with pytest.raises(UnknownCallError):
+                await ask("first")
+        with pytest.raises(UnknownCallError):
+            await archive.channel_transcript("nowhere")
+        assert (await archive.channel_transcript("demo")).call_id == "second"
+        end(archive, "second")
+        # What is left of the conversation keeps its places.
+        seed = await begin(archive, "third", "t")
+        assert (seed.entries, seed.offset) == ((text(0, "again"),), 1)
+
+
+@pytest.mark.asyncio
+async def test_a_live_call_is_shown_as_it_is_now(url: URL) -> None:
+    async with opened(url) as archive:
+        await begin(archive, "first", "t")
+        message = StateChanged(state=AgentState.READY, at_ms=wall_clock_ms())
+        archive.recorder.handle_message(config("first"), message)
+        details = await archive.details("first")
+        assert (details.state, details.ended_at_ms) == (AgentState.READY, None)
+        assert [step.state for step in details.black_box.states] == [
+            AgentState.STARTING,
+            AgentState.READY,
+        ]
+        assert [one.call_id for one in (await archive.calls(limit=9)).calls] == ["first"]
+
+
+@pytest.mark.asyncio
+async def test_old_calls_and_too_many_go_and_live_ones_stay(url: URL) -> None:
+    now_ms = wall_clock_ms()
+    ages = {"live": (99, None), "old": (9, 1), "a": (3, 1), "b": (2, 1), "c": (1, 1)}
+    store = Store(url, "other")
+    await store.open()
+    await store.write(
+        put_call(name, started_at_ms=now_ms - days * DAY_MS, ended_at_ms=ended)
+        for name, (days, ended) in ages.items()
+    )
+    await store.write([put_entry(0, text(0), name) for name in ages])
+    await store.close()
+    deleted = Deleted()
+    async with opened(url, retention=Retention(days=7, calls=3), on_deleted=deleted) as archive:
+        # It looks as soon as it is open.
+        async with asyncio.timeout(20):
+            while len(deleted.call_ids) < 2:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        assert deleted.call_ids == ["old", "a"]
+        await archive.sweep()
+        left = {one.call_id for one in (await archive.calls(limit=9)).calls}
+        assert left == {"live", "b", "c"}
+        assert deleted.call_ids == ["old", "a"]
+
+
+@pytest.mark.asyncio
+async def test_a_store_that_cannot_be_read_is_said(url: URL) -> None:
+    archive = Archive(url, "this")
+    with pytest.raises(StoreUnavailableError):
+        await archive.calls(limit=1)
+    with pytest.raises(StoreUnavailableError):
+        await archive.open_call(config("first", thread_id="t"))
+    # Its conversation is not taken by a call that never was.
+    with pytest.raises(StoreUnavailableError):
+        await archive.open_call(config("second", thread_id="t"))
+    assert (await archive.open_call(config("third"))).thread_id == "third"
+    await archive.close()
+
+
+@pytest.mark.asyncio
+async def test_closing_lets_go_of_the_folder(tmp_path: Any, url: URL) -> None:
+    folder = DataFolder(tmp_path)
+    async with opened(url, folder=folder):
+        pass
+    assert DataFolder(tmp_path).server_id == folder.server_id
