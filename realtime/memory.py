@@ -11,7 +11,7 @@ from realtime.audio_backlog import KEPT_SENT_S, AudioBacklog
 from realtime.events import ModelEvent
 from realtime.model import Capabilities, ModelSettings
 from realtime.model_session import ModelSession, ModelSource
-from realtime.replay import ReplayBudget, fold, trim
+from realtime.replay import ReplayBudget, fold, trim, with_note
 from realtime.reply_watch import OwedReply
 from realtime.resilience import ResilienceStatistics
 from realtime.transcript import Entry, HeardText, Transcript
@@ -86,11 +86,13 @@ class Memory:
 
     def untold(self, since: int) -> Sequence[Entry]:
         """What a session that knows the entries before `since` must be told."""
-        return trim(
-            self.transcript.since(since),
+        entries = self.transcript.since(since)
+        told = trim(
+            entries,
             max_turns=self._budget.max_turns,
             max_characters=self._budget.max_characters,
         )
+        return with_note(told, entries) if told else []
 
     def unseen_settings(self, session: ModelSession) -> dict[str, Any]:
         """What was changed since this session was opened, or began to be."""
@@ -106,7 +108,7 @@ class Memory:
         session.turns = UserTurns(
             base=self.backlog.sent_position,
             sample_rate_hz=self._outside.input_sample_rate_hz,
-            is_manual=self.settings.turn_detection is False,
+            is_manual=self.is_manual,
         )
 
     # -- following -----------------------------------------------------------------------------
@@ -116,15 +118,23 @@ class Memory:
         self.transcript.handle(event)
         session.turns.handle(event, sent=self.backlog.sent_position)
         session.replies.handle(event, now_s=now_s)
+        session.answers.handle(event)
         match event:
-            case ours.SpeechStopped() | ours.InputCommitted() if self._does_provider_reply():
+            case ours.SpeechStopped() | ours.InputCommitted() if self._does_reply(session):
                 session.replies.expect(now_s=now_s)
             case ours.ResumptionUpdated():
                 self.note_handle(session.source, event.handle)
             case _:
                 pass
 
-    def _does_provider_reply(self) -> bool:
+    @property
+    def is_manual(self) -> bool:
+        """Whether people say themselves when they speak."""
+        return self.settings.turn_detection is False
+
+    def _does_reply(self, session: ModelSession) -> bool:
+        if session.answers.does_answer_turns(is_manual=self.is_manual):
+            return True
         detection = self.settings.turn_detection
         if isinstance(detection, bool) or detection is None:
             return detection is not False

@@ -20,6 +20,7 @@ from realtime.resampling import Resampler
 from realtime.resilience import ResilienceStatistics
 from realtime.retry import Trouble
 from realtime.rotation import RotationPlan
+from realtime.self_answers import SelfAnswers
 from realtime.user_turns import UserTurns
 
 SEND_TIMEOUT_S = 5.0
@@ -72,6 +73,7 @@ class ModelSession:
         self.opened: ours.SessionOpened | None = None
         self.plan = RotationPlan(opened_s=now_s, cap_s=model.capabilities.session_cap_s)
         self.replies = ReplyWatch(now_s=now_s)
+        self.answers = SelfAnswers(outside, model.capabilities)
         self.turns = UserTurns(base=0, sample_rate_hz=outside.input_sample_rate_hz, is_manual=False)
         self.ended: asyncio.Future[Trouble] = asyncio.get_running_loop().create_future()
         self.last_event_s = now_s

@@ -3,6 +3,8 @@
 Trimming rule: the instructions are settings and always stay; of the rest the last turns are told,
 a turn being what a user said and everything up to the next, as many as fit the budget. A tool
 call is told only together with its output. A single text beyond the budget loses its beginning.
+That earlier turns are left out is told too, in their place, so that the model asks instead of
+inventing what was said in them; a summary would cost a reply of the model and could be wrong.
 """
 
 from __future__ import annotations
@@ -16,6 +18,11 @@ from realtime.transcript import Called, Entry, Said, Shown
 
 CUT_MARK = " …"
 """Ends the words of a reply whose rest was not heard."""
+
+LEFT_OUT = (
+    "Earlier turns of this conversation are left out here. If you need something that was said in "
+    "them, say so and ask for it; do not guess."
+)
 
 _FOLDED_HEADING = (
     "The conversation so far, which you continue. Do not greet again, do not repeat it:"
@@ -59,6 +66,15 @@ def trim(entries: Sequence[Entry], *, max_turns: int, max_characters: int) -> li
     return turn + kept
 
 
+def with_note(told: list[Entry], entries: Sequence[Entry]) -> list[Entry]:
+    """`told`, what `trim` left of `entries`; before it, if that is not all, a note that says so."""
+    left_out = [entry for entry in entries if as_text(entry) and entry.number < told[0].number]
+    if not left_out:
+        return told
+    number = left_out[-1].number
+    return [Said(number, f"left_out_{number}", "system", LEFT_OUT), *told]
+
+
 def as_text(entry: Entry) -> str:
     """One line; empty where there is nothing to tell."""
     match entry:
@@ -78,11 +94,17 @@ def _words(said: Said) -> str:
 
 def fold(entries: Sequence[Entry], budget: ReplayBudget) -> str:
     """The conversation as a part of the instructions; empty when there was none."""
-    told = trim(entries, max_turns=budget.max_turns, max_characters=budget.folded_characters)
+    room = budget.folded_characters
+    told = trim(entries, max_turns=budget.max_turns, max_characters=room)
     if not told:
         return ""
+    heading = _FOLDED_HEADING
+    if len(with_note(told, entries)) > len(told):
+        heading = f"{heading}\n({LEFT_OUT})"
+        room = max(0, room - len(LEFT_OUT) - 3)
+        told = trim(entries, max_turns=budget.max_turns, max_characters=room)
     text = "\n".join(as_text(entry) for entry in told)
-    return f"{_FOLDED_HEADING}\n{text[-budget.folded_characters :]}"
+    return f"{heading}\n{text[max(0, len(text) - room) :]}"
 
 
 def retold(

@@ -253,6 +253,9 @@ class ResilientModel:
         if session is None:
             self._memory.owed.append(reply)
             return
+        is_plain = reply.instructions is None and not reply.heard
+        if is_plain and session.answers.takes_request(is_manual=self._memory.is_manual):
+            return
         # Known as requested first: if the session dies over it, the next one is asked.
         session.replies.request(reply.instructions, now_s=self._clock())
         if not reply.heard:
@@ -291,6 +294,8 @@ class ResilientModel:
         transcript = self._memory.transcript
         number = transcript.count
         transcript.record(command)
+        if self._session is not None:
+            self._session.answers.handle_text()
         try:
             await self._deliver(command)
         except UnsupportedCommandError:
@@ -327,4 +332,7 @@ class ResilientModel:
         if call is not None and command.call_id not in session.told_calls:
             session.told_calls.add(command.call_id)
             await self._try(session, ours.AddToolCall(call.call_id, call.name, call.arguments))
+        session.answers.handle_tool_output()
         await session.deliver(command)
+        if session.answers.must_ask_after_tools and not self._memory.transcript.has_open_calls:
+            await self._request_reply(OwedReply())

@@ -6,7 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime import events as ours
-from realtime.replay import ReplayBudget, as_text, fold, retold, retold_as_note, trim
+from realtime.replay import (
+    LEFT_OUT,
+    ReplayBudget,
+    as_text,
+    fold,
+    retold,
+    retold_as_note,
+    trim,
+    with_note,
+)
 from realtime.transcript import MAX_ENTRIES, Called, Said, Shown, Transcript
 from tests.realtime.lasting import heard
 
@@ -151,3 +160,25 @@ def test_a_folded_conversation_fits_its_budget(kinds: list[tuple[str, str]]) -> 
     text = fold(built(kinds), budget)
     assert len(text) <= 200 + 100
     assert bool(text) == any(as_text(entry) for entry in built(kinds))
+
+
+def _said(count: int) -> Transcript:
+    return transcript(*(ours.AddText(f"turn {number}") for number in range(count)))
+
+
+def test_what_is_left_out_is_said_in_its_place() -> None:
+    entries = _said(5).since(0)
+    told = with_note(trim(entries, max_turns=2, max_characters=1000), entries)
+    assert [as_text(each) for each in told] == [f"Note: {LEFT_OUT}", "User: turn 3", "User: turn 4"]
+    (command,) = retold(told[0], item_id=None, max_characters=1000)
+    assert command == ours.AddText(LEFT_OUT, "system")
+    whole = trim(entries, max_turns=9, max_characters=1000)
+    assert with_note(whole, entries) == whole
+
+
+def test_a_folded_conversation_says_so_too() -> None:
+    short, long = ReplayBudget(folded_characters=200), ReplayBudget()
+    text = fold(_said(30).since(0), short)
+    assert LEFT_OUT in text
+    assert text.endswith("User: turn 28\nUser: turn 29")
+    assert LEFT_OUT not in fold(_said(30).since(0), long)
