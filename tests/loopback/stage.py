@@ -107,7 +107,9 @@ class Person:
 class Stage:
     """Everything one agent needs, on loopback. Ends with nothing left."""
 
-    def __init__(self, faults: Faults | None = None) -> None:
+    def __init__(self, faults: Faults | None = None, *, host: str = "127.0.0.1") -> None:
+        """host: where the room server listens."""
+        self._host = host
         self.provider = FakeRealtimeServer(faults=faults)
         self.states: list[AgentState] = []
         self.published: list[ServerEvent] = []
@@ -123,7 +125,7 @@ class Stage:
         RoomServer().add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        await web.TCPSite(self._runner, self._host, 0).start()
         self.room_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
         return self
 
