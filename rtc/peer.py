@@ -211,9 +211,9 @@ class Peer:
     def _handle_health(self, health: PathHealth) -> None:
         logger.debug("path of %s is %s", self.connection_id, health.value)
         self.is_path_well = health is PathHealth.WELL
-        if health is PathHealth.DEAD:
+        if health is PathHealth.DEAD and self.connected.is_set():
             self._callbacks.on_path_dead()
-        elif health is PathHealth.GONE:
+        elif health is not PathHealth.WELL:
             self._end()
 
     def _end(self) -> None:

@@ -34,7 +34,8 @@ from rtc.signals import (
 )
 from utils import OwnedTasks, cancel_and_wait
 
-CONNECT_TIMEOUT_S: Final = 15.0
+NEGOTIATION_TIMEOUT_S: Final = 15.0
+CONNECT_TIMEOUT_S: Final = 6.0
 ANSWERER_PATIENCE_S: Final = 0.5
 OVERLAP_S: Final = 0.5
 REPEAT_AFTER_S: Final = 2.0
@@ -84,6 +85,7 @@ class PeerLink:
         self._source: Peer | None = None
         # Set while our own offer waits for its answer.
         self._answer: asyncio.Future[str] | None = None
+        self._offered: Description | None = None
         # Candidates of an offer that we have not begun to answer yet; the oldest give way.
         self._early: deque[RelayedCandidate] = deque(maxlen=MAX_EARLY_CANDIDATES)
         self._attempt: asyncio.Task[None] | None = None
@@ -106,10 +108,12 @@ class PeerLink:
             if is_ours and self._answer is not None and not self._answer.done():
                 self._answer.set_result(frame.sdp)
             return
-        has_precedence = self._answer is not None and self._own_uid < self.member.uid
         if self._reply is not None and self._reply.connection_id == frame.connection_id:
             self._callbacks.send(self._reply)
-        elif not is_known and not has_precedence:
+        elif self._offered is not None and self._own_uid < self.member.uid:
+            # Ours counts, and may not have arrived.
+            self._callbacks.send(self._offered)
+        elif not is_known:
             self._start_attempt(self._answer_then_offer(frame.connection_id, frame.sdp))
 
     def handle_candidate(self, frame: RelayedCandidate) -> None:
@@ -176,9 +180,10 @@ class PeerLink:
     ) -> bool:
         peer = self._next = self._create_peer(connection_id)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
                 await self._add_early_candidates(peer)
                 await negotiate(peer)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await peer.wait_connected()
             self._adopt(peer)
         except (PeerError, TimeoutError) as error:
@@ -186,7 +191,7 @@ class PeerLink:
         finally:
             self._next = None
             if self.peer is not peer:
-                self._source = self.peer
+                self._source, self._reply = self.peer, None
                 await peer.close()
         return self.peer is peer
 
@@ -213,14 +218,14 @@ class PeerLink:
     async def _offer(self, peer: Peer) -> None:
         self._answer = asyncio.get_running_loop().create_future()
         try:
-            offer = self._description(peer, "offer", await peer.offer())
+            self._offered = self._description(peer, "offer", await peer.offer())
             while not self._answer.done():
-                self._callbacks.send(offer)
+                self._callbacks.send(self._offered)
                 # A socket to the room that died unnoticed may have swallowed it, or its answer.
                 await asyncio.wait([self._answer], timeout=REPEAT_AFTER_S)
             answer = self._answer.result()
         finally:
-            self._answer = None
+            self._answer = self._offered = None
         await peer.accept(answer)
 
     def _description(self, peer: Peer, sdp_type: SdpType, sdp: str) -> Description:

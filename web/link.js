@@ -9,7 +9,8 @@ const WATCH_MS = 250;
 const OTHER_SIDE_OFFERS_MS = 500;
 const OVERLAP_MS = 500;
 const REPEAT_MS = 2000;
-const ATTEMPT_MS = 15_000;
+const NEGOTIATION_MS = 15_000;
+const CONNECT_MS = 6000;
 const BACKOFF_MS = [0, 500, 1000, 2000, 4000, 8000];
 const DEAD_STATES = new Set(["failed", "closed"]);
 
@@ -69,7 +70,7 @@ export class Link extends EventTarget {
   handleDescription(frame) {
     const isThis = (peer) => peer?.connectionId === frame.connection_id;
     if (frame.sdp_type === "answer") {
-      if (isThis(this.#next) && !this.#next.isAnswered) this.#attempt(this.#next, (next) => next.handleDescription(frame));
+      if (isThis(this.#next) && !this.#next.isAnswered) this.#accept(frame);
       return;
     }
     const known = [this.#next, this.#peer].find(isThis);
@@ -78,9 +79,12 @@ export class Link extends EventTarget {
       return;
     }
     const isGlare = this.#next?.isOfferer && !this.#next.isAnswered;
-    if (isGlare && this.#ownUid < this.#uid) return;
+    if (isGlare && this.#ownUid < this.#uid) {
+      this.#next.repeat(); // ours counts, and may not have arrived
+      return;
+    }
     this.#open(frame.connection_id, false);
-    this.#attempt(this.#next, (next) => next.handleDescription(frame));
+    this.#accept(frame);
   }
 
   handleCandidate(frame) {
@@ -120,6 +124,15 @@ export class Link extends EventTarget {
     });
   }
 
+  #accept(frame) {
+    this.#attempt(this.#next, (next) => next.handleDescription(frame));
+    this.#limit(this.#next, CONNECT_MS);
+  }
+
+  #limit(next, waitMs) {
+    this.#later("attempt", waitMs, () => this.#fail(next));
+  }
+
   #open(connectionId, isOfferer) {
     this.#drop();
     this.#clear("retry");
@@ -131,7 +144,7 @@ export class Link extends EventTarget {
     });
     peer.addEventListener("open", () => this.#handleChange(peer));
     peer.addEventListener("state", () => this.#handleChange(peer));
-    this.#later("attempt", ATTEMPT_MS, () => this.#fail(peer));
+    this.#limit(peer, NEGOTIATION_MS);
     emit(this, "state");
   }
 

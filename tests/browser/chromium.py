@@ -46,15 +46,21 @@ def find_chromium() -> str:
 
 @asynccontextmanager
 async def open_chromium(
-    flags: Sequence[str] = GRANTED_MICROPHONE, *, microphone: Path | None = None
+    flags: Sequence[str] = GRANTED_MICROPHONE,
+    *,
+    microphone: Path | None = None,
+    program: str | None = None,
 ) -> AsyncIterator[Browser]:
-    """A headless Chromium; `microphone` is played once per opening of the microphone."""
+    """A headless Chromium; `microphone` is played once per opening of the microphone.
+
+    program: what to run in its place, with its arguments
+    """
     arguments = [*_FLAGS, *flags]
     if microphone is not None:
         arguments.append(f"--use-file-for-fake-audio-capture={microphone}%noloop")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=find_chromium(), args=arguments, headless=True
+            executable_path=program or find_chromium(), args=arguments, headless=True
         )
         try:
             yield browser

@@ -11,26 +11,38 @@ import numpy as np
 
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
-from rtc.options import RtcOptions
+from rtc.options import MediaOptions, RtcOptions
 from utils import OwnedTasks
 
 SAMPLE_RATE_HZ = 24_000
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 NAME = "Parley"
+LOUD = 1000
 
 
 class ScriptedAgent:
     """Joins a channel, says and plays what it is told, and keeps what it hears."""
 
-    def __init__(self, url: str, channel: str, uid: int, token: str | None) -> None:
+    def __init__(
+        self,
+        url: str,
+        channel: str,
+        uid: int,
+        token: str | None,
+        media: MediaOptions | None = None,
+    ) -> None:
         self.uid = uid
         self.playout_reports: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
         self.client_events: asyncio.Queue[dict[str, Any]] = asyncio.Queue(100)
         self.heard = bytearray()
         self.heard_more = asyncio.Event()
+        # When, on the monotonic clock, somebody was heard.
+        self.heard_at_s: list[float] = []
         self._tasks = OwnedTasks(logging.getLogger("scripted agent"))
         self._connected = asyncio.Event()
-        self._channel: Channel = RtcEngine(url.rstrip("/")).create_channel(
+        self.connections = 0
+        self._listening_to: set[int] = set()
+        self._channel: Channel = RtcEngine(url.rstrip("/"), media).create_channel(
             RtcOptions(
                 channel_name=channel,
                 uid=uid,
@@ -52,10 +64,12 @@ class ScriptedAgent:
         await self._tasks.close()
         await self._channel.disconnect()
 
-    async def wait_for_user(self) -> None:
-        """Until the media of a page is connected."""
+    async def wait_for_user(self, connections: int = 1) -> None:
+        """Until the media of a page is connected, for the `connections`th time."""
         async with asyncio.timeout(DEADLINE_S):
-            await self._connected.wait()
+            while self.connections < connections:
+                self._connected.clear()
+                await self._connected.wait()
 
     async def next_client_event(self) -> dict[str, Any]:
         """What the page sent next over its data channel."""
@@ -96,10 +110,15 @@ class ScriptedAgent:
 
     def _handle_user_connected(self, uid: int) -> None:
         self._connected.set()
-        self._tasks.start(self._listen(uid), name=f"listen to {uid}")
+        self.connections += 1
+        if uid not in self._listening_to:
+            self._listening_to.add(uid)
+            self._tasks.start(self._listen(uid), name=f"listen to {uid}")
 
     async def _listen(self, uid: int) -> None:
         await self._channel.subscribe_audio(uid)
         async for frame in self._channel.get_audio_frames(uid):
             self.heard += frame.pcm
+            if np.abs(np.frombuffer(frame.pcm, "<i2").astype(np.int32)).max() > LOUD:
+                self.heard_at_s.append(frame.received_at)
             self.heard_more.set()

@@ -15,6 +15,7 @@ from aiohttp import web
 from control.console import SECURITY_HEADERS, Console
 from rtc.room_server import RoomServer
 from tests.browser.scripted_agent import ScriptedAgent
+from tests.fakes.media_gate import MediaGate
 
 TOKEN_SECRET = "a secret that is only used in tests of the page"
 
@@ -24,7 +25,17 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Site:
     """Serves the page until stopped; can go away and come back at the same address."""
 
-    def __init__(self, *, api_key: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        api_key: str | None = None,
+        host: str = "127.0.0.1",
+        gate: MediaGate | None = None,
+    ) -> None:
+        """host: where others reach it; gate: before the agents that it starts."""
+        self.has_gate = gate is not None
+        self._host = host
+        self._agent_media = None if gate is None else gate.options
         self.agents: dict[str, ScriptedAgent] = {}
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.start_failure: dict[str, Any] | None = None
@@ -35,7 +46,7 @@ class Site:
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://127.0.0.1:{self._port}/"
+        return f"http://{self._host}:{self._port}/"
 
     async def start(self) -> None:
         """Serve, at the first free port or at the one that was served before."""
@@ -52,7 +63,7 @@ class Site:
         app.router.add_post("/token", self._mint_token)
         self._runner = web.AppRunner(app, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
 
@@ -92,7 +103,7 @@ class Site:
             if self._api_key
             else None
         )
-        agent = ScriptedAgent(self.url, channel, body["uid"], token)
+        agent = ScriptedAgent(self.url, channel, body["uid"], token, self._agent_media)
         await agent.start()
         self.agents[channel] = agent
         answer = {"status": "Agent started!", "channel_name": channel, "uid": body["uid"]}
@@ -131,9 +142,9 @@ async def _add_policy(_request: web.Request, response: web.StreamResponse) -> No
 
 
 @asynccontextmanager
-async def open_site(*, api_key: str | None = None) -> AsyncIterator[Site]:
-    """A running site."""
-    site = Site(api_key=api_key)
+async def open_site(**options: Any) -> AsyncIterator[Site]:
+    """A running site; options as those of `Site`."""
+    site = Site(**options)
     await site.start()
     try:
         yield site

@@ -10,12 +10,17 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from types import TracebackType
 from typing import Any
+
+from rtc.media_network import MediaNetwork
+from rtc.options import MediaOptions
 
 Address = tuple[str, int]
 
 _MAX_DATAGRAM_BYTES = 65_535
+_IN_USE_S = 1.2
 
 
 def own_address(number: int) -> str:
@@ -33,6 +38,7 @@ class MediaGate:
         self._public: dict[int, socket.socket] = {}
         # One socket for each stranger at each port; the participant sees its address.
         self._private: dict[tuple[int, Address], socket.socket] = {}
+        self._used_at_s: dict[int, float] = {}
         self._is_shut_in = False
         self._is_shut_out = False
         # Where it is shut; None: everywhere.
@@ -47,10 +53,16 @@ class MediaGate:
             "advertised_address": self.outer,
         }
 
+    @property
+    def options(self) -> MediaOptions:
+        """The same, for a channel."""
+        return MediaOptions(has_loopback=False, network=MediaNetwork(**self.media))
+
     def shut(self, *, inwards: bool = True, outwards: bool = True, used_only: bool = False) -> None:
         """From now on datagrams are lost. used_only: at the ports that are in use now only."""
         self._is_shut_in, self._is_shut_out = inwards, outwards
-        used = frozenset(port for port, _ in self._private)
+        recently_s = time.monotonic() - _IN_USE_S
+        used = frozenset(port for port, at_s in self._used_at_s.items() if at_s > recently_s)
         self._shut_ports = used if used_only else None
 
     def open(self) -> None:
@@ -91,6 +103,7 @@ class MediaGate:
             _send(self._public[port], datagram, stranger)
 
     def _loses(self, port: int, *, is_shut: bool) -> bool:
+        self._used_at_s[port] = time.monotonic()
         is_lost = is_shut and (self._shut_ports is None or port in self._shut_ports)
         self.lost += is_lost
         return is_lost

@@ -40,7 +40,7 @@ async def _obey() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         addresses = json.loads(line)["addresses"]
-        ice.get_host_addresses = lambda addresses=addresses, **_: addresses  # type: ignore[misc]
+        ice.get_host_addresses = lambda addresses=addresses, **_: addresses
 
 
 async def _talk(wanted: dict[str, Any]) -> None:
