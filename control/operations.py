@@ -254,6 +254,15 @@ OPERATIONS: Final = (
         errors=_CALL_ERRORS,
     ),
     Operation(
+        "GET",
+        "/calls/{id}/recording",
+        "show_recording",
+        "The recording of a call, as far as it is written: docs/recording.md",
+        {200: None, 206: None},
+        errors={404: "no_recording", 416: "the range is not in the file"},
+        media_type="audio/wav",
+    ),
+    Operation(
         "POST",
         "/token",
         "mint_token",

@@ -36,6 +36,7 @@ from control.routes import ControlApi
 from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from control.store.opening import create_archive
+from control.store.recordings import Recordings
 from control.store.routes import CallsApi
 from control.supervisor import Supervisor
 from control.watch import WatchLimits
@@ -119,7 +120,7 @@ class ControlServer:
             self._archive,
             self._drain.begin,
         )
-        calls = CallsApi(self._archive)
+        calls = CallsApi(self._archive, Recordings(settings.recordings_dir))
         apis = [api, LiveApi(self.supervisor), EventsApi(streams), calls]
         app = create_app(settings, apis, Console(), self._rooms, self._insight.page)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final, Literal, TypeVar
 
 from sqlalchemy.engine import URL
@@ -50,7 +50,7 @@ class Archive:
         retention: Retention = FOREVER,
         *,
         folder: DataFolder | None = None,
-        on_deleted: Callable[[list[str]], Awaitable[None]] | None = None,
+        on_deleted: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         """
         folder: closed with the archive

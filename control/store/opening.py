@@ -6,6 +6,7 @@ from config import ConfigError, Settings
 from control.store.archive import Archive
 from control.store.data_folder import DataFolder, DataFolderTakenError
 from control.store.database import StoreUrlError, database_url
+from control.store.recordings import Recordings
 from control.store.retention import Retention
 
 
@@ -28,4 +29,5 @@ def create_archive(settings: Settings) -> Archive:
     except OSError as error:
         raise ConfigError(f"DATA_DIR: {settings.data_dir}: {error.strerror or error}") from error
     retention = Retention(settings.retention_days, settings.retention_calls)
-    return Archive(url, folder.server_id, retention, folder=folder)
+    on_deleted = Recordings(settings.recordings_dir).delete
+    return Archive(url, folder.server_id, retention, folder=folder, on_deleted=on_deleted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,8 @@ from control.store.schema import BLACK_BOXES, CALLS, ENTRIES, TURNS
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.remembered import MAX_ENTRIES, RememberedEntry
 
+CALL_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
 _log = logging.getLogger("control.store")
 
 _ENTRY: Final[TypeAdapter[RememberedEntry]] = TypeAdapter(RememberedEntry)
@@ -62,8 +65,10 @@ class Cursor(tuple[int, str]):
         Raises:
             ValueError: it is none.
         """
-        started_at_ms, _, call_id = text.partition("-")
-        return cls((int(started_at_ms), call_id))
+        found = re.fullmatch(rf"(\d{{1,18}})-({CALL_ID_PATTERN})", text, re.ASCII)
+        if found is None:
+            raise ValueError("this is not the `next` of a page")
+        return cls((int(found[1]), found[2]))
 
     def __str__(self) -> str:
         return f"{self[0]}-{self[1]}"

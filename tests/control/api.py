@@ -30,6 +30,7 @@ from control.schemas import Readiness
 from control.starts import AgentConfigurator
 from control.store.archive import Archive
 from control.store.database import database_url
+from control.store.recordings import Recordings
 from control.store.routes import CallsApi
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandResult, LiveCommand
@@ -125,7 +126,9 @@ class Api(TestClient):
 
 @asynccontextmanager
 async def serve_api(
-    settings: Settings | None = None, streams: Streams | None = None
+    settings: Settings | None = None,
+    streams: Streams | None = None,
+    archive: Archive | None = None,
 ) -> AsyncIterator[Api]:
     settings = settings or Settings(local_model_uri="ws://127.0.0.1:9")
     placement = FakePlacement()
@@ -135,8 +138,8 @@ async def serve_api(
     )
     drain = Drain(placement, settings.drain_deadline_s, _nothing)
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
-    # Never started: it stores nothing.
-    archive = Archive(database_url(Path("/nowhere"), None), "this server")
+    # One that is never started stores nothing.
+    archive = archive or Archive(database_url(Path("/nowhere"), None), "this server")
     control = ControlApi(
         placement, configurator, lambda: api.readiness, secret, archive, drain.begin
     )
@@ -147,7 +150,7 @@ async def serve_api(
     streams = streams or Streams()
     apis: list[object] = [
         *(control, LiveApi(placement), EventsApi(streams)),
-        CallsApi(archive),
+        CallsApi(archive, Recordings(settings.recordings_dir)),
     ]
     api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
     api.placement = placement
