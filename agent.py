@@ -32,7 +32,7 @@ from session.handoff import Handoff
 from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
-from session.recall import owed_reply, remembered, restored
+from session.recall import owed_reply, past_outputs, remembered, restored
 from session.recording.path import recording_path
 from session.recording.recorder import Recorder
 from session.session import Session
@@ -79,6 +79,7 @@ class RealtimeKitAgent:
         self._recorder = self._create_recorder()
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
+        self._taken_outputs: set[str] = set()
         self._tools = self._create_tools()
         self._mcp = McpTools(config.mcp_server, self._tools) if config.mcp_server else None
         self._session = self._create_session()
@@ -334,6 +335,13 @@ class RealtimeKitAgent:
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
         """Run something for as long as the agent lives."""
         self._tasks.start(coroutine, name=name)
+
+    def take_past_outputs(self, name: str) -> list[str]:
+        """What calls of this tool returned in processes of this call that were lost; told once."""
+        if self._seed.is_of_earlier_call or name in self._taken_outputs:
+            return []
+        self._taken_outputs.add(name)
+        return past_outputs(self._seed, name)
 
     # -- what the agent's process asks of it -----------------------------------------------------
 

@@ -99,3 +99,12 @@ def restored(seed: ConversationSeed) -> Iterator[Entry]:
 def owed_reply(seed: ConversationSeed) -> OwedReply | None:
     """The reply that people still wait for."""
     return OwedReply(heard=seed.heard) if seed.is_reply_owed else None
+
+
+def past_outputs(seed: ConversationSeed, tool: str) -> list[str]:
+    """What finished calls of `tool` returned, oldest first."""
+    return [
+        entry.output
+        for entry in seed.entries
+        if isinstance(entry, RememberedCall) and entry.name == tool and entry.output is not None
+    ]

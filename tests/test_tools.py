@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tools import MAX_OUTPUT_CHARACTERS, ToolContext, ToolDeclarationError, ToolError
-from toolsets import UnknownToolsetError, build_toolset, toolset_names
+from toolsets import UnknownToolsetError, build_toolset, everyday, toolset_names
 from toolsets.everyday import MAX_TIMERS, describe_time, find_zone
 from utils import OwnedTasks
 
@@ -275,12 +275,17 @@ class FakeAgent:
     def __init__(self) -> None:
         self.tasks = OwnedTasks(logging.getLogger("test"))
         self.said: asyncio.Queue[str] = asyncio.Queue()
+        self.past: list[str] = []
 
     async def say(self, text: str) -> None:
         await self.said.put(text)
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
         self.tasks.start(coroutine, name=name)
+
+    def take_past_outputs(self, name: str) -> list[str]:
+        assert name == "set_timer"
+        return self.past
 
 
 def test_toolsets_are_known_by_name_only() -> None:
@@ -295,6 +300,26 @@ async def test_timer_answers_at_once_and_speaks_up_later() -> None:
     tools = build_toolset("everyday", agent)
     outcome = await tools.execute_tool("c", "set_timer", '{"duration_s": 0.01, "label": "tea"}')
     assert json.loads(outcome.output)["status"] == "timer set"
+    async with asyncio.timeout(5):
+        assert await agent.said.get() == "Your tea timer is done."
+    await agent.tasks.close()
+
+
+@pytest.mark.asyncio
+async def test_timers_go_on_in_the_next_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everyday, "SETTLE_S", 0.01)
+    lost = FakeAgent()
+    tools = build_toolset("everyday", lost)
+    outputs = [
+        (await tools.execute_tool("c", "set_timer", json.dumps(arguments))).output
+        for arguments in ({"duration_s": 1, "label": "tea"}, {"duration_s": 9000, "label": "cake"})
+    ]
+    await lost.tasks.close()
+    long_ago = {"label": "egg", "rings_at": "2020-01-01T00:00:00+00:00"}
+    agent = FakeAgent()
+    agent.past = [*outputs, json.dumps(long_ago), '{"error": "no"}', "cut off {", '{"rings_at": 1}']
+    build_toolset("everyday", agent)
+    assert len(agent.tasks) == 2, "what rang long ago is over"
     async with asyncio.timeout(5):
         assert await agent.said.get() == "Your tea timer is done."
     await agent.tasks.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import zoneinfo
 from collections.abc import Callable
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
@@ -15,6 +16,12 @@ from toolsets.services import ToolServices
 
 MAX_TIMERS = 20
 MAX_TIMER_S = 24 * 60 * 60
+
+RESTART_S: Final = 5.0
+"""A timer that was due within this time before a restart may not have been announced."""
+
+SETTLE_S: Final = 3.0
+"""A revived timer is announced no sooner: the model and the people must be there again."""
 
 Clock = Callable[[zoneinfo.ZoneInfo], datetime]
 Zone = Annotated[
@@ -81,19 +88,39 @@ def find_zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 class Timers:
-    """Timers of one agent; they end with it."""
+    """Timers of one call; they end with it, and outlive a process of the agent that is lost."""
 
     def __init__(self, services: ToolServices) -> None:
         self._services = services
         self._running = 0
+        for output in services.take_past_outputs("set_timer"):
+            self._revive(output)
+
+    def _revive(self, output: str) -> None:
+        """Go on with a timer of a lost process, unless it has rung there."""
+        timer = _parse_timer(output)
+        if timer is None:
+            return
+        rings_at, label = timer
+        left_s = (rings_at - _now()).total_seconds()
+        if left_s > -RESTART_S and self._running < MAX_TIMERS:
+            self._start(max(left_s, SETTLE_S), label)
+
+    def _start(self, duration_s: float, label: str) -> None:
+        self._running += 1
+        self._services.start_task(self._ring(duration_s, label), name="timer")
 
     async def set_timer(self, duration_s: DurationS, label: Label = "") -> dict[str, Any]:
         """Start a timer and return at once."""
         if self._running >= MAX_TIMERS:
             raise ToolError(f"there are already {MAX_TIMERS} timers running")
-        self._running += 1
-        self._services.start_task(self._ring(duration_s, label), name="timer")
-        return {"status": "timer set", "duration_s": duration_s, "label": label}
+        self._start(duration_s, label)
+        return {
+            "status": "timer set",
+            "duration_s": duration_s,
+            "label": label,
+            "rings_at": (_now() + timedelta(seconds=duration_s)).isoformat(timespec="seconds"),
+        }
 
     async def _ring(self, duration_s: float, label: str) -> None:
         try:
@@ -101,3 +128,17 @@ class Timers:
         finally:
             self._running -= 1
         await self._services.say(f"Your {label} timer is done." if label else "Your timer is done.")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _parse_timer(output: str) -> tuple[datetime, str] | None:
+    """When it rings, and its label; None for what is no output of `set_timer`."""
+    try:
+        told = json.loads(output)
+        rings_at = datetime.fromisoformat(told["rings_at"])
+        return rings_at.astimezone(UTC), str(told["label"])
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -17,6 +17,12 @@ class ToolServices(Protocol):
         """Run something in the background, at most for as long as the agent lives."""
         ...
 
+    def take_past_outputs(self, name: str) -> list[str]:
+        """What calls of this tool returned in processes of this call that were lost, oldest first.
+        Told once: to the first tool set that has the tool.
+        """
+        ...
+
 
 class NoServices:
     """For looking at a tool set whose tools will never run."""
@@ -27,3 +33,7 @@ class NoServices:
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:  # noqa: ARG002
         """Nothing runs."""
         coroutine.close()
+
+    def take_past_outputs(self, name: str) -> list[str]:  # noqa: ARG002
+        """Nothing was before."""
+        return []

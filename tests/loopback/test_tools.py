@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -11,12 +12,13 @@ from pydantic import SecretStr
 
 import toolsets
 from config import ProviderConfig
+from conversation.remembered import ConversationSeed, RememberedCall
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
 from tests.fakes.openai_frames import Reply, frame, new_id
 from tests.fakes.openai_realtime import FakeSession
 from tests.loopback.stage import Stage
 from tools import ToolContext
-from toolsets import ToolServices
+from toolsets import ToolServices, everyday
 
 
 class Bench:
@@ -275,3 +277,26 @@ async def test_tools_that_the_provider_runs_are_approved_in_the_room(bench: Benc
             (answer["type"], answer["approval_request_id"], answer["approve"], answer["reason"])
             for answer in answers
         ] == [("mcp_approval_response", f"ask_{n}", False, "no") for n in (1, 2)]
+
+
+@pytest.mark.asyncio
+async def test_a_timer_outlives_the_process_that_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(everyday, "SETTLE_S", 0.5)
+    rings_at = datetime.now(UTC).isoformat()
+    entry = RememberedCall(
+        number=0,
+        call_id="c",
+        name="set_timer",
+        arguments="{}",
+        output=json.dumps({"status": "timer set", "label": "tea", "rings_at": rings_at}),
+    )
+    async with Stage() as stage:
+        seed = ConversationSeed(entries=(entry,))
+        session = await stage.start(toolset="everyday", conversation_seed=seed)
+        request = await session.wait_for("response.create")
+        assert "Your tea timer is done." in request["response"]["instructions"]
+    async with Stage() as stage:
+        seed = ConversationSeed(entries=(entry,), is_of_earlier_call=True)
+        await stage.start(toolset="everyday", conversation_seed=seed)
+        assert stage.agent is not None
+        assert not stage.agent.take_past_outputs("set_timer"), "timers end with their call"
