@@ -33,7 +33,7 @@ from tests.fakes.openai_vocabulary import Vocabulary
 
 CALLS: Final = int(os.environ.get("CROWD_CALLS", "40"))
 LENGTH_S: Final = float(os.environ.get("CROWD_S", "40"))
-CALLERS_A_PROCESS: Final = 20
+CALLERS_A_PROCESS: Final = 10
 _LEAD_S: Final = 3.0
 _REPLY_S: Final = TURN_S - 0.5
 _APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
@@ -110,14 +110,21 @@ def _total(name: str, streams: list[Lateness]) -> str:
 
 async def measure_crowd(calls: int) -> Crowd:
     """Start agents, have them called, let everybody talk."""
-    async with running_server(scripted=LeanModel()) as server:
+    async with (
+        running_server(scripted=LeanModel(), DRAIN_DEADLINE_S="0") as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
         sessions: list[LeanSession] = []
-        for number in range(calls):
-            session, _ = await server.start_agent(f"crowd-{number}")
-            assert isinstance(session, LeanSession)
-            sessions.append(session)
-        async with _callers(server, calls) as processes:
-            return await _measure(server, sessions, processes)
+        processes: list[asyncio.subprocess.Process] = []
+        # Group by group: an agent that nobody calls leaves after half a minute.
+        for first in range(0, calls, CALLERS_A_PROCESS):
+            numbers = range(first, min(first + CALLERS_A_PROCESS, calls))
+            for number in numbers:
+                session, _ = await server.start_agent(f"crowd-{number}")
+                assert isinstance(session, LeanSession)
+                sessions.append(session)
+            processes.append(await stack.enter_async_context(_callers(server, numbers)))
+        return await _measure(server, sessions, processes)
 
 
 async def _measure(
@@ -160,26 +167,23 @@ async def _talk(sessions: list[LeanSession], begin_s: float, end_s: float) -> No
 
 
 @contextlib.asynccontextmanager
-async def _callers(server: Server, calls: int) -> AsyncIterator[list[asyncio.subprocess.Process]]:
-    """Processes with all callers, connected."""
-    processes: list[asyncio.subprocess.Process] = []
+async def _callers(server: Server, numbers: range) -> AsyncIterator[asyncio.subprocess.Process]:
+    """A process with these callers, connected."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.crowd_callers"),
+        *(server.url, str(numbers.start), str(len(numbers))),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     try:
-        for first in range(0, calls, CALLERS_A_PROCESS):
-            count = min(CALLERS_A_PROCESS, calls - first)
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "bench.crowd_callers", server.url, str(first), str(count)),
-                cwd=ROOT,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-            )
-            processes.append(process)
-            assert await _read_line(process) == b"connected\n"
-        yield processes
+        if await _read_line(process) != b"connected\n":
+            raise RuntimeError("the callers did not connect")
+        yield process
     finally:
-        for process in processes:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
 
 
 async def _tell(process: asyncio.subprocess.Process, line: str) -> None:
