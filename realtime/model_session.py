@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from realtime import events as ours
+from realtime.deadline import within
 from realtime.events import ModelCommand, ModelEvent
 from realtime.model import (
     Capabilities,
@@ -110,8 +111,7 @@ class ModelSession:
         if adapted is None:
             return True
         try:
-            async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self.model.send(adapted)
+            await within(SEND_TIMEOUT_S, self.model.send(adapted))
         except TimeoutError:
             self.end(Trouble("send_stalled"))
             return False
@@ -124,7 +124,8 @@ class ModelSession:
         """In this session's rate and ids; None when it means nothing to it."""
         match command:
             case ours.AppendAudio():
-                return replace(command, pcm=self._ears.push(command.pcm))
+                pcm = self._ears.push(command.pcm)
+                return command if pcm is command.pcm else replace(command, pcm=pcm)
             case ours.TruncateItem() if not self.capabilities.has_truncation:
                 return None
             case ours.TruncateItem() | ours.DeleteItem():

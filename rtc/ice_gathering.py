@@ -21,6 +21,7 @@ from aioice.candidate import candidate_foundation, candidate_priority
 
 from rtc.ice_url import IceAddress, parse_ice_url
 from rtc.media_network import MediaNetwork
+from rtc.media_shortcut import MediaProtocol
 from rtc.options import MediaOptions
 from rtc.signals import IceServer
 from rtc.turn import explain_refusal
@@ -81,7 +82,7 @@ class IceGatherer:
 
     async def _open(self, component: int, address: str, port: int) -> ice.StunProtocol:
         transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
-            lambda: ice.StunProtocol(self._inner), local_addr=(address, port)
+            lambda: MediaProtocol(self._inner), local_addr=(address, port)
         )
         if (sock := transport.get_extra_info("socket")) is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)

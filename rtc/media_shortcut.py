@@ -50,6 +50,17 @@ class MediaShortcut:
         return self._dtls._state is State.CONNECTED and self._waiting.empty()  # noqa: SLF001
 
 
+class MediaProtocol(ice.StunProtocol):
+    """A socket of aioice that does not try to read RTP as STUN, and fail, first."""
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        """Take a datagram of any kind."""
+        if isinstance(data, bytes) and data and data[0] in _FIRST_OF_RTP:
+            self.receiver.data_received(data, self.local_candidate.component)
+        else:
+            super().datagram_received(data, addr)
+
+
 def shorten_way_of_media(inner: ice.Connection, dtls: RTCDtlsTransport) -> None:
     """Hand RTP that `inner` receives to the receivers of `dtls` at once.
 

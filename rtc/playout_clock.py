@@ -1,27 +1,24 @@
 """The clock of the playout: every 20 ms one frame becomes one Opus packet, for all peers at once.
 
-Silence sends nothing and costs nothing: the task then waits for the next push. Audio after a
+Silence sends nothing and costs nothing: there is no timer then until the next push. Audio after a
 silence leaves at once. RTP time goes on with real time through silences.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Hashable
 from typing import Final
 
 from rtc.opus import OpusEncoder
 from rtc.playout import PlayoutBuffer, PlayoutFrame, PlayoutPosition
 from rtc.playout_pace import Pace, Slot
-from utils import OwnedTasks, PcmDump
+from utils import PcmDump
 
 # Silent frames after the last audio: Opus holds back 6.5 ms of it, and a decoder that is left in
 # the middle of a sound would draw it out.
 TAIL_FRAMES: Final = 3
 _DTX_BYTES: Final = 2
-
-logger = logging.getLogger(__name__)
 
 
 class PlayoutClock:
@@ -50,8 +47,11 @@ class PlayoutClock:
         self._on_started = on_started
         self._on_done = on_done
         self._dump = dump
-        self._wake = asyncio.Event()
-        self._tasks = OwnedTasks(logger)
+        # The loop that we run on, from `start` to `close`.
+        self._loop: asyncio.AbstractEventLoop | None = None
+        # The next step: a timer, not a task that a timer wakes, which would take a round of the loop
+        # more for each frame.
+        self._next: asyncio.Handle | None = None
         # Silent frames still to send; 0 when the line is quiet.
         self._tail_left = 0
         self._is_dtx = False
@@ -63,11 +63,14 @@ class PlayoutClock:
 
     def start(self) -> None:
         """Begin to play. Must be called on the loop."""
-        self._tasks.start(self._run(), name="playout clock")
+        self._loop = asyncio.get_running_loop()
+        self._wake()
 
     async def close(self) -> None:
         """Stop at once. Idempotent."""
-        await self._tasks.close()
+        self._loop = None
+        if self._next is not None:
+            self._next.cancel()
         self._encoder.close()
         if self._dump is not None:
             self._dump.close()
@@ -75,13 +78,13 @@ class PlayoutClock:
     def push(self, key: Hashable, pcm: bytes) -> None:
         """Queue audio; it leaves at once when nothing was playing."""
         self.buffer.push(key, pcm)
-        self._wake.set()
+        self._wake()
 
     def finish(self, key: Hashable) -> None:
         """No more audio for `key`; `on_done` follows its last sample."""
         if self.buffer.finish(key):
             self._on_done(key)
-        self._wake.set()
+        self._wake()
 
     def clear(self) -> tuple[PlayoutPosition, ...]:
         """Fall silent now: a 5 ms fade leaves at once, everything else is forgotten."""
@@ -96,36 +99,28 @@ class PlayoutClock:
     def resume(self) -> None:
         """Go on with the very next sample, at once."""
         self.buffer.resume()
-        self._wake.set()
+        self._wake()
 
     def _end_with(self, fade: PlayoutFrame | None) -> None:
         if fade is not None:
             self._send(fade)
             self._tail_left = TAIL_FRAMES
-        self._wake.set()
+        self._wake()
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            if not (self.buffer.has_frame or self._tail_left):
-                self._pace.stop()
-                await self._wait(None)
-            elif loop.time() < self._pace.due_s:
-                await self._wait(self._pace.due_s)
-            else:
-                self._tick()
+    def _wake(self) -> None:
+        """See soon what there is to send, unless the time for that is set already."""
+        if self._next is None and self._loop is not None:
+            self._next = self._loop.call_soon(self._step, self._loop)
 
-    async def _wait(self, until_s: float | None) -> None:
-        """Until a push, a finish, a clear, or the time."""
-        if until_s is None:
-            await self._wake.wait()
-        else:
-            timer = asyncio.get_running_loop().call_at(until_s, self._wake.set)
-            try:
-                await self._wake.wait()
-            finally:
-                timer.cancel()
-        self._wake.clear()
+    def _step(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Send what is due, and come back when more is."""
+        self._next = None
+        while self.buffer.has_frame or self._tail_left:
+            if loop.time() < self._pace.due_s:
+                self._next = loop.call_at(self._pace.due_s, self._step, loop)
+                return
+            self._tick()
+        self._pace.stop()
 
     def _tick(self) -> None:
         frame = self.buffer.take_frame()
