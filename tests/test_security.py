@@ -82,6 +82,8 @@ def test_an_agent_is_told_its_own_secrets_and_no_others() -> None:
             "GEMINI_API_KEY": "sk-gemini",
             "AZURE_OPENAI_API_KEY": "sk-azure",
             "METRICS_TOKEN": "metrics-token-metrics",
+            "TURN_SECRET": "turn-secret-turn-secret",
+            "STORE_URL": "postgresql://u:store-password@127.0.0.1/x",
             "LOCAL_MODEL_URI": "ws://127.0.0.1:9",
         }
     )
@@ -89,7 +91,8 @@ def test_an_agent_is_told_its_own_secrets_and_no_others() -> None:
     config, _ = AgentConfigurator(settings, "http://127.0.0.1:1", None).configure(wanted)
     told = json.dumps(config.to_json())
     assert "sk-openai" in told
-    others = ("control-key", SECRET, "sk-gemini", "sk-azure", "metrics-token")
+    others = [SECRET, "control-key", "sk-gemini", "sk-azure", "metrics-token", "turn-secret"]
+    others.append("store-password")
     assert not [secret for secret in others if secret in told]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,9 +28,14 @@ class CpuCounter:
     cores: float
 
 
-def read_cpu(proc: Path = PROC, cgroups: Path = CGROUPS) -> list[CpuCounter]:
-    """The machine's counter, and one of each control group of ours that has a quota."""
-    counters = [_read_machine(proc)]
+def read_cpu(
+    proc: Path = PROC, cgroups: Path = CGROUPS, cpus: Set[int] | None = None
+) -> list[CpuCounter]:
+    """The machine's counter, and one of each control group of ours that has a quota.
+
+    cpus: those that we may run on; None: as the kernel says
+    """
+    counters = [_read_machine(proc, os.sched_getaffinity(0) if cpus is None else cpus)]
     for group in own_groups("cpu", proc, cgroups):
         counter = _read_v2(group) or _read_v1(group)
         if counter is not None:
@@ -38,12 +43,16 @@ def read_cpu(proc: Path = PROC, cgroups: Path = CGROUPS) -> list[CpuCounter]:
     return counters
 
 
-def _read_machine(proc: Path) -> CpuCounter:
-    lines = (proc / "stat").read_text().splitlines()
-    ticks = [int(value) for value in lines[0].split()[1:9]]
-    cores = sum(line.startswith("cpu") for line in lines) - 1
-    busy = sum(ticks) - ticks[_IDLE] - ticks[_IOWAIT]
-    return CpuCounter("machine", busy / os.sysconf("SC_CLK_TCK"), max(cores, 1))
+def _read_machine(proc: Path, cpus: Set[int]) -> CpuCounter:
+    names = {f"cpu{number}" for number in cpus}
+    lines = [line.split() for line in (proc / "stat").read_text().splitlines()]
+    busy = sum(_busy(line) for line in lines if line[0] in names)
+    return CpuCounter("machine", busy / os.sysconf("SC_CLK_TCK"), max(len(cpus), 1))
+
+
+def _busy(line: Sequence[str]) -> int:
+    ticks = [int(value) for value in line[1:9]]
+    return sum(ticks) - ticks[_IDLE] - ticks[_IOWAIT]
 
 
 def _read_v2(group: Path) -> CpuCounter | None:

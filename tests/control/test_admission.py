@@ -98,14 +98,15 @@ def read(tmp_path: Path, cgroup: str, files: dict[str, str]) -> list[CpuCounter]
     proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
     (proc / "self").mkdir(parents=True)
     (proc / "stat").write_text(
-        "cpu  100 0 100 700 50 0 0 50 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\ncpu1 1 1 1 1 1 1 1 1 0 0\nintr 5\n"
+        "cpu  999 0 0 0 0 0 0 0 0 0\ncpu0 60 0 40 500 50 0 0 20 0 0\ncpu1 40 0 60 200 0 0 0 30 0 0\n"
+        "cpu2 700 0 0 0 0 0 0 0 0 0\nintr 5\n"
     )
     (proc / "self" / "cgroup").write_text(cgroup)
     for name, text in files.items():
         path = cgroups / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return read_cpu(proc, cgroups)
+    return read_cpu(proc, cgroups, {0, 1})
 
 
 def test_without_a_quota_the_machine_counts(tmp_path: Path) -> None:
