@@ -46,7 +46,8 @@ class AdmissionGate:
     async def _keep_reading(self) -> None:
         while True:
             try:
-                self._meter.update(self._read_cpu(), now_s=time.monotonic())
+                if self._limits.max_cpu_share is not None:
+                    self._meter.update(self._read_cpu(), now_s=time.monotonic())
                 self._memory = self._read_memory()
             except OSError as error:
                 # Out of descriptors, say: the figures are old for a while.

@@ -51,6 +51,26 @@ async def test_a_full_server_refuses_with_figures_until_a_place_is_free(tmp_path
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("setting", "reason", "figure"),
+    [
+        ({"max_cpu_percent": 0.1}, "cpu", "max_cpu_percent"),
+        ({"min_free_memory_mib": 10**9}, "memory", "min_free_mib"),
+    ],
+)
+async def test_a_machine_without_room_is_a_reason_too(
+    tmp_path: Path, setting: dict[str, Any], reason: str, figure: str
+) -> None:
+    with server_process(tmp_path, ALONE | setting) as server:
+        status, refused = await server.post("/start_agent", body("one"))
+        assert (status, refused["code"]) == (429, "at_capacity")
+        (detail,) = refused["details"]
+        assert detail["cause"] == reason
+        assert detail["figures"][figure] == next(iter(setting.values()))
+        assert (await server.get("/agents"))[1]["agents"] == []
+
+
+@pytest.mark.asyncio
 async def test_a_drain_lets_calls_end_and_ends_the_others_at_the_deadline(tmp_path: Path) -> None:
     with server_process(tmp_path, ALONE | {"warm_processes": 1}) as server:
         await start(server, "one", "two")
