@@ -13,7 +13,7 @@ import ipaddress
 import logging
 import random
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from aioice import Candidate, ice, stun
@@ -175,12 +175,16 @@ def _version(address: str) -> int:
     return ipaddress.ip_address(address).version
 
 
-def _ports_to_try(network: MediaNetwork) -> list[int]:
-    """0 lets the system choose; of a range, in random order so that agents do not queue up."""
+def _ports_to_try(network: MediaNetwork) -> Iterator[int]:
+    """0 lets the system choose; a range from a random one on, so that agents do not queue up."""
     if network.ports is None:
-        return [0]
+        yield 0
+        return
     first, last = network.ports
-    return random.sample(range(first, last + 1), last - first + 1)
+    count = last - first + 1
+    start = random.randrange(count)
+    for index in range(count):
+        yield first + (start + index) % count
 
 
 def _host_candidate(component: int, host: str, port: int) -> Candidate:

@@ -125,6 +125,7 @@ async def read_events(page: Page) -> list[dict[str, Any]]:
 INSTRUMENTS = """
 (() => {
   const tracks = [];
+  const connections = [];
   const events = [];
   const peers = [];
   let context = null;
@@ -151,6 +152,14 @@ INSTRUMENTS = """
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
+    candidateTypes: async () => {
+      const found = { local: new Set(), remote: new Set() };
+      for (const { type, candidateType } of (await connections.at(-1).getStats()).values()) {
+        if (type === "local-candidate") found.local.add(candidateType);
+        if (type === "remote-candidate") found.remote.add(candidateType);
+      }
+      return { local: [...found.local], remote: [...found.remote] };
+    },
     readHeard: () => (tracks.at(-1) ?? []).map(([at, samples]) => [at, encode(samples)]),
   };
   const record = (track) => {
@@ -170,6 +179,7 @@ INSTRUMENTS = """
   window.RTCPeerConnection = class extends Native {
     constructor(...parts) {
       super(...parts);
+      connections.push(this);
       window.parleyTest.connections += 1;
       peers.push(this);
       this.addEventListener("track", ({ track }) => record(track));

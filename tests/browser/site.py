@@ -14,6 +14,7 @@ from aiohttp import web
 
 from control.console import SECURITY_HEADERS, Console
 from rtc.room_server import RoomServer
+from rtc.turn import IceServers
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.fakes.media_gate import MediaGate
 
@@ -31,8 +32,10 @@ class Site:
         api_key: str | None = None,
         host: str = "127.0.0.1",
         gate: MediaGate | None = None,
+        ice_servers: IceServers | None = None,
     ) -> None:
         """host: where others reach it; gate: before the agents that it starts."""
+        self._ice_servers = ice_servers
         self.has_gate = gate is not None
         self._host = host
         self._agent_media = None if gate is None else gate.options
@@ -51,7 +54,7 @@ class Site:
     async def start(self) -> None:
         """Serve, at the first free port or at the one that was served before."""
         app = web.Application(middlewares=[self._check_key])
-        self.rooms = RoomServer([TOKEN_SECRET] if self._api_key else [])
+        self.rooms = RoomServer([TOKEN_SECRET] if self._api_key else [], self._ice_servers)
         self.rooms.add_routes(app)
         app.on_response_prepare.append(_add_policy)
         files = Console()

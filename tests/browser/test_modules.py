@@ -94,6 +94,14 @@ PLAYOUT = """async () => {
 }"""
 
 
+PATHS = """async () => {
+  const { PathWatch, DEAD_AFTER_MS } = await import('/web/path_watch.js');
+  const watch = new PathWatch();
+  return [[5, 1000], [6, 3500], [6, 6100], [6, 3500 + DEAD_AFTER_MS], [7, 9000]].map(
+    ([count, now]) => watch.note(count, now));
+}"""
+
+
 @pytest.mark.asyncio
 async def test_pure_modules() -> None:
     async with (
@@ -117,6 +125,7 @@ async def test_pure_modules() -> None:
             {"playout_delay_ms": 110},
             {"playout_delay_ms": 60},
         ]
+        assert await console.page.evaluate(PATHS) == [False, False, False, True, False]
         assert await console.page.evaluate(CONVERSATION) == [
             ["agent", "interrupted", ""],
             ["tool", "done", ""],

@@ -15,10 +15,12 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
+from rtc.turn import IceServers
 from tests.browser.chromium import GRANTED_MICROPHONE, expect_sound, find_chromium, open_chromium
 from tests.browser.console import Console, open_console
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.browser.site import Site, open_site
+from tests.fakes.coturn import SECRET, running_coturn
 from tests.fakes.media_gate import MediaGate, own_address
 from tests.fakes.namespaces import HOME_ADDRESS, Namespaces
 from tests.rtc.sound import tone
@@ -98,6 +100,21 @@ async def _assert_conversation_goes_on(console: Console, agent: ScriptedAgent) -
     assert (await agent.next_client_event())["text"] == "So am I."
     await expect(console.get("#status")).to_have_text("Connected")
     await expect(console.entries("note")).to_have_count(0)
+
+
+@pytest.mark.asyncio
+async def test_the_page_goes_through_turn_only_where_it_is_told_to(tmp_path: Path) -> None:
+    async with running_coturn(tmp_path) as coturn:
+        turn = IceServers(turn_urls=(coturn.url(),), turn_secret=SECRET, is_relay_only=True)
+        async with (
+            open_site(ice_servers=turn) as site,
+            talking(site, tmp_path) as (console, agent),
+        ):
+            await _both_heard(console, agent)
+            kinds = await console.page.evaluate("window.parleyTest.candidateTypes()")
+            assert kinds == {"local": ["relay"], "remote": ["relay"]}
+            await coturn.wait_for(":1000>")
+            await _assert_conversation_goes_on(console, agent)
 
 
 def _open_gate() -> MediaGate:

@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
+from aiortc import RTCPeerConnection, RTCSessionDescription
 
+from rtc.aiortc_adapter import close_connection
 from rtc.channel import Channel, ConnectionState, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
+from rtc.path_watch import CALM_INTERVAL_S, GIVE_UP_AFTER_S
 from tests.fakes.media_gate import MediaGate, own_address
+from tests.fakes.relayed_call import answering_room
 from tests.loopback.conftest import DEADLINE_S, Recorder, Site
 from tests.rtc.sound import loudness, tone
 from utils import OwnedTasks
@@ -83,20 +87,17 @@ class Talk:
         assert self.agent.recorder.of("user_left") == self.ada.recorder.of("user_left") == []
 
 
-def _options(**network: Any) -> MediaOptions:
-    return MediaOptions(has_loopback=False, network=MediaNetwork(**network))
-
-
 @asynccontextmanager
 async def talking(site: Site) -> AsyncIterator[tuple[Talk, MediaGate]]:
     """Agent and Ada speak and hear each other, the agent behind a gate.
 
     What Ada advertises leads nowhere, so that nothing goes past the gate.
     """
-    ada = _options(bind_address=own_address(3), advertised_address=own_address(4))
+    addresses = MediaNetwork(bind_address=own_address(3), advertised_address=own_address(4))
+    ada = MediaOptions(has_loopback=False, network=addresses)
     async with MediaGate(own_address(2), own_address(9), PORTS) as gate, AsyncExitStack() as stack:
         talk = Talk(
-            await _join(stack, site, RtcOptions("demo", AGENT), _options(**gate.media)),
+            await _join(stack, site, RtcOptions("demo", AGENT), gate.options),
             await _join(stack, site, RtcOptions("demo", ADA, "user"), ada),
         )
         await talk.agent.recorder.wait_for("user_connected", ADA)
@@ -171,6 +172,28 @@ async def test_media_and_signaling_lost_together_come_back(site: Site) -> None:
         await talk.connected_again()
         await talk.hear(time.monotonic())
         talk.assert_nobody_left()
+
+
+@pytest.mark.asyncio
+async def test_a_caller_without_signaling_is_waited_for_and_then_gone(site: Site) -> None:
+    """A one-request caller cannot be given another connection."""
+    async with MediaGate(own_address(2), own_address(9), PORTS) as gate, AsyncExitStack() as stack:
+        options = RtcOptions("demo", AGENT)
+        agent = await _join(stack, site, options, gate.options)
+        client = RTCPeerConnection()
+        stack.push_async_callback(close_connection, client)
+        client.addTransceiver("audio")
+        await client.setLocalDescription(await client.createOffer())
+        # Where the client is, the agent learns through the gate only.
+        offer = re.sub(r"a=(candidate:|end-of-candidates).*\r\n", "", client.localDescription.sdp)
+        answer = await answering_room(site.url, "demo")(offer)
+        await client.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        (uid,) = await agent.recorder.wait_for("user_connected")
+        gate.shut()
+        shut_at_s = time.monotonic()
+        user, reason = await agent.recorder.wait_for("user_left")
+        assert (user.uid, reason) == (uid, "closed")
+        assert time.monotonic() - shut_at_s > GIVE_UP_AFTER_S - CALM_INTERVAL_S
 
 
 async def wait_until(is_true: Callable[[], bool]) -> None:
