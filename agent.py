@@ -16,13 +16,13 @@ from conversation.live_commands import CommandRefusedError, CommandResult, LiveC
 from conversation.presence import Presence, PresenceRules
 from conversation.remembered import ConversationSeed, RememberedEntry
 from conversation.vitals import Vitals
+from realtime.lasting.reply_watch import OwedReply
 from realtime.model import (
     ModelDisconnectedError,
     ModelSettings,
     RealtimeModelConfig,
 )
 from realtime.playback import RealtimePlaybackTracker
-from realtime.reply_watch import OwedReply
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import MediaOptions, RemoteUser, RtcOptions

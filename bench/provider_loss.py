@@ -13,10 +13,10 @@ from bench.figures import row
 from bench.stand import LOUD, Caller, Server, calling, running_server
 from conversation.heard import heard_text
 from realtime.events import AppendAudio
+from realtime.lasting.outage import STABLE_S
+from realtime.lasting.resilient import ResilientModel
 from realtime.model import RealtimeModelConfig
-from realtime.openai import OpenAIRealtimeModel
-from realtime.outage import STABLE_S
-from realtime.resilient import ResilientModel
+from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 
 DROPS = 12

@@ -33,7 +33,7 @@ _HEAVY_MODULES: Final = (
     "cryptography.hazmat.primitives.asymmetric.ec",
     "control.child",
     "agent",
-    "realtime.openai",
+    "realtime.openai.model",
     "realtime.providers",
     "realtime.connection",
     "rtc.channel",

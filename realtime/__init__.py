@@ -1,1 +1,3 @@
-"""The model side: one interface to every realtime provider, and each provider's wire protocol."""
+"""The model side: one interface (`model`, `events`), a folder for each provider's protocol, and in
+`lasting` what keeps one conversation over as many of their sessions as it takes.
+"""

@@ -66,36 +66,36 @@ def _load(path: str) -> ModelFactory:
 
 def _create_openai(model: str) -> RealtimeModel:
     from realtime.capabilities import capabilities_of
-    from realtime.openai import OpenAIRealtimeModel
+    from realtime.openai.model import OpenAIRealtimeModel
 
     return OpenAIRealtimeModel(capabilities_of("openai", model))
 
 
 def _create_local(model: str) -> RealtimeModel:
     from realtime.capabilities import capabilities_of
-    from realtime.openai import OpenAIRealtimeModel
-    from realtime.openai_dialect import LOCAL_DIALECT
+    from realtime.openai.dialect import LOCAL_DIALECT
+    from realtime.openai.model import OpenAIRealtimeModel
 
     return OpenAIRealtimeModel(capabilities_of("local", model), LOCAL_DIALECT)
 
 
 def _create_beta(model: str) -> RealtimeModel:
     from realtime.capabilities import capabilities_of
-    from realtime.openai import OpenAIRealtimeModel
-    from realtime.openai_dialect import BETA_DIALECT
+    from realtime.openai.dialect import BETA_DIALECT
+    from realtime.openai.model import OpenAIRealtimeModel
 
     return OpenAIRealtimeModel(capabilities_of("openai-beta", model), BETA_DIALECT)
 
 
 def _create_azure(model: str) -> RealtimeModel:
-    from realtime.azure import AzureRealtimeModel
     from realtime.capabilities import capabilities_of
+    from realtime.openai.azure import AzureRealtimeModel
 
     return AzureRealtimeModel(capabilities_of("azure", model))
 
 
 def _create_dashscope(model: str) -> RealtimeModel:
-    from realtime.dashscope import DashScopeRealtimeModel
+    from realtime.dashscope.model import DashScopeRealtimeModel
 
     return DashScopeRealtimeModel(model)
 

@@ -15,15 +15,15 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from realtime.struct_base import *  # noqa: F403  a face shows every name behind it
-from realtime.struct_base import WireEvent
-from realtime.struct_client import *  # noqa: F403
-from realtime.struct_client import AnyClientEvent, ClientEvent
-from realtime.struct_items import *  # noqa: F403
-from realtime.struct_reply import *  # noqa: F403
-from realtime.struct_server import *  # noqa: F403
-from realtime.struct_server import KnownServerEvent, ServerEvent, UnknownEvent
-from realtime.struct_session import *  # noqa: F403
+from realtime.openai.wire.base import *  # noqa: F403  a face shows every name behind it
+from realtime.openai.wire.base import WireEvent
+from realtime.openai.wire.client import *  # noqa: F403
+from realtime.openai.wire.client import AnyClientEvent, ClientEvent
+from realtime.openai.wire.items import *  # noqa: F403
+from realtime.openai.wire.reply import *  # noqa: F403
+from realtime.openai.wire.server import *  # noqa: F403
+from realtime.openai.wire.server import KnownServerEvent, ServerEvent, UnknownEvent
+from realtime.openai.wire.session import *  # noqa: F403
 
 _CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
 _SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from config import AgentConfig, ProviderConfig
 from conversation.heard import heard_text
+from realtime.lasting.resilient import ModelSource, ResilientModel
 from realtime.model import RealtimeModel, RealtimeModelConfig
 from realtime.providers import create_model
-from realtime.resilient import ModelSource, ResilientModel
 
 
 def create_lasting_model(config: AgentConfig) -> ResilientModel:

@@ -14,8 +14,8 @@ from conversation.remembered import (
     RememberedEntry,
     RememberedText,
 )
-from realtime.reply_watch import OwedReply
-from realtime.transcript import Called, Entry, Said, Shown, Transcript
+from realtime.lasting.reply_watch import OwedReply
+from realtime.lasting.transcript import Called, Entry, Said, Shown, Transcript
 from rtc.playout import PlayoutPosition
 
 HistoryLookup = Callable[[str], Item | None]

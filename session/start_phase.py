@@ -8,8 +8,8 @@ import time
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Final
 
+from realtime.lasting.retry import Trouble
 from realtime.model import RealtimeModelError
-from realtime.retry import Trouble
 from rtc.errors import RoomError
 from toolsets.mcp import McpServerError
 

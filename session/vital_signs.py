@@ -9,7 +9,7 @@ from conversation.limits import LimitWatch
 from conversation.tally import Tally
 from conversation.vitals import MediaCounts, Vitals
 from realtime import events as model
-from realtime.resilient import ResilientModel
+from realtime.lasting.resilient import ResilientModel
 from rtc.channel import Channel
 from rtc.options import ChannelStatistics
 from session.context import Handlers

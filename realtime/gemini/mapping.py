@@ -21,8 +21,8 @@ from realtime.events import ModelEvent, Usage
 from realtime.gemini import wire
 from realtime.gemini.tool_book import ToolBook
 from realtime.gemini.turns import MakeId, Reply, UserTurn
+from realtime.openai.wire.base import new_id
 from realtime.struct import InvalidEventError
-from realtime.struct_base import new_id
 
 LATE_S: Final = 1.0
 """What comes later than this after an interruption is a new reply, even if the end of the old one

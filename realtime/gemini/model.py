@@ -29,10 +29,10 @@ from realtime.model import (
     ModelDisconnectedError,
     RealtimeModelConfig,
 )
+from realtime.openai.wire.base import new_id
 from realtime.provider_socket import ProviderSocket
 from realtime.response_gate import ANSWER_TIMEOUT_S, ReplyRequest, ResponseGate
 from realtime.struct import InvalidEventError
-from realtime.struct_base import new_id
 from utils import shorten
 
 _log = logging.getLogger("realtime")

@@ -16,7 +16,7 @@ from realtime.gemini import wire
 from realtime.gemini.rules import GeminiRules
 from realtime.gemini.wire import JsonObject
 from realtime.model import InvalidSettingsError, ModelSettings
-from realtime.openai_settings import check_names, merge_extra, turn_detection_object
+from realtime.openai.settings import check_names, merge_extra, turn_detection_object
 
 MIDDLE_THRESHOLD: Final = 0.5
 """OpenAI's default of how sure a voice must be; below Gemini's is high sensitivity, above low."""

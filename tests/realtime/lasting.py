@@ -12,11 +12,11 @@ from typing import Any
 from conversation.heard import heard_text
 from realtime import events as ours
 from realtime.events import ModelEvent
+from realtime.lasting.resilience import ResilienceOptions
+from realtime.lasting.resilient import ResilientModel
+from realtime.lasting.retry import RetryPolicy
 from realtime.model import ModelSettings, RealtimeModelConfig
-from realtime.openai import OpenAIRealtimeModel
-from realtime.resilience import ResilienceOptions
-from realtime.resilient import ResilientModel
-from realtime.retry import RetryPolicy
+from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession
 from utils import OwnedTasks, cancel_and_wait
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.audio_backlog import CAPACITY_S, KEPT_SENT_S, AudioBacklog
 from realtime.events import AppendAudio, CommitAudio, ModelCommand
+from realtime.lasting.audio_backlog import CAPACITY_S, KEPT_SENT_S, AudioBacklog
 
 RATE_HZ = 1000
 FRAME = 20

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.client_secrets import client_secret_key, create_client_secret
 from realtime.model import ModelConnectError, RealtimeModelConfig
+from realtime.openai.client_secrets import client_secret_key, create_client_secret
 from realtime.providers import create_model
 from tests.fakes.openai_realtime import FakeRealtimeServer, Faults
 

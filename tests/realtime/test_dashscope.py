@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from realtime import events as ours
-from realtime.dashscope import DashScopeRealtimeModel
-from realtime.dashscope_replies import AFTER_ITEM_S, SILENCE_S
+from realtime.dashscope.model import DashScopeRealtimeModel
+from realtime.dashscope.replies import AFTER_ITEM_S, SILENCE_S
 from realtime.model import (
     ModelConnectError,
     ModelSettings,
@@ -271,8 +271,8 @@ async def _say(call: Call[FakeQwenSession]) -> None:
 async def test_a_cut_reply_ends_whatever_the_provider_forgets(
     forgets: Any, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.dashscope_replies.SILENCE_S", 0.4)
-    monkeypatch.setattr("realtime.dashscope_replies.AFTER_ITEM_S", 0.05)
+    monkeypatch.setattr("realtime.dashscope.replies.SILENCE_S", 0.4)
+    monkeypatch.setattr("realtime.dashscope.replies.AFTER_ITEM_S", 0.05)
     async with calling(QwenFaults(forgets_done=forgets, late_deltas=2)) as call:
         done = await cut_reply(call, how)
         reason = "client_cancelled" if how == "cancel" else "turn_detected"
@@ -307,7 +307,7 @@ async def test_cancelling_nothing_sends_nothing() -> None:
 async def test_the_end_is_asked_for(
     has_ack: bool, is_read: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("realtime.dashscope.FINISH_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("realtime.dashscope.model.FINISH_TIMEOUT_S", 0.2)
     async with calling(QwenFaults(has_finish_ack=has_ack)) as call, asyncio.TaskGroup() as group:
         reading = group.create_task(call.until(ours.SessionEnded)) if is_read else None
         if is_read:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.dashscope_replies import AFTER_ITEM_S, SILENCE_S, Cut, ReplyEnds
+from realtime.dashscope.replies import AFTER_ITEM_S, SILENCE_S, Cut, ReplyEnds
 
 
 def test_a_reply_that_nobody_cut_is_never_overdue() -> None:

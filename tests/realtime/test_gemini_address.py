@@ -6,8 +6,8 @@ import pytest
 
 from realtime.gemini.address import address_of, model_path
 from realtime.gemini.ending import read_gemini_close
+from realtime.lasting.retry import Cause, Trouble
 from realtime.model import RealtimeModelConfig
-from realtime.retry import Cause, Trouble
 
 DEVELOPER = "wss://generativelanguage.googleapis.com"
 VERTEX = "wss://us-central1-aiplatform.googleapis.com"

@@ -9,9 +9,9 @@ import pytest
 
 from realtime import events as ours
 from realtime.events import ConnectionStatus
+from realtime.lasting.resilient import ResilientModel
 from realtime.model import RealtimeModelConfig
 from realtime.providers import create_model
-from realtime.resilient import ResilientModel
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiFaults, GeminiSession
 from tests.fakes.openai_session import tone
 from tests.realtime.lasting import FAST, Talk, collecting, heard

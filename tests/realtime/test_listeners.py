@@ -14,7 +14,7 @@ from realtime import listeners
 from realtime.events import ModelEvent
 from realtime.listeners import ListenedModel
 from realtime.model import RealtimeModel, RealtimeModelConfig
-from realtime.openai import OpenAIRealtimeModel
+from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.realtime.calls import Call
 

@@ -20,7 +20,7 @@ from realtime.model import (
     RealtimeModelConfig,
     UnsupportedCommandError,
 )
-from realtime.openai import OpenAIRealtimeModel
+from realtime.openai.model import OpenAIRealtimeModel
 from realtime.providers import create_model
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.realtime.calls import DEADLINE_S, Call

@@ -10,7 +10,7 @@ import pytest
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelEvent
-from realtime.openai_mapping import BENIGN_CODES, OpenAIMapper
+from realtime.openai.mapping import BENIGN_CODES, OpenAIMapper
 from tests.fakes import openai_frames as fake
 
 

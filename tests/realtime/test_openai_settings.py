@@ -11,8 +11,8 @@ from pydantic import TypeAdapter
 
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
-from realtime.openai_dialect import BETA_DIALECT, LOCAL_DIALECT, OPENAI_DIALECT
-from realtime.openai_settings import changed_session, initial_session
+from realtime.openai.dialect import BETA_DIALECT, LOCAL_DIALECT, OPENAI_DIALECT
+from realtime.openai.settings import changed_session, initial_session
 
 PCM = {"type": "audio/pcm", "rate": 24000}
 TOOL = {

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
+from realtime.lasting.model_session import ModelSource
+from realtime.lasting.outage import STABLE_S, OutageWatch
+from realtime.lasting.retry import RetryPolicy, Step, Trouble
 from realtime.model import RealtimeModelConfig
-from realtime.model_session import ModelSource
-from realtime.openai import OpenAIRealtimeModel
-from realtime.outage import STABLE_S, OutageWatch
-from realtime.retry import RetryPolicy, Step, Trouble
+from realtime.openai.model import OpenAIRealtimeModel
 
 CONFIG = RealtimeModelConfig(model="m", base_uri="ws://127.0.0.1:9")
 FIRST, SECOND = (ModelSource(name, OpenAIRealtimeModel, CONFIG) for name in ("first", "second"))

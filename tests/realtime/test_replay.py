@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime import events as ours
-from realtime.replay import (
+from realtime.lasting.replay import (
     LEFT_OUT,
     ReplayBudget,
     as_text,
@@ -16,7 +16,7 @@ from realtime.replay import (
     trim,
     with_note,
 )
-from realtime.transcript import MAX_ENTRIES, Called, Said, Shown, Transcript
+from realtime.lasting.transcript import MAX_ENTRIES, Called, Said, Shown, Transcript
 from tests.realtime.lasting import heard
 
 R = "resp"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime import events as ours
-from realtime.reply_watch import EXPECTED_S, STALL_S, OwedReply, ReplyWatch
+from realtime.lasting.reply_watch import EXPECTED_S, STALL_S, OwedReply, ReplyWatch
 
 R = "resp"
 

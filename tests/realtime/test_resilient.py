@@ -14,10 +14,10 @@ import pytest_asyncio
 from realtime import events as ours
 from realtime import provider_socket
 from realtime.events import ConnectionStatus
+from realtime.lasting.model_session import ModelSource
+from realtime.lasting.resilient import ResilientModel
 from realtime.model import ModelConnectError, ModelDisconnectedError, RealtimeModel
-from realtime.model_session import ModelSource
-from realtime.openai import OpenAIRealtimeModel
-from realtime.resilient import ResilientModel
+from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.freezing_relay import FreezingRelay
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.realtime.lasting import (

@@ -9,8 +9,8 @@ import pytest
 
 from realtime import events as ours
 from realtime.gemini.model import GeminiLiveModel
+from realtime.lasting.resilient import ResilientModel
 from realtime.model import ModelSettings, RealtimeModelConfig
-from realtime.resilient import ResilientModel
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
 from tests.fakes.openai_session import tone
 from tests.realtime.lasting import FAST, Talk, collecting, heard

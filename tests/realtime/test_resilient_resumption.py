@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-import realtime.model_session
+import realtime.lasting.model_session
 from realtime import events as ours
+from realtime.lasting.resilient import ResilientModel
 from realtime.model import Capabilities, ModelSettings, RealtimeModelConfig
-from realtime.resilient import ResilientModel
 from tests.realtime.lasting import DEADLINE_S, FAST, Talk, collecting, heard, numbered
 from tests.realtime.scripted_model import Provider, ScriptedModel
 
@@ -146,7 +146,7 @@ async def test_what_a_model_refuses_to_be_told_is_told_as_a_note() -> None:
 
 @pytest.mark.asyncio
 async def test_a_provider_that_takes_nothing_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(realtime.model_session, "SEND_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(realtime.lasting.model_session, "SEND_TIMEOUT_S", 0.05)
     provider = Provider(RESUMING)
     async with talking(provider) as (talk, first):
         first.is_stuck = True

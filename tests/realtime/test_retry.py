@@ -7,7 +7,15 @@ import random
 
 import pytest
 
-from realtime.retry import Outage, RetryPolicy, Step, Trouble, backoff, decide, repeat_delay_s
+from realtime.lasting.retry import (
+    Outage,
+    RetryPolicy,
+    Step,
+    Trouble,
+    backoff,
+    decide,
+    repeat_delay_s,
+)
 
 POLICY = RetryPolicy(budget_s=90, patience_s=4, patience_attempts=2, busy_delay_s=2)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from realtime.rotation import RotationPlan
+from realtime.lasting.rotation import RotationPlan
 
 
 @pytest.mark.parametrize(

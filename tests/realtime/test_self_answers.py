@@ -12,13 +12,13 @@ import pytest
 
 from realtime import events as ours
 from realtime.capabilities import capabilities_of
-from realtime.dashscope import DashScopeRealtimeModel
+from realtime.dashscope.model import DashScopeRealtimeModel
 from realtime.events import ConnectionStatus
+from realtime.lasting.model_session import ModelSource
+from realtime.lasting.resilient import ResilientModel
+from realtime.lasting.self_answers import SelfAnswers
 from realtime.model import ModelSettings, RealtimeModelConfig
-from realtime.model_session import ModelSource
-from realtime.openai import OpenAIRealtimeModel
-from realtime.resilient import ResilientModel
-from realtime.self_answers import SelfAnswers
+from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.dashscope_realtime import FakeDashScopeServer
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.realtime.lasting import FAST, Talk, collecting, heard

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from realtime import events as ours
-from realtime.user_turns import UserTurns
+from realtime.lasting.user_turns import UserTurns
 
 RATE_HZ = 1000
 DONE = ours.ResponseDone("r", ours.ResponseStatus.COMPLETED)

@@ -12,8 +12,8 @@ from conversation.remembered import (
     RememberedText,
 )
 from realtime import events as model
-from realtime.reply_watch import OwedReply
-from realtime.transcript import Transcript
+from realtime.lasting.reply_watch import OwedReply
+from realtime.lasting.transcript import Transcript
 from rtc.playout import PlayoutPosition
 from session.recall import RECENT_ENTRIES, owed_reply, remembered, restored
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from realtime import openai_beta as beta
 from realtime import struct as wire
 from realtime.codec import JsonObject, TranslatingCodec
-from realtime.dashscope_families import QwenFamily
+from realtime.dashscope.families import QwenFamily
 from realtime.model import InvalidSettingsError
+from realtime.openai import beta
 
 INPUT_SAMPLE_RATE_HZ: Final = 16_000
 OUTPUT_SAMPLE_RATE_HZ: Final = 24_000

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from realtime.struct_base import ServerMessage, WireEvent, WireObject
-from realtime.struct_items import Item
-from realtime.struct_reply import (
+from realtime.openai.wire.base import ServerMessage, WireEvent, WireObject
+from realtime.openai.wire.items import Item
+from realtime.openai.wire.reply import (
     McpListToolsCompleted,
     McpListToolsFailed,
     McpListToolsInProgress,
@@ -32,7 +32,7 @@ from realtime.struct_reply import (
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
 )
-from realtime.struct_session import ReportedSession
+from realtime.openai.wire.session import ReportedSession
 
 # -- errors, session, limits -------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from realtime.struct_base import ClientMessage
-from realtime.struct_items import ClientItem, ResponseParams
-from realtime.struct_session import Session
+from realtime.openai.wire.base import ClientMessage
+from realtime.openai.wire.items import ClientItem, ResponseParams
+from realtime.openai.wire.session import Session
 
 MAX_APPEND_CHARACTERS = 15 * 1024 * 1024 * 4 // 3
 """15 MiB of audio as base64: the provider's limit for one append."""

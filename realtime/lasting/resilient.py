@@ -19,7 +19,14 @@ from dataclasses import fields, replace
 
 from realtime import events as ours
 from realtime.events import ModelCommand, ModelEvent
-from realtime.memory import Memory
+from realtime.lasting.memory import Memory
+from realtime.lasting.model_session import ModelSession, ModelSource
+from realtime.lasting.replay import retold
+from realtime.lasting.reply_watch import OwedReply
+from realtime.lasting.resilience import ResilienceOptions, ResilienceStatistics
+from realtime.lasting.retry import Trouble
+from realtime.lasting.session_keeper import SessionKeeper
+from realtime.lasting.transcript import HeardText, Said, Transcript
 from realtime.model import (
     Capabilities,
     ModelConnectError,
@@ -29,13 +36,6 @@ from realtime.model import (
     RealtimeModelConfig,
     UnsupportedCommandError,
 )
-from realtime.model_session import ModelSession, ModelSource
-from realtime.replay import retold
-from realtime.reply_watch import OwedReply
-from realtime.resilience import ResilienceOptions, ResilienceStatistics
-from realtime.retry import Trouble
-from realtime.session_keeper import SessionKeeper
-from realtime.transcript import HeardText, Said, Transcript
 
 __all__ = ["ModelSource", "ResilienceOptions", "ResilientModel"]
 

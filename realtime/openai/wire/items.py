@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from realtime.struct_base import WireObject
-from realtime.struct_session import (
+from realtime.openai.wire.base import WireObject
+from realtime.openai.wire.session import (
     AudioFormat,
     CustomVoice,
     MaxOutputTokens,

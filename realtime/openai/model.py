@@ -24,10 +24,10 @@ from realtime.model import (
     RealtimeModelConfig,
     UnsupportedCommandError,
 )
-from realtime.openai_commands import command_message, reply_message
-from realtime.openai_dialect import OPENAI_DIALECT, Dialect
-from realtime.openai_mapping import BUSY_CODE, OpenAIMapper, is_fatal
-from realtime.openai_settings import initial_session
+from realtime.openai.commands import command_message, reply_message
+from realtime.openai.dialect import OPENAI_DIALECT, Dialect
+from realtime.openai.mapping import BUSY_CODE, OpenAIMapper, is_fatal
+from realtime.openai.settings import initial_session
 from realtime.response_gate import ReplyRequest, ResponseGate
 
 M = TypeVar("M", bound=wire.ServerMessage)

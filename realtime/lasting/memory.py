@@ -7,15 +7,15 @@ from dataclasses import fields, replace
 from typing import Any
 
 from realtime import events as ours
-from realtime.audio_backlog import KEPT_SENT_S, AudioBacklog
 from realtime.events import ModelEvent
+from realtime.lasting.audio_backlog import KEPT_SENT_S, AudioBacklog
+from realtime.lasting.model_session import ModelSession, ModelSource
+from realtime.lasting.replay import ReplayBudget, fold, trim, with_note
+from realtime.lasting.reply_watch import OwedReply
+from realtime.lasting.resilience import ResilienceStatistics
+from realtime.lasting.transcript import Entry, HeardText, Transcript
+from realtime.lasting.user_turns import HARD_TAIL_S, UserTurns
 from realtime.model import Capabilities, ModelSettings
-from realtime.model_session import ModelSession, ModelSource
-from realtime.replay import ReplayBudget, fold, trim, with_note
-from realtime.reply_watch import OwedReply
-from realtime.resilience import ResilienceStatistics
-from realtime.transcript import Entry, HeardText, Transcript
-from realtime.user_turns import HARD_TAIL_S, UserTurns
 
 CONNECTION_LOST_TEXT = "the connection to the model was lost; the audio is told again"
 

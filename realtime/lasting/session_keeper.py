@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from realtime import events as ours
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
-from realtime.memory import Memory
+from realtime.lasting.memory import Memory
+from realtime.lasting.model_session import ModelSession, ModelSource
+from realtime.lasting.outage import OutageWatch
+from realtime.lasting.replay import retold, retold_as_note
+from realtime.lasting.reply_watch import OwedReply
+from realtime.lasting.resilience import ResilienceOptions
+from realtime.lasting.retry import Step, Trouble, repeat_delay_s
+from realtime.lasting.transcript import Called, Entry, Said
 from realtime.model import (
     Capabilities,
     ModelConnectError,
     RealtimeModel,
     UnsupportedCommandError,
 )
-from realtime.model_session import ModelSession, ModelSource
-from realtime.outage import OutageWatch
-from realtime.replay import retold, retold_as_note
-from realtime.reply_watch import OwedReply
-from realtime.resilience import ResilienceOptions
-from realtime.retry import Step, Trouble, repeat_delay_s
-from realtime.transcript import Called, Entry, Said
 from utils import OwnedTasks
 
 QUIET_S = 0.5

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from realtime.struct_base import WireObject
+from realtime.openai.wire.base import WireObject
 
 PCM_SAMPLE_RATE_HZ: Literal[24_000] = 24_000
 """The only PCM rate of the protocol, in both directions."""

@@ -14,14 +14,14 @@ from realtime import struct as wire
 from realtime.capabilities import capabilities_of
 from realtime.codec import ServerMessage
 from realtime.connection import RealtimeApiConnection
-from realtime.dashscope_families import family_of
-from realtime.dashscope_replies import Cut, ReplyEnds
-from realtime.dashscope_wire import SessionFinish, dashscope_codec
+from realtime.dashscope.families import family_of
+from realtime.dashscope.replies import Cut, ReplyEnds
+from realtime.dashscope.wire import SessionFinish, dashscope_codec
 from realtime.endpoint import Endpoint
 from realtime.events import ModelCommand
 from realtime.model import ModelDisconnectedError, RealtimeModelConfig, UnsupportedCommandError
-from realtime.openai import OpenAIRealtimeModel
-from realtime.openai_dialect import Dialect
+from realtime.openai.dialect import Dialect
+from realtime.openai.model import OpenAIRealtimeModel
 
 FINISH_TIMEOUT_S: Final = 1.0
 MAX_IMAGE_CHARACTERS: Final = 256 * 1024

@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from realtime.model_session import ModelSource
-from realtime.retry import Decision, Outage, RetryPolicy, Step, Trouble, backoff, decide
+from realtime.lasting.model_session import ModelSource
+from realtime.lasting.retry import Decision, Outage, RetryPolicy, Step, Trouble, backoff, decide
 
 STABLE_S = 2.0
 """A session that lived this long ends an outage; one that hardly lived belongs to it."""

@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from realtime.struct_base import ServerMessage, WireObject
-from realtime.struct_items import Item, Response
+from realtime.openai.wire.base import ServerMessage, WireObject
+from realtime.openai.wire.items import Item, Response
 
 # -- the reply ---------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
-from realtime.openai_dialect import Dialect
+from realtime.openai.dialect import Dialect
 
 _TURN_DETECTION: TypeAdapter[wire.ServerVad | wire.SemanticVad] = TypeAdapter(wire.TurnDetection)
 _KNOWN = frozenset(field.name for field in fields(ModelSettings))

@@ -6,9 +6,9 @@ from typing import Final
 
 from realtime.endpoint import Endpoint, api_key_or_token
 from realtime.model import RealtimeModelConfig
-from realtime.openai import OpenAIRealtimeModel
-from realtime.openai_beta import BETA_CODEC
-from realtime.openai_dialect import Dialect
+from realtime.openai.beta import BETA_CODEC
+from realtime.openai.dialect import Dialect
+from realtime.openai.model import OpenAIRealtimeModel
 
 _GA: Final = Dialect(
     transcription_model="gpt-transcribe",

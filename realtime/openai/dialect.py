@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from realtime.codec import Codec, GaCodec
 from realtime.endpoint import Endpoint
-from realtime.openai_beta import BETA_CODEC
+from realtime.openai.beta import BETA_CODEC
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One provider session of a conversation that outlives it (see `realtime.resilient`)."""
+"""One provider session of a conversation that outlives it (see `realtime.lasting.resilient`)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from dataclasses import dataclass, replace
 from realtime import events as ours
 from realtime.deadline import within
 from realtime.events import ModelCommand, ModelEvent
+from realtime.lasting.reply_watch import ReplyWatch
+from realtime.lasting.resilience import ResilienceStatistics
+from realtime.lasting.retry import Trouble
+from realtime.lasting.rotation import RotationPlan
+from realtime.lasting.self_answers import SelfAnswers
+from realtime.lasting.user_turns import UserTurns
 from realtime.model import (
     Capabilities,
     ModelDisconnectedError,
@@ -16,13 +22,7 @@ from realtime.model import (
     RealtimeModel,
     RealtimeModelConfig,
 )
-from realtime.reply_watch import ReplyWatch
 from realtime.resampling import Resampler
-from realtime.resilience import ResilienceStatistics
-from realtime.retry import Trouble
-from realtime.rotation import RotationPlan
-from realtime.self_answers import SelfAnswers
-from realtime.user_turns import UserTurns
 
 SEND_TIMEOUT_S = 5.0
 """A provider that takes nothing for so long takes nothing any more."""

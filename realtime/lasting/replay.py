@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from realtime import events as ours
 from realtime.events import ModelCommand
-from realtime.transcript import Called, Entry, Said, Shown
+from realtime.lasting.transcript import Called, Entry, Said, Shown
 
 CUT_MARK = " …"
 """Ends the words of a reply whose rest was not heard."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from realtime.replay import ReplayBudget
-from realtime.retry import RetryPolicy
+from realtime.lasting.replay import ReplayBudget
+from realtime.lasting.retry import RetryPolicy
 
 
 @dataclass(frozen=True, slots=True)

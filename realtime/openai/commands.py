@@ -9,8 +9,8 @@ from typing import Any
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelCommand
-from realtime.openai_dialect import Dialect
-from realtime.openai_settings import changed_session
+from realtime.openai.dialect import Dialect
+from realtime.openai.settings import changed_session
 from realtime.response_gate import ReplyRequest
 
 

@@ -1,0 +1,1 @@
+"""DashScope: Qwen-Omni and Qwen-Audio Realtime."""

@@ -1,0 +1,1 @@
+"""OpenAI Realtime, GA and beta, and Azure."""

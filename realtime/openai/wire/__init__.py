@@ -1,0 +1,1 @@
+"""Messages of the OpenAI Realtime protocol; `realtime.struct` has them all."""
