@@ -26,10 +26,10 @@ def channel_statistics(
         is_muted=is_muted,
         queued_ms=0.0 if clock is None else clock.buffer.queued_ms,
         played_ms=0.0 if counts is None else counts.played_samples / per_ms,
-        packets_sent=0 if clock is None else clock.packets_sent,
+        packets_sent=0 if clock is None else clock.line.packets_sent,
         underruns=0 if counts is None else counts.underruns,
         overrun_ms=0.0 if counts is None else counts.overrun_samples / per_ms,
-        playout_stalls=0 if clock is None else clock.stalls,
+        playout_stalls=0 if clock is None else clock.line.stalls,
         users=users,
     )
 

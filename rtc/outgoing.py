@@ -12,6 +12,7 @@ from rtc.options import RtcOptions
 from rtc.opus import OpusEncoder
 from rtc.playout import PlayoutBuffer, PlayoutFrame, PlayoutPosition
 from rtc.playout_clock import PlayoutClock
+from rtc.playout_line import PlayoutLine
 from rtc.playout_pace import PTIME_S, Slot
 from utils import PcmDump
 
@@ -56,7 +57,7 @@ class Outgoing:
         )
         # Opus itself sounds that much later.
         self._codec_s = encoder.lookahead_samples / self._rate_hz
-        self.clock = PlayoutClock(
+        line = PlayoutLine(
             PlayoutBuffer(self._rate_hz),
             encoder,
             on_packet=on_packet,
@@ -65,6 +66,7 @@ class Outgoing:
             on_done=on_done,
             dump=dump,
         )
+        self.clock = PlayoutClock(line)
 
     def start(self) -> None:
         """Begin to play. Must be called on the loop."""
