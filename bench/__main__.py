@@ -18,6 +18,7 @@ PARTS = {
     "restart": "bench.restart",
     "provider_loss": "bench.provider_loss",
     "loss": "bench.loss",
+    "hour": "bench.hour",
     "stock": "bench.stock",
 }
 
