@@ -16,7 +16,7 @@ import colorlog
 LogFormat = Literal["text", "json"]
 
 _TEXT: Final = "%(asctime)s.%(msecs)03d %(log_color)s%(levelname)-7s%(reset)s %(name)s: %(message)s"
-_NOISY: Final = ("aioice", "aiortc", "aiohttp.access", "asyncio", "opentelemetry")
+_NOISY: Final = ("aioice", "aiortc", "aiohttp.access", "alembic", "asyncio", "opentelemetry")
 
 _log = logging.getLogger("process")
 

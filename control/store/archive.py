@@ -90,7 +90,8 @@ class Archive:
         """What people should know of."""
         writer, found = self._writer, []
         if writer.problem is not None:
-            text = f"store: {writer.problem}; {writer.waiting} changes wait in memory"
+            # Anybody may read this: what exactly is wrong is in the log.
+            text = f"store: it cannot be written, {writer.waiting} changes wait in memory"
             found.append(text)
         if writer.given_up:
             found.append(
@@ -137,8 +138,7 @@ class Archive:
         Raises:
             UnknownCallError: there is none.
         """
-        if self.recorder.is_live(call_id):
-            self.recorder.put_call(call_id)
+        self.recorder.put_call(call_id)
         return _known(await self._ask(lambda: self._store.details(call_id)))
 
     async def transcript(self, call_id: str) -> Transcript:

@@ -18,7 +18,8 @@ SQLITE_NAME: Final = "parley.sqlite3"
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_MS: Final = 5_000
-_CONNECTIONS: Final = 3
+# What people said must not come into a log with the statement that failed.
+_POOL: Final[dict[str, Any]] = {"pool_size": 3, "max_overflow": 0, "hide_parameters": True}
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
@@ -57,10 +58,8 @@ def create_engine(url: URL) -> AsyncEngine:
     if url.drivername.startswith("postgresql"):
         # Timeouts in seconds; a network that swallows everything must not hold us up for good.
         waits: dict[str, Any] = {"timeout": 5, "command_timeout": 10}
-        return create_async_engine(
-            url, pool_size=_CONNECTIONS, max_overflow=0, pool_pre_ping=True, connect_args=waits
-        )
-    engine = create_async_engine(url, pool_size=_CONNECTIONS, max_overflow=0)
+        return create_async_engine(url, **_POOL, pool_pre_ping=True, connect_args=waits)
+    engine = create_async_engine(url, **_POOL)
     event.listen(engine.sync_engine, "connect", _set_up_sqlite)
     return engine
 

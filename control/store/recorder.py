@@ -101,7 +101,7 @@ class Recorder(CallObserver):
             due_s -= SAMPLE_S
             if due_s <= 0:
                 due_s = BOX_S
-                self.put_live()
+                await self.put_live()
 
     def sample(self, agents: Iterable[AgentStatus]) -> None:
         """Keep how these agents are now."""
@@ -110,14 +110,16 @@ class Recorder(CallObserver):
             if (call := self._calls.get(status.agent_id)) is not None:
                 call.box.handle_sample(status, at_ms=at_ms)
 
-    def put_live(self) -> None:
-        """Have all that is known of the live calls written."""
-        for call_id in self._calls:
+    async def put_live(self) -> None:
+        """Have all that is known of the live calls written; others may go on in between."""
+        for call_id in list(self._calls):
             self.put_call(call_id)
+            await asyncio.sleep(0)
 
     def put_call(self, call_id: str) -> None:
-        """Have all that is known of one live call written."""
-        self._put_all(self._calls[call_id].changes(at_ms=wall_clock_ms()))
+        """Have all that is known of one call written, if it is live."""
+        if (call := self._calls.get(call_id)) is not None:
+            self._put_all(call.changes(at_ms=wall_clock_ms()))
 
     def _put_all(self, changes: Iterable[Change]) -> None:
         for change in changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Iterable, Sequence
@@ -41,6 +42,9 @@ from conversation.lifecycle import AgentState, ExitReason
 from conversation.remembered import MAX_ENTRIES, RememberedEntry
 
 CALL_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+
+_TURN_OF_OTHERS: Final = 50
+"""So many changes are prepared before the loop may do something else."""
 
 _log = logging.getLogger("control.store")
 
@@ -108,7 +112,9 @@ class Store:
         """All of them or none."""
         rows: dict[Table, list[dict[str, Any]]] = {}
         gone: list[dict[str, Any]] = []
-        for change in changes:
+        for count, change in enumerate(changes, start=1):
+            if count % _TURN_OF_OTHERS == 0:
+                await asyncio.sleep(0)
             if isinstance(change, PutEntry) and change.entry is None:
                 gone.append({"of_thread": change.thread_id, "at": change.number})
             else:

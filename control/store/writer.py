@@ -154,7 +154,9 @@ class Writer:
             try:
                 await self._store.write([change])
             except (DataError, IntegrityError) as error:
-                _log.error("%s cannot be stored: %s", type(change).__name__, _first_line(error))
+                # Not the error's text: drivers repeat the value in it.
+                cause = type(error.orig).__name__
+                _log.error("%s cannot be stored: %s", type(change).__name__, cause)
 
     def _note_problem(self, problem: str | None) -> None:
         if problem is not None and self.problem is None:

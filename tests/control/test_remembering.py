@@ -53,3 +53,18 @@ async def test_turn_boundaries_are_told_at_once() -> None:
             assert await told.get() == Remember(entry=said(0, "hello there"))
     finally:
         await cancel_and_wait(running)
+
+
+@pytest.mark.asyncio
+async def test_the_last_of_it_is_told_and_nothing_after() -> None:
+    told: list[BaseModel] = []
+    conversation: list[RememberedEntry] = [said(0, "all that was heard")]
+    remembering = Remembering(None, told.append)
+    running = asyncio.get_running_loop().create_task(remembering.run(lambda: conversation))
+    remembering.finish(conversation)
+    assert told == [Remember(entry=said(0, "all that was heard"))]
+    # What is played is cut off now; it was heard all the same.
+    conversation[0] = said(0, "all")
+    async with asyncio.timeout(5):
+        await running
+    assert len(told) == 1

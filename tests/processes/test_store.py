@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import resource
 import signal
@@ -16,6 +17,8 @@ from control.child import DEFAULT_ENTRY
 from control.ladder import DEFAULT_DEADLINES
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
+from tests.control.store.conftest import postgres as postgres
+from tests.control.store.postgres import Postgres
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
@@ -55,13 +58,21 @@ async def kill(server: ServerProcess) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_was_shown_outlives_kill_9_of_the_server(tmp_path: Path) -> None:
-    with server_process(tmp_path) as server:
+@pytest.mark.parametrize("is_postgres", [False, True], ids=["sqlite", "postgresql"])
+async def test_what_was_shown_outlives_kill_9_of_the_server(
+    tmp_path: Path, postgres: Postgres, is_postgres: bool
+) -> None:
+    postgres.sql("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    wanted = {"local_model_uri": "ws://127.0.0.1:9"}
+    wanted |= {"store_url": postgres.url} if is_postgres else {}
+    with server_process(tmp_path, wanted) as server:
         call_id = (await started(server))["agent_id"]
         shown = await wait_for(server, "/agents/demo/transcript", lambda body: body.get("entries"))
         details = (await server.get(f"/calls/{call_id}"))[1]
         await kill(server)
-    with server_process(tmp_path) as server:
+        assert "Traceback" not in server.log.read_text()
+    assert (tmp_path / "data" / "parley.sqlite3").exists() is not is_postgres
+    with server_process(tmp_path, wanted) as server:
         after = (await server.get(f"/calls/{call_id}/transcript"))[1]
         assert after == shown | {"is_live": False}
         ended = (await server.get(f"/calls/{call_id}"))[1]
@@ -128,6 +139,12 @@ async def test_a_conversation_goes_on_in_another_server(tmp_path: Path) -> None:
             await person.wait_event("agent_playout_done")
             words = ["my name is Robert", "Hello Robert."]
             assert await told(server, answer["agent_id"], 2) == words
+            call = (await server.get(f"/calls/{answer['agent_id']}"))[1]
+            assert (len(call["turns"]), call["usage"]["replies"]) == (1, 1)
+            assert call["turns"][0]["endpoint_to_first_byte_ms"] > 0
+            seen = {event["type"]: event for event in call["black_box"]["events"]}
+            assert seen["agent_input_transcription_done"]["characters"] == len(words[0])
+            assert "Robert" not in json.dumps(call)
             other = START | {"channel_name": "other", "thread_id": "robert"}
             status, refusal = await server.post("/start_agent", other)
             assert (status, refusal["code"]) == (409, "thread_busy")
@@ -181,3 +198,32 @@ async def test_calls_go_on_while_the_disk_is_full_and_are_written_later(tmp_path
         assert len(await told(server, call_id)) == 1
         await wait_for(server, "/readyz", lambda body: not body["warnings"])
         assert server.log.read_text().count("the store cannot be written, calls go on") == 1
+
+
+@pytest.mark.asyncio
+async def test_a_reply_is_stored_as_far_as_it_was_heard_when_the_call_ends(tmp_path: Path) -> None:
+    async with FakeRealtimeServer() as provider:
+        wanted = settings(provider.uri)
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            status, answer = await server.post("/start_agent", START)
+            assert status == 200, answer
+            session = await provider.next_session()
+            options = RtcOptions(channel_name="demo", uid=7, role="user")
+            person = Person(RtcEngine(server.url).create_channel(options))
+            await person.join()
+            await say_words(session, "tell me a story")
+            await session.wait_for("response.create")
+            story = [f"word{n}" for n in range(100)]
+            await session.say(tone(10_000), " ".join(story))
+            await person.wait_loud(1500)
+            await server.post("/stop_agent", {"channel_name": "demo"})
+            heard_ms = person.loud_ms
+            await person.leave()
+            path = f"/calls/{answer['agent_id']}/transcript"
+            question, reply = (await server.get(path))[1]["entries"]
+    assert question["text"] == "tell me a story"
+    assert (reply["is_cut"], reply["is_open"]) == (True, False)
+    heard = reply["text"].removesuffix("…").split()
+    assert heard == story[: len(heard)]
+    # Told when the end began, and rounded down to whole words.
+    assert heard_ms / 100 - 10 <= len(heard) <= heard_ms / 100 + 5

@@ -23,6 +23,7 @@ from control.store.retention import Retention
 from control.store.store import Store
 from conversation.lifecycle import AgentState
 from conversation.remembered import LOST_OUTPUT, RememberedCall, RememberedEntry
+from tests.control.black_box.test_box import status
 from tests.control.store.samples import config, put_call, put_entry, text
 from tests.control.store.test_live_call import exit_record
 from utils import wall_clock_ms
@@ -137,12 +138,14 @@ async def test_a_live_call_is_shown_as_it_is_now(url: URL) -> None:
         await begin(archive, "first", "t")
         message = StateChanged(state=AgentState.READY, at_ms=wall_clock_ms())
         archive.recorder.handle_message(config("first"), message)
+        archive.recorder.sample([status(agent_id="first", private_bytes=7), status()])
         details = await archive.details("first")
         assert (details.state, details.ended_at_ms) == (AgentState.READY, None)
         assert [step.state for step in details.black_box.states] == [
             AgentState.STARTING,
             AgentState.READY,
         ]
+        assert [sample.private_bytes for sample in details.black_box.curve] == [7]
         assert [one.call_id for one in (await archive.calls(limit=9)).calls] == ["first"]
 
 
