@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from conversation.prices import ModelPrice, parse_prices
 
-MAX_GOODBYE_CHARACTERS: Final = 200
-"""A goodbye has a few seconds."""
+MAX_GOODBYE_CHARACTERS: Final = 120
+"""Some eight seconds: what is longer would be cut."""
 
 
 class LimitSettings(BaseModel):
@@ -27,7 +27,7 @@ class LimitSettings(BaseModel):
     max_agents: int | None = Field(default=None, ge=1)
     max_cpu_percent: float | None = Field(default=None, gt=0, le=100)
     min_free_memory_mib: int = Field(default=128, ge=0)
-    drain_deadline_s: float = Field(default=25.0, ge=0)
+    drain_deadline_s: float = Field(default=15.0, ge=0)
 
     # Of each call: docs/limits.md.
     goodbye: str = Field(default="", max_length=MAX_GOODBYE_CHARACTERS)

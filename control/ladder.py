@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from conversation.limits import MAX_GOODBYE_S
 
 
 class Rung(StrEnum):
@@ -29,6 +31,10 @@ class Deadlines:
     dump_s: float = 0.3
     kill_s: float = 5.0
     ping_interval_s: float = 1.0
+
+    def with_goodbye(self) -> Deadlines:
+        """For an agent that has something to say before it leaves."""
+        return replace(self, ask_s=self.ask_s + MAX_GOODBYE_S)
 
     def ladder(self, *, is_polite: bool = True) -> Iterator[tuple[Rung, float]]:
         """The rungs of a stop, from polite to certain, each with the time it gets.

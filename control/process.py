@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
@@ -57,6 +58,11 @@ _LAST_WORDS_S = 1.0
 _MAX_PROCESSES = 3
 # An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
 _CHILDS_SHARE = 0.8
+_SIGNALS = {
+    Rung.TERMINATE: signal.SIGTERM,
+    Rung.DUMP: signal.SIGUSR1,
+    Rung.KILL: signal.SIGKILL,
+}
 _TALKING = (AgentState.READY, AgentState.RUNNING)
 
 T = TypeVar("T")
@@ -339,10 +345,15 @@ class AgentProcess:
 
     async def _climb_when_wanted(self, link: Link[ChildMessage], process: StartedProcess) -> None:
         reason = await asyncio.shield(self._stop_wanted)
-        for rung, deadline_s in self._deadlines.ladder(is_polite=self._is_polite):
+        has_goodbye = reason is ExitReason.DRAINED and self.config.goodbye is not None
+        deadlines = self._deadlines.with_goodbye() if has_goodbye else self._deadlines
+        for rung, deadline_s in deadlines.ladder(is_polite=self._is_polite):
             if rung is not Rung.ASK or not self._is_link_over:
                 self._rung = rung
-            self._apply(rung, reason, link, process)
+            if rung is Rung.ASK:
+                _ask(link, reason, deadline_s)
+            else:
+                process.send_signal(_SIGNALS[rung])
             try:
                 async with asyncio.timeout(deadline_s):
                     await process.exited.wait()
@@ -351,22 +362,6 @@ class AgentProcess:
             else:
                 return
         self._stop_done.set()
-
-    def _apply(
-        self, rung: Rung, reason: ExitReason, link: Link[ChildMessage], process: StartedProcess
-    ) -> None:
-        match rung:
-            case Rung.ASK:
-                try:
-                    link.send(Stop(reason=reason, deadline_s=_CHILDS_SHARE * self._deadlines.ask_s))
-                except LinkBrokenError:
-                    return
-            case Rung.TERMINATE:
-                process.send_signal(signal.SIGTERM)
-            case Rung.DUMP:
-                process.send_signal(signal.SIGUSR1)
-            case Rung.KILL:
-                process.send_signal(signal.SIGKILL)
 
     def _settle(self) -> None:
         """The process is gone: say how it was, and let everybody who waits know."""
@@ -407,6 +402,11 @@ class AgentProcess:
 
     def _handle_state(self, old: AgentState, new: AgentState) -> None:
         _log.info("%s: agent %s -> %s", self.config.channel_name, old, new)
+
+
+def _ask(link: Link[ChildMessage], reason: ExitReason, deadline_s: float) -> None:
+    with contextlib.suppress(LinkBrokenError):  # Then the next rung is due.
+        link.send(Stop(reason=reason, deadline_s=_CHILDS_SHARE * deadline_s))
 
 
 def _ms_since(began_s: float) -> float:

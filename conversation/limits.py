@@ -15,6 +15,9 @@ DURATION_WARNING_S: Final = 30.0
 IDLE_WARNING_S: Final = 10.0
 BUDGET_WARNING_SHARE: Final = 0.8
 
+MAX_GOODBYE_S: Final = 10.0
+"""From asking the model for the goodbye to its last sound."""
+
 
 class CallLimits(BaseModel):
     """The limits of one call; None: no such limit.

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from conversation.lifecycle import ExitReason
+from conversation.limits import MAX_GOODBYE_S
 from realtime import events as model
 from realtime.events import CreateResponse
 from realtime.model import ModelDisconnectedError
@@ -19,9 +20,6 @@ REASONS: Final = frozenset(
     {ExitReason.DRAINED, ExitReason.MAX_DURATION, ExitReason.IDLE, ExitReason.BUDGET_SPENT}
 )
 """Ends that people did not ask for and that leave the time for a word."""
-
-MAX_GOODBYE_S: Final = 6.0
-"""Of asking the model for it and of saying it; within what a supervisor's stop allows."""
 
 MAX_LAST_REPLY_S: Final = 10.0
 """A reply that is being given may go on for so long, where nothing hurries."""

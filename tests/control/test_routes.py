@@ -147,12 +147,12 @@ async def test_a_drain_is_begun_at_once_and_can_only_be_hurried() -> None:
         response = await api.post("/drain", json={})
         assert (response.status, await response.json()) == (
             202,
-            {"status": "draining", "agents": 1, "deadline_s": 25.0},
+            {"status": "draining", "agents": 1, "deadline_s": 15.0},
         )
         assert api.placement.is_draining
         hurried = await api.post("/drain", json={"deadline_s": 0})
         assert (await hurried.json())["deadline_s"] == 0
-        assert api.placement.drains == [(25.0, ExitReason.DRAINED), (0.0, ExitReason.DRAINED)]
+        assert api.placement.drains == [(15.0, ExitReason.DRAINED), (0.0, ExitReason.DRAINED)]
         wrong = await api.post("/drain", json={"deadline_s": -1})
         assert await error_of(wrong) == (400, "invalid_request")
 

@@ -10,12 +10,11 @@ from typing import Any
 import pytest
 
 from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.loopback.stage import Person
-from tests.processes.conftest import ServerProcess, all_gone, server_process, until
+from tests.processes.conftest import QUICK, ServerProcess, all_gone, server_process, until
 
 ALONE: dict[str, Any] = {"local_model_uri": "ws://127.0.0.1:9"}
 
@@ -143,7 +142,8 @@ async def test_people_hear_a_goodbye_when_the_server_drains(tmp_path: Path) -> N
             "realtime_api_base_uri": provider.uri,
             "goodbye": GOODBYE,
         }
-        with server_process(tmp_path, settings, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+        # These deadlines alone would leave half a second for everything.
+        with server_process(tmp_path, settings, DEFAULT_ENTRY, QUICK) as server:
             assert (await server.post("/start_agent", {"channel_name": "demo", "uid": 1000}))[0]
             session = await provider.next_session()
             options = RtcOptions(channel_name="demo", uid=7, role="user", name="caller")
@@ -152,8 +152,8 @@ async def test_people_hear_a_goodbye_when_the_server_drains(tmp_path: Path) -> N
             assert (await server.post("/drain", {"deadline_s": 0}))[0] == 202
             request = await session.wait_for("response.create")
             assert GOODBYE in request["response"]["instructions"]
-            await session.say(tone(400), GOODBYE)
-            await person.wait_loud(360)
+            await session.say(tone(1_000), GOODBYE)
+            await person.wait_loud(950)
             assert (await person.wait_event("agent_ended"))["reason"] == "drained"
             await until_exited(server, "demo", "drained")
             await person.leave()
