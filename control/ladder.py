@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import Final
 
 from conversation.limits import MAX_GOODBYE_S
 
@@ -16,6 +18,14 @@ class Rung(StrEnum):
     TERMINATE = "terminate"
     DUMP = "dump"
     KILL = "kill"
+
+
+SIGNALS: Final = {
+    Rung.TERMINATE: signal.SIGTERM,
+    Rung.DUMP: signal.SIGUSR1,
+    Rung.KILL: signal.SIGKILL,
+}
+"""What is sent on each rung but the first, which asks over the link."""
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,11 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 from config import AgentConfig
-from control.forkserver import ProcessSource, StartedProcess
-from control.ladder import Deadlines, Rung
+from control.forkserver import StartedProcess
+from control.ladder import SIGNALS, Rung
 from control.link import (
     CHILD_MESSAGE,
     ChildMessage,
@@ -34,7 +33,6 @@ from control.link import (
     Stop,
 )
 from control.live.orders import Orders
-from control.observers import Observers
 from control.placement import (
     AgentGoneError,
     AgentStartError,
@@ -43,8 +41,8 @@ from control.placement import (
     Preparation,
     StopFailedError,
 )
-from control.proc_figures import FigureReader
-from control.watch import Action, Finding, WatchLimits
+from control.surroundings import Surroundings
+from control.watch import Action, Finding
 from control.watcher import Watcher
 from conversation.lifecycle import AgentState, ExitReason, IllegalTransitionError, Lifecycle
 from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand
@@ -58,25 +56,10 @@ _LAST_WORDS_S = 1.0
 _MAX_PROCESSES = 3
 # An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
 _CHILDS_SHARE = 0.8
-_SIGNALS = {
-    Rung.TERMINATE: signal.SIGTERM,
-    Rung.DUMP: signal.SIGUSR1,
-    Rung.KILL: signal.SIGKILL,
-}
+_ASKED_FOR = (ExitReason.STOPPED, ExitReason.DRAINED)
 _TALKING = (AgentState.READY, AgentState.RUNNING)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """What all agent processes of a supervisor share."""
-
-    source: ProcessSource
-    deadlines: Deadlines
-    figures: FigureReader
-    limits: WatchLimits
-    observers: Observers = field(default_factory=Observers)
 
 
 class AgentProcess:
@@ -353,7 +336,7 @@ class AgentProcess:
             if rung is Rung.ASK:
                 _ask(link, reason, deadline_s)
             else:
-                process.send_signal(_SIGNALS[rung])
+                process.send_signal(SIGNALS[rung])
             try:
                 async with asyncio.timeout(deadline_s):
                     await process.exited.wait()
@@ -396,7 +379,7 @@ class AgentProcess:
     def _unnamed_failure(self) -> AgentStartError:
         phase = str(self._lifecycle.state)
         exit_code = self._process.exit_code if self._process else None
-        if self._stop_wanted.done() and self._stop_wanted.result() is ExitReason.STOPPED:
+        if self._stop_wanted.done() and self._stop_wanted.result() in _ASKED_FOR:
             return AgentStartError(phase, "stopped", "stopped before it was ready")
         return AgentStartError(phase, "crashed", f"the process ended with exit code {exit_code}")
 

@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from config import AgentConfig
 from control.placement import AgentStatus, ExitRecord, Preparation
-from control.process import AgentProcess, Surroundings
+from control.process import AgentProcess
 from control.restart import EndedRun, RestartBudget, RestartPolicy, Verdict, judge
+from control.surroundings import Surroundings
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.limits import CallLimits
 from conversation.live_commands import (

@@ -23,9 +23,9 @@ from control.placement import (
     Preparation,
 )
 from control.proc_figures import FigureReader
-from control.process import Surroundings
 from control.restart import AGENT_POLICY, RestartPolicy
 from control.supervised_agent import SupervisedAgent
+from control.surroundings import Surroundings
 from control.watch import WatchLimits
 from conversation.lifecycle import ExitReason
 from conversation.live_commands import CommandResult, LiveCommand

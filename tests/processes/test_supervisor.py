@@ -59,6 +59,18 @@ async def test_of_fifty_concurrent_starts_exactly_one_wins() -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_start_that_a_drain_overtakes_was_stopped_not_crashed() -> None:
+    async with supervised() as supervisor:
+        await supervisor.start(agent_config(script="never_ready"), should_wait=False)
+        starting = asyncio.gather(supervisor._agents["demo"].wait_ready(), return_exceptions=True)
+        await until(lambda: supervisor.status("demo").state is AgentState.CONNECTING)
+        await supervisor.drain(0, ExitReason.DRAINED)
+        (failure,) = await starting
+        assert isinstance(failure, AgentStartError)
+        assert failure.code == "stopped"
+
+
+@pytest.mark.asyncio
 async def test_many_channels_at_once_each_get_their_own_process() -> None:
     async with supervised() as supervisor:
         names = [f"c{n}" for n in range(12)]
