@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from config import ConfigError, Settings
 from control.metrics.calls import CallMetrics
 from control.metrics.figures import Figures
-from control.metrics.now import NowCollector
+from control.metrics.now import NowCollector, Reading
 from control.metrics.page import MetricsPage
 from control.observers import CallObserver
 from control.placement import Placement
@@ -41,9 +41,10 @@ class Insight:
         placement: Placement,
         pool: Callable[[], PoolStatistics],
         is_ready: Callable[[], bool],
+        readings: Callable[[], Iterable[Reading]],
     ) -> None:
         """Where the figures of the moment come from."""
-        self._figures.registry.register(NowCollector(placement.list, pool, is_ready))
+        self._figures.registry.register(NowCollector(placement.list, pool, is_ready, readings))
 
     async def close(self) -> None:
         """Send what waits. Idempotent."""

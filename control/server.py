@@ -30,6 +30,7 @@ from control.live.routes import LiveApi
 from control.live.sse import EventsApi
 from control.live.streams import Streams
 from control.memory import read_memory
+from control.metrics.now import Reading
 from control.model_server import ModelServer, ModelState
 from control.pool import ProcessPool
 from control.routes import ControlApi
@@ -102,6 +103,7 @@ class ControlServer:
             self.supervisor,
             lambda: self._pool.statistics,
             lambda: self.readiness().status == "ready",
+            self._readings,
         )
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
@@ -145,6 +147,18 @@ class ControlServer:
             self.webhooks.start()
         await self._runner.setup()
         await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
+
+    def _readings(self) -> list[Reading]:
+        is_model_ready = self.model is not None and self.model.state is ModelState.READY
+        dropped = 0 if self.webhooks is None else self.webhooks.dropped
+        return [
+            Reading("local_model_ready", "Whether our local model runs", float(is_model_ready)),
+            Reading("store_waiting", "Changes that are only in memory", self._archive.waiting),
+            Reading(
+                "store_given_up", "Changes never written", self._archive.given_up, is_count=True
+            ),
+            Reading("webhooks_dropped", "Deliveries never sent", dropped, is_count=True),
+        ]
 
     def readiness(self) -> Readiness:
         """Whether agents can be started, and if not, why."""

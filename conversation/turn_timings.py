@@ -146,7 +146,7 @@ class TurnClock:
             speech_end_to_endpoint_ms=_between_ms(turn.speech_end_s, turn.endpoint_s),
             endpoint_to_first_byte_ms=_between_ms(turn.endpoint_s, turn.first_byte_s),
             first_byte_to_first_audio_ms=_between_ms(turn.first_byte_s, first_audio_s),
-            first_audio_to_heard_ms=heard_after_ms,
+            first_audio_to_heard_ms=None if heard_after_ms is None else round(heard_after_ms, 1),
         )
 
 

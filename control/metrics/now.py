@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import Metric
@@ -18,6 +19,16 @@ from conversation.lifecycle import AgentState
 _SHOWN_STATES: Final = tuple(state for state in AgentState if state is not AgentState.EXITED)
 
 
+@dataclass(frozen=True)
+class Reading:
+    """One more figure of the moment. is_count: it only ever grows"""
+
+    name: str
+    text: str
+    value: float
+    is_count: bool = False
+
+
 class NowCollector(Collector):
     """A `prometheus_client` collector over what the server knows."""
 
@@ -26,10 +37,12 @@ class NowCollector(Collector):
         agents: Callable[[], Iterable[AgentStatus]],
         pool: Callable[[], PoolStatistics],
         is_ready: Callable[[], bool],
+        readings: Callable[[], Iterable[Reading]] = tuple,
     ) -> None:
         self._agents = agents
         self._pool = pool
         self._is_ready = is_ready
+        self._readings = readings
 
     def collect(self) -> Iterator[Metric]:
         """All of it, now."""
@@ -45,6 +58,9 @@ class NowCollector(Collector):
         vitals = [one.vitals for one in agents if one.vitals is not None]
         yield _gauge("users", "People in the rooms of agents", sum(one.users for one in vitals))
         yield from self._collect_pool()
+        for one in self._readings():
+            family = CounterMetricFamily if one.is_count else GaugeMetricFamily
+            yield family(f"{PREFIX}_{one.name}", one.text, value=one.value)
 
     def _collect_pool(self) -> Iterator[Metric]:
         pool = self._pool()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Final
 
@@ -12,6 +13,7 @@ from control.errors import ERROR_CODE
 from control.metrics.figures import Figures
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WORD: Final = re.compile(r"[a-z_]{1,40}")
 _STREAM: Final = "text/event-stream"
 
 
@@ -42,7 +44,8 @@ def _note(
     if response is None:
         return
     if (code := response.get(ERROR_CODE)) is not None:
-        figures.refusals.labels(code).inc()
+        is_word = _WORD.fullmatch(code) is not None
+        figures.refusals.labels(code if is_word else "other").inc()
     is_lasting = isinstance(response, web.WebSocketResponse) or response.content_type == _STREAM
     if not is_lasting:
         figures.request_seconds.labels(route).observe(duration_s)

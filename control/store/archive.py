@@ -86,6 +86,16 @@ class Archive:
             return "unavailable"
         return "ready" if self._writer.is_open else "opening"
 
+    @property
+    def waiting(self) -> int:
+        """Changes that are only in memory."""
+        return self._writer.waiting
+
+    @property
+    def given_up(self) -> int:
+        """Changes that were never written because too many waited."""
+        return self._writer.given_up
+
     def warnings(self) -> list[str]:
         """What people should know of."""
         writer, found = self._writer, []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from config import AgentConfig, ProviderConfig, Settings
 from control.link import Event, Pong, StartFailed
 from control.metrics.calls import CallMetrics
 from control.metrics.figures import Figures
-from control.metrics.now import NowCollector
+from control.metrics.now import NowCollector, Reading
 from control.placement import ExitRecord
 from control.pool import PoolStatistics
 from conversation import client_events as out
@@ -22,6 +23,7 @@ from conversation.lifecycle import ExitReason
 from conversation.turn_timings import TurnTimings
 from conversation.vitals import MediaCounts, Vitals
 from tests.control.api import SECRET, serve_api
+from tests.test_docs import names, rows
 
 KEY, TOKEN = "a-key-of-the-api", "a-token-of-metrics"
 OPEN_SERVER = Settings(local_model_uri="ws://127.0.0.1:9")
@@ -172,14 +174,29 @@ def test_failed_starts_by_phase() -> None:
     assert counted.of("agent_start_failures_total", phase="other") == 1
 
 
+def test_figures_of_the_moment() -> None:
+    figures = Figures()
+    readings = [Reading("waiting", "w", 3.0), Reading("lost", "l", 2.0, is_count=True)]
+    pool = PoolStatistics(idle=2, taken=5, missed=1, died=4)
+    now = NowCollector(list, lambda: pool, lambda: False, lambda: readings)
+    figures.registry.register(now)
+    samples = read(generate_latest(figures.registry).decode())
+    assert samples["parley_waiting", ()] == 3
+    assert samples["parley_lost_total", ()] == 2
+    assert samples["parley_ready", ()] == 0
+    assert samples["parley_pool_idle", ()] == 2
+    assert samples["parley_pool_claims_total", (("is_hit", "true"),)] == 5
+    assert samples["parley_pool_deaths_total", ()] == 4
+    assert samples["parley_agents", (("state", "running"),)] == 0
+    assert samples["parley_agent_memory_bytes", (("kind", "pss"), ("of", "max"))] == 0
+
+
 # -- the route -------------------------------------------------------------------------------------
 
 
 @pytest.mark.asyncio
 async def test_the_exposition_parses_and_knows_routes_by_template() -> None:
     async with serve_api(OPEN_SERVER) as api:
-        api_figures = NowCollector(api.placement.list, lambda: PoolStatistics(2, 5, 1, 0), bool)
-        assert list(api_figures.collect())
         await api.post("/start_agent", json={"channel_name": "very-private", "uid": 4711})
         await api.get("/agents/very-private")
         await api.get("/agents/unknown")
@@ -244,3 +261,23 @@ async def test_the_token_of_metrics_opens_nothing_else() -> None:
 async def test_foreign_pages_cannot_read() -> None:
     async with serve_api(OPEN_SERVER) as api:
         assert (await api.get("/metrics", headers={"Host": "evil.example"})).status == 403
+
+
+def test_every_figure_is_documented() -> None:
+    figures = Figures()
+    pool = PoolStatistics(idle=0, taken=0, missed=0, died=0)
+    figures.registry.register(NowCollector(list, lambda: pool, bool))
+    known = {
+        family.name.removeprefix("parley_") + ("_total" if family.type == "counter" else "")
+        for family in figures.registry.collect()
+        if not family.name.startswith("parley_process_")
+    }
+    table = rows("observability.md", "| name (`parley_…`)")
+    documented = {name for row in table for name in names(row[0])} - {"process_…"}
+    of_the_servers_parts = {
+        "local_model_ready",
+        "store_waiting",
+        "store_given_up_total",
+        "webhooks_dropped_total",
+    }
+    assert documented == known | of_the_servers_parts

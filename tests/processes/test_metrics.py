@@ -65,6 +65,7 @@ async def test_counters_never_fall_over_a_restart_and_tell_no_secret(tmp_path: P
         crashed = (("is_restarted", "true"), ("reason", "crashed"))
         assert second["parley_agent_exits_total", crashed] == 1
         assert second["parley_agents", (("state", "ready"),)] == 1
+        assert second["parley_store_given_up_total", ()] == 0
         assert second["parley_agent_start_seconds_count", (("phase", "total"),)] == 2
         assert second["parley_pool_claims_total", (("is_hit", "false"),)] == 2
         for secret in ("secret-channel", "54321", WORDS, "sk-must-not-leak", str(lost)):
