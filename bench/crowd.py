@@ -95,6 +95,7 @@ async def rows() -> list[str]:
         row(f"{name}: frames late at the model", "%", [x.late_percent for x in appended], digits=2),
         row(f"{name}: frames our callers sent late", "%", [x.late_percent for x in sent], digits=2),
         _total(f"{name}: late of all frames", [*heard, *appended]),
+        row(f"{name}: calls that ended early", "calls", [sum(c["lost"] for c in crowd.callers)]),
         row(f"{name}: cores per agent", "cores", crowd.agent_cores, digits=3),
         row(f"{name}: cores of all agents", "cores", [sum(crowd.agent_cores)], digits=2),
         row(f"{name}: cores of the server", "cores", [crowd.server_cores], digits=2),
@@ -111,7 +112,7 @@ def _total(name: str, streams: list[Lateness]) -> str:
 async def measure_crowd(calls: int) -> Crowd:
     """Start agents, have them called, let everybody talk."""
     async with (
-        running_server(scripted=LeanModel(), DRAIN_DEADLINE_S="0") as server,
+        running_server(scripted=LeanModel(), DRAIN_DEADLINE_S="0", LOG_LEVEL="WARNING") as server,
         contextlib.AsyncExitStack() as stack,
     ):
         sessions: list[LeanSession] = []

@@ -66,6 +66,7 @@ class CrowdCaller:
 
     def __init__(self, number: int) -> None:
         self.number = number
+        self.is_lost = False
         self.heard = Lateness()
         self.sent = Lateness()
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
@@ -102,6 +103,9 @@ class CrowdCaller:
 
     def send(self, packet: bytes, due_s: float, now_s: float) -> None:
         """Send the next packet, which was due at `due_s`."""
+        if (pair := self._inner._nominated.get(1)) is None:
+            self.is_lost = True
+            return
         number, self._count = self._count, self._count + 1
         header = _HEADER.pack(
             0x80,
@@ -110,7 +114,6 @@ class CrowdCaller:
             number * 960,
             self._transceiver.sender._ssrc,
         )
-        pair = self._inner._nominated[1]
         data = self._dtls._tx_srtp.protect(header + packet)
         pair.protocol.transport.sendto(data, pair.remote_addr)
         if self._is_measuring:
@@ -182,6 +185,7 @@ async def run(server_url: str, first: int, count: int) -> None:
         await _talk(callers, begin_s, end_s)
         found = {
             "cores": (time.process_time() - spent_s) / (end_s - from_s),
+            "lost": sum(caller.is_lost for caller in callers),
             "heard": [asdict(caller.heard) for caller in callers],
             "sent": [asdict(caller.sent) for caller in callers],
         }
