@@ -18,6 +18,8 @@ from utils import OwnedTasks, wall_clock_ms
 FLUSH_S: Final = 0.5
 # Frames may still come for the last moments.
 _HOLD_S: Final = 0.4
+# A start waits for the file, but not for a disk that hangs.
+_OPEN_TIMEOUT_S: Final = 1.0
 # Another process of the call comes back sooner, or not at all.
 _LONGEST_GAP_S: Final = 600.0
 
@@ -50,7 +52,7 @@ class Recorder:
         """Create the file, or go on with that of the call's last process; failures are told."""
         description = f"Call {self._path.stem}"
         self._file = await self._try(
-            lambda: WavFile.open(self._path, self._sample_rate_hz, description)
+            lambda: WavFile.open(self._path, self._sample_rate_hz, description), _OPEN_TIMEOUT_S
         )
         if self._file is not None:
             self._tasks.start(self._run(), name="recording")
@@ -120,14 +122,17 @@ class Recorder:
     async def _write(self, file: WavFile, block: Block) -> None:
         await self._try(lambda: file.write(block))
 
-    async def _try(self, work: Callable[[], T]) -> T | None:
+    async def _try(self, work: Callable[[], T], timeout_s: float | None = None) -> T | None:
         """Run `work` in our thread; None when the disk refuses it."""
         try:
-            return await self._in_thread(work)
+            async with asyncio.timeout(timeout_s):
+                return await self._in_thread(work)
+        except TimeoutError:
+            await self._mark_incomplete("the disk does not answer")
         except (OSError, NotARecordingError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
             await self._mark_incomplete(reason or str(error))
-            return None
+        return None
 
     async def _mark_incomplete(self, reason: str) -> None:
         if self.state is RecordingState.INCOMPLETE:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import stat
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,14 @@ from tests.recordings import Recording, tiny_disk
 RATE_HZ = 24_000
 LOUD_FRAME = np.full(RATE_HZ // 50, 9_000, np.int16).tobytes()
 DEADLINE_S = 10.0
+# Whoever opens a file under a lease waits until its holder lets go.
+HOLD = """
+import fcntl, os, signal, sys
+signal.signal(signal.SIGIO, signal.SIG_IGN)
+fcntl.fcntl(os.open(sys.argv[1], os.O_RDWR), fcntl.F_SETLEASE, fcntl.F_WRLCK)
+print("held", flush=True)
+sys.stdin.read()
+"""
 
 log = logging.getLogger("test")
 
@@ -153,6 +162,30 @@ async def test_a_missing_folder_is_told_and_nothing_else_happens(
     await recorder.close()
     assert recorder.state is RecordingState.INCOMPLETE
     assert "No such file" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_a_file_that_does_not_open_holds_nothing_up(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "a1.wav"
+    path.touch()
+    holder = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", HOLD, str(path)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert holder.stdin is not None
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"held\n"
+    recorder = await opened(path)
+    assert recorder.state is RecordingState.INCOMPLETE
+    assert "does not answer" in caplog.text
+    speak(recorder, now_s(), 100)
+    holder.stdin.close()
+    await holder.wait()
+    async with asyncio.timeout(DEADLINE_S):
+        await recorder.close()
 
 
 @pytest.mark.asyncio
