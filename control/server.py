@@ -84,9 +84,10 @@ class ControlServer:
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
         self._admission = AdmissionGate(_admission_limits(settings))
         self._insight = Insight(settings)
+        self.webhooks = _create_webhooks(settings)
+        # After what can be refused: it holds its folder from here on.
         self._archive = create_archive(settings)
         streams = Streams()
-        self.webhooks = _create_webhooks(settings)
         self.supervisor = Supervisor(
             self._pool,
             deadlines,
