@@ -19,6 +19,7 @@ PARTS = {
     "provider_loss": "bench.provider_loss",
     "loss": "bench.loss",
     "hour": "bench.hour",
+    "store": "bench.store",
     "stock": "bench.stock",
 }
 

@@ -12,7 +12,12 @@ from sqlalchemy.engine import URL
 from config import AgentConfig
 from control.placement import AgentStatus
 from control.store.data_folder import DataFolder
-from control.store.errors import CallIsLiveError, StoreUnavailableError, UnknownCallError
+from control.store.errors import (
+    CallIsLiveError,
+    StoreUnavailableError,
+    ThreadBusyError,
+    UnknownCallError,
+)
 from control.store.recorder import Recorder
 from control.store.records import (
     CallDetails,
@@ -31,6 +36,12 @@ from utils import OwnedTasks, wall_clock_ms
 
 ANSWER_DEADLINE_S: Final = 5.0
 """How long somebody who asks waits for the store."""
+
+HEARD_OF_MS: Final = 60_000
+"""A call of another server that was not heard of for so long holds its conversation no more."""
+
+GONE_MS: Final = 3_600_000
+"""A server that was not heard of for so long is gone, and its calls with it."""
 
 STOP_DEADLINE_S: Final = 2.0
 """How long the answer to a stop waits for the record to be written."""
@@ -126,11 +137,17 @@ class Archive:
         if not config.thread_id:
             return config.model_copy(update={"thread_id": config.agent_id})
         try:
+            await self._require_free(config.thread_id)
             entries = await self._ask(lambda: self._store.thread(config.thread_id))
         except BaseException:
             self._threads.release(config.agent_id)
             raise
         return config.model_copy(update={"conversation_seed": continued(entries)})
+
+    async def _require_free(self, thread_id: str) -> None:
+        since_ms = wall_clock_ms() - HEARD_OF_MS
+        if await self._ask(lambda: self._store.is_held_elsewhere(thread_id, since_ms)):
+            raise ThreadBusyError(thread_id)
 
     def give_up_call(self, config: AgentConfig) -> None:
         """It never began, or is over: its conversation is free. Idempotent."""
@@ -224,7 +241,8 @@ class Archive:
             await asyncio.sleep(SWEEP_S)
 
     async def sweep(self) -> None:
-        """Delete the calls that are kept no longer."""
+        """Delete the calls that are kept no longer, and end those of servers that are gone."""
+        await self._store.end_silent_calls(wall_clock_ms() - GONE_MS)
         async for call_ids in self._retention.sweep(self._store, now_ms=wall_clock_ms()):
             _log.info("%d old calls were deleted", len(call_ids))
             await self._tell_deleted(call_ids)

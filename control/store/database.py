@@ -25,7 +25,7 @@ _DRIVERS: Final = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
-# Any number, the same for all servers of one database: they migrate one after the other.
+# Any number, the same for all servers of one database.
 _MIGRATION_LOCK: Final = 7_300_451
 
 
@@ -99,8 +99,11 @@ async def migrate(engine: AsyncEngine) -> None:
         SQLAlchemyError, OSError: it cannot be reached or written.
     """
     async with engine.begin() as connection:
+        # Servers that open one database at the same time take turns.
         if engine.dialect.name == "postgresql":
             await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
+        else:
+            await connection.execute(text("BEGIN IMMEDIATE"))
         await connection.run_sync(_upgrade)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import BaseModel, TypeAdapter
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Executable,
     Select,
     Table,
@@ -21,9 +22,9 @@ from sqlalchemy import (
     select,
     tuple_,
 )
+from sqlalchemy import update as update_of
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from control.black_box.models import BlackBox
 from control.store.changes import Change, PutBox, PutCall, PutEntry, PutTurn
@@ -248,24 +249,45 @@ class Store:
             for table in _CALL_TABLES:
                 await connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
 
-    async def _end_lost_calls(self) -> int:
-        is_lost = (CALLS.c.server_id == self._server_id) & CALLS.c.ended_at_ms.is_(None)
-        async with self._engine.begin() as connection:
-            rows = list(await connection.execute(select(CALLS.c.record).where(is_lost)))
-            for row in rows:
-                await self._end_lost(connection, CallRecord.model_validate_json(row[0]))
-        return len(rows)
+    async def end_silent_calls(self, before_ms: int) -> int:
+        """Calls of other servers that were last heard of before `before_ms` are over, since those
+        servers are; returns how many there were.
+        """
+        return await self._end_calls(
+            [
+                record
+                for record in await self._open_calls(CALLS.c.server_id != self._server_id)
+                if record.updated_at_ms < before_ms
+            ]
+        )
 
-    async def _end_lost(self, connection: AsyncConnection, record: CallRecord) -> None:
-        ended = record.model_copy(
-            update={
+    async def is_held_elsewhere(self, thread_id: str, since_ms: int) -> bool:
+        """Whether another server, heard of since then, has a live call with this conversation."""
+        is_of_it = CALLS.c.thread_id == thread_id
+        theirs = await self._open_calls(is_of_it & (CALLS.c.server_id != self._server_id))
+        return any(record.updated_at_ms >= since_ms for record in theirs)
+
+    async def _end_lost_calls(self) -> int:
+        return await self._end_calls(await self._open_calls(CALLS.c.server_id == self._server_id))
+
+    async def _open_calls(self, wanted: ColumnElement[bool]) -> list[CallRecord]:
+        is_open = CALLS.c.ended_at_ms.is_(None)
+        rows = await self._rows(select(CALLS.c.record).where(is_open & wanted))
+        return [CallRecord.model_validate_json(row[0]) for row in rows]
+
+    async def _end_calls(self, records: Sequence[CallRecord]) -> int:
+        for record in records:
+            update = {
                 "ended_at_ms": record.updated_at_ms,
                 "state": AgentState.EXITED,
                 "exit_reason": ExitReason.SUPERVISOR_GONE,
             }
-        )
-        _, row = self._row(PutCall(ended))
-        await connection.execute(self._upsert(CALLS), [row])
+            changed = record.model_copy(update=update)
+            values = {"ended_at_ms": changed.ended_at_ms, "record": _json(changed)}
+            is_it = (CALLS.c.call_id == record.call_id) & CALLS.c.ended_at_ms.is_(None)
+            async with self._engine.begin() as connection:
+                await connection.execute(update_of(CALLS).where(is_it).values(values))
+        return len(records)
 
 
 def _json(model: BaseModel) -> str:

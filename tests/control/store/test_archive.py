@@ -42,8 +42,8 @@ class Deleted:
 
 
 @asynccontextmanager
-async def opened(url: URL, **more: Any) -> AsyncIterator[Archive]:
-    archive = Archive(url, "this", **more)
+async def opened(url: URL, *, server_id: str = "this", **more: Any) -> AsyncIterator[Archive]:
+    archive = Archive(url, server_id, **more)
     archive.start(list)
     try:
         yield archive
@@ -110,6 +110,19 @@ async def test_a_conversation_has_one_live_call_at_a_time(url: URL) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_conversation_may_be_another_servers(url: URL) -> None:
+    async with opened(url) as archive, opened(url, server_id="other") as other:
+        await begin(other, "theirs", "t", text(0, "hello"))
+        await other.settle(20)
+        with pytest.raises(ThreadBusyError):
+            await archive.open_call(config("ours", thread_id="t"))
+        end(other, "theirs")
+        await other.settle(20)
+        seed = await begin(archive, "ours", "t")
+        assert seed.entries == (text(0, "hello"),)
+
+
+@pytest.mark.asyncio
 async def test_a_call_that_is_over_can_be_deleted_and_a_live_one_not(url: URL) -> None:
     deleted = Deleted()
     async with opened(url, on_deleted=deleted) as archive:
@@ -156,7 +169,12 @@ async def test_old_calls_and_too_many_go_and_live_ones_stay(url: URL) -> None:
     store = Store(url, "other")
     await store.open()
     await store.write(
-        put_call(name, started_at_ms=now_ms - days * DAY_MS, ended_at_ms=ended)
+        put_call(
+            name,
+            started_at_ms=now_ms - days * DAY_MS,
+            updated_at_ms=now_ms,
+            ended_at_ms=ended,
+        )
         for name, (days, ended) in ages.items()
     )
     await store.write([put_entry(0, text(0), name) for name in ages])

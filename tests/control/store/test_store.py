@@ -127,6 +127,29 @@ async def test_a_server_ends_the_calls_it_was_killed_in_and_no_others(url: URL) 
 
 
 @pytest.mark.asyncio
+async def test_calls_of_servers_that_are_gone_end_too(url: URL) -> None:
+    other = Store(url, "other")
+    await other.open()
+    await other.write(
+        [put_call("silent", thread_id="t"), put_call("alive", updated_at_ms=9 * 10**12)]
+    )
+    await other.close()
+    store = Store(url, "this")
+    await store.open()
+    heard_of_ms = record().updated_at_ms
+    assert await store.is_held_elsewhere("t", heard_of_ms)
+    assert not await store.is_held_elsewhere("t", heard_of_ms + 1)
+    assert not await store.is_held_elsewhere("u", 0)
+    assert await store.end_silent_calls(heard_of_ms) == 0
+    assert await store.end_silent_calls(heard_of_ms + 1) == 1
+    silent, alive = await store.call("silent"), await store.call("alive")
+    await store.close()
+    assert silent is not None
+    assert (silent.exit_reason, silent.ended_at_ms) == (ExitReason.SUPERVISOR_GONE, heard_of_ms)
+    assert alive == record("alive", updated_at_ms=9 * 10**12)
+
+
+@pytest.mark.asyncio
 async def test_all_of_a_batch_is_written_or_nothing(store: Store) -> None:
     async with store._engine.begin() as connection:
         await connection.execute(sql("DROP TABLE black_boxes"))
