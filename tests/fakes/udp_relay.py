@@ -25,7 +25,7 @@ class Conditions:
     """What the network does. jitter_s: each packet's own extra delay, uniform from 0; reorders.
 
     has_reordering False keeps the order, as a busy wireless network does. rate_bps: packets queue
-    for a line of this rate, for at most half a second.
+    for a line of this rate, for at most half a second. has_rtcp: reports suffer as the media does.
     """
 
     loss: float = 0.0
@@ -34,6 +34,7 @@ class Conditions:
     duplicates: float = 0.0
     has_reordering: bool = True
     rate_bps: float | None = None
+    has_rtcp: bool = False
     seed: int = 1
 
 
@@ -76,6 +77,11 @@ def is_rtp(datagram: bytes) -> bool:
     return len(datagram) > 1 and 128 <= datagram[0] < 192 and not 64 <= datagram[1] & 0x7F < 96
 
 
+def is_rtcp(datagram: bytes) -> bool:
+    """A report on media."""
+    return len(datagram) > 1 and 128 <= datagram[0] < 192 and 64 <= datagram[1] & 0x7F < 96
+
+
 class UdpRelay:
     """Forwards between the one who offers and the one who answers."""
 
@@ -89,6 +95,7 @@ class UdpRelay:
     def set_conditions(self, conditions: Conditions) -> None:
         """From now on the network is like this, both ways."""
         self._paths = [Path(conditions, salt) for salt in range(2)]
+        self._has_rtcp = conditions.has_rtcp
 
     async def __aenter__(self) -> UdpRelay:
         loop = asyncio.get_running_loop()
@@ -138,7 +145,7 @@ class UdpRelay:
     def handle(self, side: int, datagram: bytes) -> None:
         """A datagram of the peer of `side`."""
         delays_s = [0.0]
-        if is_rtp(datagram):
+        if is_rtp(datagram) or (self._has_rtcp and is_rtcp(datagram)):
             now_s = asyncio.get_running_loop().time()
             delays_s = self._paths[side].delays_s(len(datagram), now_s)
             self.lost += not delays_s
