@@ -74,6 +74,8 @@ class Peer:
         # How much later than here our voice is heard there.
         self.delay = ListenerDelay()
         self.is_path_well = True
+        # Datagrams get through, or it has ended.
+        self.has_path = asyncio.Event()
         # Media flows and the data channel, if there is one, is open.
         self.connected = asyncio.Event()
         # The connection failed, or the other side closed it.
@@ -92,6 +94,7 @@ class Peer:
         self._pc = RTCPeerConnection(
             RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
         )
+        self._pc.on("iceconnectionstatechange", self._note_path)
         self._pc.on("connectionstatechange", self._update)
         self._pc.on("datachannel", self._attach)
         transceiver = self._pc.addTransceiver(self.track, "sendrecv")
@@ -218,8 +221,13 @@ class Peer:
 
     def _end(self) -> None:
         self.is_path_well = False
+        self.has_path.set()
         self.ended.set()
         self._settled.set()
+
+    def _note_path(self) -> None:
+        if self._pc.iceConnectionState == "completed":
+            self.has_path.set()
 
     def _update(self) -> None:
         state = self._pc.connectionState

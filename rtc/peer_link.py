@@ -34,8 +34,8 @@ from rtc.signals import (
 )
 from utils import OwnedTasks, cancel_and_wait
 
-NEGOTIATION_TIMEOUT_S: Final = 15.0
-CONNECT_TIMEOUT_S: Final = 6.0
+CONNECT_TIMEOUT_S: Final = 15.0
+PATH_TIMEOUT_S: Final = 6.0
 ANSWERER_PATIENCE_S: Final = 0.5
 OVERLAP_S: Final = 0.5
 REPEAT_AFTER_S: Final = 2.0
@@ -180,10 +180,12 @@ class PeerLink:
     ) -> bool:
         peer = self._next = self._create_peer(connection_id)
         try:
-            async with asyncio.timeout(NEGOTIATION_TIMEOUT_S):
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._add_early_candidates(peer)
                 await negotiate(peer)
-            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                # Addresses that just changed may have been told wrongly: better begin anew.
+                async with asyncio.timeout(PATH_TIMEOUT_S):
+                    await peer.has_path.wait()
                 await peer.wait_connected()
             self._adopt(peer)
         except (PeerError, TimeoutError) as error:
@@ -192,7 +194,8 @@ class PeerLink:
             self._next = None
             if self.peer is not peer:
                 self._source, self._reply = self.peer, None
-                await peer.close()
+                # The next attempt does not wait for its goodbye.
+                self._hang_up(peer)
         return self.peer is peer
 
     def _create_peer(self, connection_id: str) -> Peer:

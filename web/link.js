@@ -9,8 +9,8 @@ const WATCH_MS = 250;
 const OTHER_SIDE_OFFERS_MS = 500;
 const OVERLAP_MS = 500;
 const REPEAT_MS = 2000;
-const NEGOTIATION_MS = 15_000;
-const CONNECT_MS = 6000;
+const CONNECT_MS = 15_000;
+const PATH_MS = 6000;
 const BACKOFF_MS = [0, 500, 1000, 2000, 4000, 8000];
 const DEAD_STATES = new Set(["failed", "closed"]);
 
@@ -126,11 +126,16 @@ export class Link extends EventTarget {
 
   #accept(frame) {
     this.#attempt(this.#next, (next) => next.handleDescription(frame));
-    this.#limit(this.#next, CONNECT_MS);
+    this.#limitPath(this.#next);
   }
 
-  #limit(next, waitMs) {
-    this.#later("attempt", waitMs, () => this.#fail(next));
+  #limit(next) {
+    this.#later("attempt", CONNECT_MS, () => this.#fail(next));
+  }
+
+  // Addresses that just changed may have been told wrongly: better begin anew.
+  #limitPath(next) {
+    this.#later("attempt", PATH_MS, () => (next.hasPath ? this.#limit(next) : this.#fail(next)));
   }
 
   #open(connectionId, isOfferer) {
@@ -144,7 +149,7 @@ export class Link extends EventTarget {
     });
     peer.addEventListener("open", () => this.#handleChange(peer));
     peer.addEventListener("state", () => this.#handleChange(peer));
-    this.#limit(peer, NEGOTIATION_MS);
+    this.#limit(peer);
     emit(this, "state");
   }
 

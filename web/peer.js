@@ -56,6 +56,11 @@ export class Peer extends EventTarget {
     return this.state === "connected" && (this.isOpen || !hasEvents);
   }
 
+  /** Datagrams get through, though perhaps nothing is agreed upon yet. */
+  get hasPath() {
+    return ["connected", "completed"].includes(this.#pc.iceConnectionState);
+  }
+
   /** How much has come over the connection: voices, events, and questions whether it still carries. */
   async countReceived() {
     let count = 0;

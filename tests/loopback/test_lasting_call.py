@@ -20,6 +20,9 @@ from tests.rtc.sound import loudness, tone
 
 RATE_HZ = 24_000
 LOUD = 500
+# Of what is seen on a quiet machine, several times: others may be at work on it.
+HEALED_WITHIN_S = 15.0
+BACK_WITHIN_S = 5.0
 
 
 @dataclass
@@ -98,7 +101,7 @@ async def test_a_path_cut_for_5_s_comes_back_in_the_same_conversation(call: Call
     print(
         f"{call.network.kind}: heard again {lengths[0]:.2f} s (caller), {lengths[1]:.2f} s (model)"
     )
-    assert max(lengths) < 3.0
+    assert max(lengths) < BACK_WITHIN_S
     call.assert_same_conversation()
 
 
@@ -110,7 +113,7 @@ async def test_a_caller_with_another_address_goes_on_in_the_same_conversation(ca
     await call.hear(moved_at_s + 1)
     gaps_s = call.gaps_s(moved_at_s)
     print(f"{call.network.kind}: gaps {gaps_s[0]:.2f} s (caller), {gaps_s[1]:.2f} s (model)")
-    assert max(gaps_s) < 8.0
+    assert max(gaps_s) < HEALED_WITHIN_S
     assert call.caller.connected == 2
     call.assert_own_ports_only()
     call.assert_same_conversation()
