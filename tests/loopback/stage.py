@@ -58,6 +58,12 @@ class Person:
         await soon(self.connected.wait())
         self._listening = asyncio.get_running_loop().create_task(self._listen())
 
+    async def listen_again(self) -> None:
+        """Hear the agent's next process: it came in the place of one that is gone."""
+        if self._listening is not None:
+            await cancel_and_wait(self._listening)
+        self._listening = asyncio.get_running_loop().create_task(self._listen())
+
     async def leave(self) -> None:
         """Leave the room."""
         if self._listening is not None:
