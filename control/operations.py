@@ -176,7 +176,7 @@ OPERATIONS: Final = (
         "show_agent",
         "The channel's agent, live or (state `exited`) its last one",
         {200: AgentStatus},
-        errors={404: "not_running"},
+        errors={400: "invalid_request: no channel name", 404: "not_running"},
     ),
     Operation(
         "GET",

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from tests.loopback import stage
 from tests.soak.churn import Churn, Sample, churning, typical
 
 # Caches fill during the first calls; from then on nothing may grow.
@@ -23,7 +24,11 @@ async def _churn(minutes: float, folder: Path) -> Churn:
     reported_s = began_s
     async with churning(folder) as churn:
         while (now_s := time.monotonic()) - began_s < minutes * 60:
-            await churn.call()
+            try:
+                await churn.call()
+            except (AssertionError, TimeoutError):
+                print((folder / "server.log").read_text()[-4_000:], file=sys.stderr)
+                raise
             if now_s - reported_s >= _REPORT_S:
                 reported_s = now_s
                 print(
@@ -58,6 +63,8 @@ def _verdict(samples: list[Sample]) -> bool:
 
 def main() -> int:
     """Run; 0 when nothing grew."""
+    # A machine that is busy with other things is slow, not wrong.
+    stage.DEADLINE_S = 60.0
     minutes = float(os.environ.get("SOAK_MINUTES", "30"))
     with tempfile.TemporaryDirectory() as folder:
         churn = asyncio.run(_churn(minutes, Path(folder)))

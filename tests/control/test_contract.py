@@ -1,0 +1,91 @@
+"""The served API against its own document: whatever is sent, the answer is one that it promises."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import checks
+
+from config import Settings
+from control.openapi import openapi_document
+from control.operations import OPERATIONS
+from tests.control.api import serve_api
+
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "12"))
+"""Of each operation."""
+
+# An open server has no credentials that could be ignored.
+CHECKS = (
+    checks.not_a_server_error,
+    checks.status_code_conformance,
+    checks.content_type_conformance,
+    checks.response_schema_conformance,
+    checks.negative_data_rejection,
+)
+UNLIMITED = Settings(
+    local_model_uri="ws://127.0.0.1:9",
+    requests_per_s_per_address=100_000,
+    max_open_requests_per_address=1_000,
+)
+LIVE = {"channel_name": "demo", "uid": 1000}
+SCHEMA = schemathesis.openapi.from_dict(openapi_document(OPERATIONS))
+NAMES = [one.name for one in OPERATIONS]
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The application in a loop of its own."""
+    url: list[str] = []
+    is_serving = threading.Event()
+
+    async def serve() -> None:
+        async with serve_api(UNLIMITED) as api:
+            await api.post("/start_agent", json=LIVE)
+            loop = asyncio.get_running_loop()
+            stopped = loop.create_future()
+            url.append(str(api.make_url("/")).rstrip("/"))
+            stops.append(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
+            is_serving.set()
+            await stopped
+
+    stops: list[object] = []
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    try:
+        assert is_serving.wait(10)
+        yield url[0]
+    finally:
+        stop = stops[0]
+        assert callable(stop)
+        stop()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_answer_is_one_that_the_document_promises(name: str) -> None:
+    operation = SCHEMA.find_operation_by_id(name)
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=operation.as_strategy(), is_live=st.booleans())
+    def send(case: schemathesis.Case, is_live: bool) -> None:
+        if is_live and "channel" in case.path_parameters:
+            case.path_parameters["channel"] = LIVE["channel_name"]
+        response = case.call(base_url=url, session=session, allow_redirects=False, timeout=10)
+        case.validate_response(response, checks=list(CHECKS))
+
+    with served() as url, requests.Session() as session:
+        send()
