@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := .
 
-.PHONY: run setup test lint types unit bench system-packages clean
+.PHONY: run setup test lint types unit bench soak system-packages clean
 
 run: setup
 	@set -a; if [ -f .env ]; then . ./.env; fi; exec $(BIN)/python -m main server
@@ -24,6 +24,12 @@ types: $(VENV)/.dev
 
 unit: $(VENV)/.dev system-packages
 	$(BIN)/python -m pytest
+
+# Hours of what `make test` does in small: docs/testing.md.
+soak: $(VENV)/.dev system-packages
+	CONTRACT_EXAMPLES=200 $(BIN)/python -m pytest tests/control/test_contract.py --timeout 1800
+	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.soak
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench

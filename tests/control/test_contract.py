@@ -7,6 +7,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import requests
@@ -18,9 +19,11 @@ from schemathesis import checks
 from config import Settings
 from control.openapi import openapi_document
 from control.operations import OPERATIONS
+from control.store.archive import Archive
+from control.store.database import database_url
 from tests.control.api import serve_api
 
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "12"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 """Of each operation."""
 
 # An open server has no credentials that could be ignored.
@@ -42,13 +45,15 @@ NAMES = [one.name for one in OPERATIONS]
 
 
 @contextmanager
-def served() -> Iterator[str]:
+def served(folder: Path) -> Iterator[str]:
     """The application in a loop of its own."""
     url: list[str] = []
     is_serving = threading.Event()
 
     async def serve() -> None:
-        async with serve_api(UNLIMITED) as api:
+        archive = Archive(database_url(folder, None), "this server")
+        archive.start(list)
+        async with serve_api(UNLIMITED, archive=archive) as api:
             await api.post("/start_agent", json=LIVE)
             loop = asyncio.get_running_loop()
             stopped = loop.create_future()
@@ -56,6 +61,7 @@ def served() -> Iterator[str]:
             stops.append(lambda: loop.call_soon_threadsafe(stopped.set_result, None))
             is_serving.set()
             await stopped
+        await archive.close()
 
     stops: list[object] = []
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
@@ -71,7 +77,7 @@ def served() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_answer_is_one_that_the_document_promises(name: str) -> None:
+def test_every_answer_is_one_that_the_document_promises(name: str, tmp_path: Path) -> None:
     operation = SCHEMA.find_operation_by_id(name)
 
     @settings(
@@ -87,5 +93,5 @@ def test_every_answer_is_one_that_the_document_promises(name: str) -> None:
         response = case.call(base_url=url, session=session, allow_redirects=False, timeout=10)
         case.validate_response(response, checks=list(CHECKS))
 
-    with served() as url, requests.Session() as session:
+    with served(tmp_path) as url, requests.Session() as session:
         send()

@@ -1,0 +1,261 @@
+"""Everything that reads what strangers send: each may refuse it with its own error, nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from control.link import CHILD_MESSAGE, LinkBrokenError, parse_message
+from control.live.streams import Streams, UnknownEventIdError
+from conversation.client_events import InvalidClientEventError
+from conversation.client_events import parse_client_event as parse_room_event
+from realtime import struct as wire
+from realtime.gemini import wire as gemini_wire
+from realtime.gemini.mapping import GeminiMapper
+from realtime.gemini.tool_book import ToolBook
+from realtime.openai.mapping import OpenAIMapper
+from rtc.sdp import announce_opus_settings, check_description, has_data_channel
+from rtc.signals import SignalError, parse_client_frame, parse_server_frame
+from rtc.tokens import RoomTokens, TokenError
+from session.recording.wav import NotARecordingError, WavHead
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`read` takes bytes as they came; `refusals` are what it may raise; `seeds` are sound inputs."""
+
+    name: str
+    read: Callable[[bytes], object]
+    refusals: tuple[type[Exception], ...]
+    seeds: tuple[Json | str, ...]
+
+    def feed(self, data: bytes) -> None:
+        """Read `data`; whatever else is raised is a defect."""
+        try:
+            self.read(data)
+        except self.refusals:
+            pass
+
+
+def _text(data: bytes) -> str:
+    """As a socket hands text over: what is no UTF-8 never gets so far."""
+    return data.decode(errors="replace")
+
+
+def _openai(data: bytes) -> object:
+    mapper = OpenAIMapper(output_sample_rate_hz=24_000)
+    return mapper.map(wire.parse_server_event(_text(data)))
+
+
+def _gemini(data: bytes) -> object:
+    book = ToolBook((), is_blocking=True)
+    mapper = GeminiMapper(book, input_sample_rate_hz=16_000, output_sample_rate_hz=24_000)
+    return mapper.map(gemini_wire.parse(data), now_s=1.0)
+
+
+def _description(data: bytes) -> object:
+    sdp = check_description(_text(data))
+    return has_data_channel(sdp), announce_opus_settings(sdp)
+
+
+def _token(data: bytes) -> object:
+    tokens = RoomTokens(["0123456789abcdef0123456789abcdef"])
+    return tokens.verify(_text(data), channel="demo", uid=7, role="user")
+
+
+_CANDIDATE: Final = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
+_SDP: Final = "\r\n".join(
+    (
+        *("v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 111"),
+        *("a=rtpmap:111 opus/48000/2", "a=ice-ufrag:x", "a=ice-pwd:y", "a=fingerprint:sha-256 AA"),
+        *("a=candidate:1 1 udp 1 a.local 5 typ host", "m=application 9 UDP/DTLS/SCTP x", ""),
+    )
+)
+_RESPONSE: Final = {
+    "id": "r",
+    "object": "realtime.response",
+    "status": "completed",
+    "output": [
+        {"type": "function_call", "id": "i", "call_id": "c", "name": "n", "arguments": "{}"}
+    ],
+    "usage": {"total_tokens": 3, "input_tokens": 1, "output_tokens": 2},
+}
+_DELTA: Final = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+
+TARGETS: Final = (
+    Target(
+        "room_frame_of_a_client",
+        lambda data: parse_client_frame(_text(data)),
+        (SignalError,),
+        (
+            {
+                "type": "join",
+                "role": "user",
+                "uid": 7,
+                "name": "Ada",
+                "instance": "p",
+                "token": "t",
+            },
+            {
+                "type": "description",
+                "to": 7,
+                "connection_id": "k",
+                "sdp_type": "offer",
+                "sdp": "v=0",
+            },
+            {
+                "type": "candidate",
+                "to": 7,
+                "connection_id": "k",
+                "candidate": _CANDIDATE,
+                "sdp_mid": "0",
+            },
+            {"type": "chat", "text": "hello", "message_id": "m"},
+            {"type": "mute", "is_muted": True},
+            {"type": "ping"},
+        ),
+    ),
+    Target(
+        "room_frame_of_a_server",
+        lambda data: parse_server_frame(_text(data)),
+        (SignalError,),
+        (
+            {
+                "type": "joined",
+                "channel": "demo",
+                "uid": 7,
+                "instance": "p",
+                "is_resumed": False,
+                "members": [
+                    {"uid": 8, "role": "agent", "name": "", "instance": "a", "is_muted": False}
+                ],
+            },
+            {"type": "member_left", "uid": 8, "reason": "left"},
+            {
+                "type": "description",
+                "from": 8,
+                "connection_id": "k",
+                "sdp_type": "answer",
+                "sdp": "v=0",
+            },
+            {"type": "error", "code": "invalid", "message": "no"},
+        ),
+    ),
+    Target(
+        "client_event",
+        lambda data: parse_room_event(_text(data)),
+        (InvalidClientEventError,),
+        (
+            {"type": "client_text_append", "text": "hi", "session_id": ""},
+            {"type": "client_image_append", "image": "AAAA", "format": {"type": "image/png"}},
+            {"type": "client_tool_result", "id": "c", "name": "n", "output": [{"a": 1}]},
+            {"type": "client_tool_approval", "id": "c", "approve": True, "always": False},
+            {"type": "client_session_create", "config": {"x": [1, 2]}},
+            {"type": "client_audio_append", "audio": "AA==", "format": {"rate": 16000}},
+        ),
+    ),
+    Target(
+        "openai_frame",
+        _openai,
+        (wire.InvalidEventError,),
+        (
+            {"type": "response.output_audio.delta", "event_id": "e", "delta": "AAAAAA==", **_DELTA},
+            {"type": "response.done", "event_id": "e", "response": _RESPONSE},
+            {"type": "error", "event_id": "e", "error": {"type": "x", "code": "y", "message": "z"}},
+            {
+                "type": "rate_limits.updated",
+                "event_id": "e",
+                "rate_limits": [
+                    {"name": "tokens", "limit": 9, "remaining": 5, "reset_seconds": 0.5}
+                ],
+            },
+            {
+                "type": "input_audio_buffer.speech_started",
+                "event_id": "e",
+                "audio_start_ms": 5,
+                "item_id": "i",
+            },
+            {
+                "type": "conversation.item.input_audio_transcription.completed",
+                "event_id": "e",
+                "item_id": "i",
+                "content_index": 0,
+                "transcript": "hi",
+            },
+        ),
+    ),
+    Target(
+        "openai_frame_of_a_client",
+        lambda data: wire.parse_client_event(_text(data)),
+        (wire.InvalidEventError,),
+        (
+            {"type": "session.update", "session": {"type": "realtime", "instructions": "x"}},
+            {"type": "input_audio_buffer.append", "audio": "AAAA"},
+            {"type": "response.create", "response": {"instructions": "x"}},
+            {
+                "type": "conversation.item.create",
+                "item": {
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": "hi"}],
+                },
+            },
+        ),
+    ),
+    Target(
+        "gemini_frame",
+        _gemini,
+        (wire.InvalidEventError,),
+        (
+            {
+                "serverContent": {
+                    "modelTurn": {
+                        "parts": [{"inlineData": {"mimeType": "audio/pcm", "data": "AAAA"}}]
+                    },
+                    "turnComplete": True,
+                    "inputTranscription": {"text": "hi"},
+                }
+            },
+            {"toolCall": {"functionCalls": [{"id": "c", "name": "n", "args": {"a": [1]}}]}},
+            {"toolCallCancellation": {"ids": ["c"]}},
+            {"goAway": {"timeLeft": "5.5s"}, "usageMetadata": {"totalTokenCount": 5}},
+            {"sessionResumptionUpdate": {"newHandle": "h", "resumable": True}},
+        ),
+    ),
+    Target(
+        "agent_process_message",
+        lambda data: parse_message(CHILD_MESSAGE, data),
+        (LinkBrokenError,),
+        (
+            {"type": "state", "state": "ready", "at_ms": 1},
+            {"type": "ready", "timings_ms": {"total": 1.5}},
+            {"type": "command_done", "number": 1, "code": "x", "message": "y"},
+            {
+                "type": "remember",
+                "entry": {"type": "text", "number": 1, "role": "user", "text": "x"},
+            },
+            {
+                "type": "event",
+                "event": {"type": "agent_ready", "agent_id": "a", "agent_name": "b"},
+            },
+        ),
+    ),
+    Target("session_description", _description, (ValueError,), (_SDP,)),
+    Target("room_token", _token, (TokenError,), ("eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjd9.c2ln",)),
+    Target(
+        "event_id",
+        lambda data: Streams().reader("demo", _text(data)),
+        (UnknownEventIdError,),
+        ("agent-1:17", "0"),
+    ),
+    Target("recording_head", WavHead.parse, (NotARecordingError,), ("RIFF", "RF64")),
+)
+
+
+def seed_bytes(seed: Json | str) -> bytes:
+    """A seed as it would come."""
+    return (seed if isinstance(seed, str) else json.dumps(seed)).encode()
