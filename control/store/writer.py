@@ -90,10 +90,8 @@ class Writer:
 
     async def close(self) -> None:
         """Write what can be written; what cannot is lost. Idempotent."""
-        if self._tasks:
-            await self.flush(_LAST_FLUSH_S)
-        if self._pending:
-            _log.error("%d changes could not be stored: %s", len(self._pending), self.problem)
+        if self._tasks and not await self.flush(_LAST_FLUSH_S):
+            _log.error("the last changes could not be stored: %s", self.problem or "it is slow")
         await self._tasks.close()
 
     # -- working ---------------------------------------------------------------------------------

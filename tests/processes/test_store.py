@@ -15,15 +15,27 @@ import pytest
 
 from control.child import DEFAULT_ENTRY
 from control.ladder import DEFAULT_DEADLINES
+from control.store.changes import Change, PutBox
+from control.store.recorder import Recorder
+from control.watch import WatchLimits
+from conversation.lifecycle import ExitReason
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.control.store.conftest import postgres as postgres
 from tests.control.store.postgres import Postgres
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.loopback.stage import Person
-from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
+from tests.processes.conftest import (
+    DEADLINE_S,
+    ServerProcess,
+    agent_config,
+    server_process,
+    supervised,
+    until,
+)
 from tests.processes.test_real_agent import START, settings
 from tests.processes.test_recall import items, say_words, words_of
+from tests.processes.test_restart import QUICKLY, is_ready_again
 from tests.processes.test_server import restarted, start_body
 
 
@@ -227,3 +239,27 @@ async def test_a_reply_is_stored_as_far_as_it_was_heard_when_the_call_ends(tmp_p
     assert heard == story[: len(heard)]
     # Told when the end began, and rounded down to whole words.
     assert heard_ms / 100 - 10 <= len(heard) <= heard_ms / 100 + 5
+
+
+@pytest.mark.asyncio
+async def test_an_agent_that_hung_has_its_signs_and_stacks_in_the_black_box() -> None:
+    changes: list[Change] = []
+    ended: list[str] = []
+    recorder = Recorder(changes.append, on_end=ended.append)
+    limits = WatchLimits(silent_warning_s=0.2, silent_limit_s=0.5)
+    async with supervised(observers=[recorder], policy=QUICKLY, limits=limits) as supervisor:
+        await supervisor.start(agent_config(script="hang_once"))
+        await until(lambda: is_ready_again(supervisor, 1))
+        recorder.sample(supervisor.list())
+        await supervisor.stop("demo")
+    box = next(change.box for change in reversed(changes) if isinstance(change, PutBox))
+    assert ended == ["id-demo"]
+    assert [(one.sign, one.action) for one in box.noticed if one.sign == "silent"] == [
+        ("silent", "warn"),
+        ("silent", "restart"),
+    ]
+    first, last = box.exits
+    assert (first.exit_reason, last.exit_reason) == (ExitReason.UNRESPONSIVE, ExitReason.STOPPED)
+    assert first.stacks is not None
+    assert "in _hang" in first.stacks
+    assert len(box.curve) == 1

@@ -9,14 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import text as sql
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from control.store.changes import Change, PutCall
 from control.store.database import database_url
 from control.store.store import Store
 from control.store.writer import Writer
 from tests.control.store.postgres import running_postgres
-from tests.control.store.samples import put_call
+from tests.control.store.samples import put_call, put_entry, text
 
 DEADLINE_S = 20.0
 
@@ -159,7 +160,7 @@ async def test_closing_writes_what_is_left_and_says_what_cannot_be(
         await writer.flush(DEADLINE_S)
         disk.is_full = True
         writer.put(put_call("b"))
-    assert "1 changes could not be stored" in caplog.text
+    assert "the last changes could not be stored: [Errno 28]" in caplog.text
     await writer.close()
 
 
@@ -206,3 +207,17 @@ async def test_a_database_server_may_be_restarted(tmp_path: Path) -> None:
             page = await store.calls(limit=9)
             assert {one.call_id for one in page.calls} == {"a", "b"}
         await store.close()
+
+
+@pytest.mark.asyncio
+async def test_what_was_said_is_in_no_error(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    async with writing(store) as writer:
+        assert await writer.flush(DEADLINE_S)
+        async with store._engine.begin() as connection:
+            await connection.execute(sql("DROP TABLE entries"))
+        writer.put(put_entry(0, text(0, "my secret")))
+        assert not await writer.flush(DEADLINE_S)
+        assert writer.problem is not None
+        with pytest.raises(DBAPIError) as raised:
+            await store.write([put_entry(0, text(0, "my secret"))])
+    assert "secret" not in f"{caplog.text} {writer.problem} {raised.value}"
