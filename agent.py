@@ -33,8 +33,7 @@ from session.instructions import instructions_of
 from session.lasting_model import create_lasting_model
 from session.publisher import Publisher
 from session.recall import owed_reply, past_outputs, remembered, restored
-from session.recording.path import recording_path
-from session.recording.recorder import Recorder
+from session.recording.recorder import recorder_of
 from session.session import Session
 from session.start_phase import PHASE_TIMEOUT_S, StartFailedError, start_phase
 from session.turn_policy import TurnPolicy
@@ -76,7 +75,7 @@ class RealtimeKitAgent:
         self._model = create_lasting_model(config)
         self._seed = config.conversation_seed or ConversationSeed()
         self._model.transcript.restore(restored(self._seed))
-        self._recorder = self._create_recorder()
+        self._recorder = recorder_of(config, self._model, self._log)
         self._channel = self._create_channel()
         self._tasks = OwnedTasks(self._log)
         self._taken_outputs: set[str] = set()
@@ -156,12 +155,6 @@ class RealtimeKitAgent:
         )
         media = MediaOptions(network=config.media)
         return RtcEngine(config.room_url, media).create_channel(options)
-
-    def _create_recorder(self) -> Recorder | None:
-        if (directory := self._config.recordings_dir) is None:
-            return None
-        path = recording_path(directory, self._config.agent_id)
-        return Recorder(path, self._model.capabilities.output_sample_rate_hz, self._log)
 
     def _create_tools(self) -> ToolContext:
         config = self._config

@@ -1,5 +1,6 @@
 // The page: moves between the start page and a call, and says what went wrong.
 
+import { AgentExit } from "./agent_exit.js";
 import * as api from "./api.js";
 import { prepareKeyDialog, withKey } from "./api_key.js";
 import { Call } from "./call.js";
@@ -13,20 +14,6 @@ import { MicrophoneError, openMicrophone } from "./microphone.js";
 import { hideAllNotices, hideNotice, showNotice } from "./notices.js";
 
 const LIST_EVERY_MS = 3000;
-const RETURN_MS = 2000;
-const EXIT_WORDS = {
-  stopped: "It was stopped.",
-  drained: "The server takes no more calls for now.",
-  idle: "Nobody had said anything for a while.",
-  user_left: "Nobody was left in the call.",
-  no_user: "Nobody came in time.",
-  max_duration: "The call reached its longest allowed time.",
-  budget_spent: "The call's budget is spent.",
-  provider_failed: "Its speech service failed.",
-  room_lost: "It lost the room.",
-  crashed: "It crashed.",
-  vanished: "It stopped answering.",
-};
 
 const LIMIT_WORDS = {
   idle: "Say something to go on.",
@@ -36,9 +23,7 @@ const LIMIT_WORDS = {
 
 let call = null;
 let conversation = new Conversation();
-let exitReason = null;
-// Said when the agent's process was lost; null once it is back.
-let lostNote = null;
+const agentExit = new AgentExit();
 
 const lobby = new Lobby({ onJoin: () => join(), onStop: (channel) => stopFromList(channel) });
 const transcript = new ConversationView({ onToolAnswer: answerTool, onToolVerdict: judgeTool });
@@ -101,7 +86,7 @@ async function enter(microphone, context) {
   const mintToken = () => withKey(() => api.mintToken(channel, uid));
   const joining = new Call({ channel, uid, name: lobby.name, microphone, context, mintToken });
   conversation = new Conversation();
-  lostNote = null;
+  agentExit.forget();
   transcript.clear();
   listenTo(joining);
   call = joining;
@@ -166,14 +151,16 @@ function listenTo(joining) {
 
 function handleMembers() {
   callView.refresh();
-  if (call.agents.length > 0) hideNotice("agent");
-  noteReturn();
+  if (call.agents.length > 0) {
+    hideNotice("agent");
+    agentExit.handleBack();
+  }
   const isAlone = call.members.length === call.agents.length;
   conversation.userLabel = isAlone ? "You" : "Someone here";
 }
 
 function handleServerEvent(event) {
-  if (event.type === "agent_ended") exitReason = event.reason;
+  if (event.type === "agent_ended") agentExit.handleEnded(event.reason);
   callView.handleEvent(event);
   const changes = conversation.apply(event);
   transcript.apply(changes);
@@ -203,9 +190,7 @@ function handleLeft({ member, reason }) {
     addEntry({ kind: "note", text: `${member.name || `Guest ${member.uid}`} left` });
     return;
   }
-  const isSudden = exitReason === null;
-  const why = EXIT_WORDS[exitReason] ?? EXIT_WORDS[reason] ?? "";
-  exitReason = null;
+  const { isSudden, why } = agentExit.handleLeft(reason);
   const note = addEntry({ kind: "note", text: `The agent left. ${why}`.trim() });
   callView.showStartTimings(null);
   if (call.agents.length > 0) return;
@@ -213,19 +198,12 @@ function handleLeft({ member, reason }) {
   else showNoAgent("The agent has left", why);
 }
 
-// The server gives a call whose agent crashed another process of it, mostly before anybody notices.
 function awaitReturn(note, why) {
-  const left = call;
-  lostNote = note;
-  setTimeout(() => {
-    if (call === left && lostNote === note) showNoAgent("The agent has left", why);
-  }, RETURN_MS);
-}
-
-function noteReturn() {
-  if (lostNote === null || call.agents.length === 0) return;
-  transcript.apply({ changed: [Object.assign(lostNote, { text: "The agent was lost, and is back with the conversation." })], removed: [] });
-  lostNote = null;
+  const text = "The agent was lost, and is back with the conversation.";
+  agentExit.awaitReturn({
+    onGone: () => showNoAgent("The agent has left", why),
+    onBack: () => transcript.apply({ changed: [Object.assign(note, { text })], removed: [] }),
+  });
 }
 
 function showNoAgent(title, message) {
@@ -308,7 +286,7 @@ async function stopAgent() {
 async function startAgentInCall() {
   const button = byId("start-agent");
   button.disabled = true;
-  lostNote = null;
+  agentExit.forget();
   hideNotice("agent");
   try {
     callView.showStartTimings(await startAgent({ ...lobby.startOptions(), channel_name: call.channel }));
@@ -337,6 +315,7 @@ function leave() {
   if (call === null) return;
   const left = call;
   call = null;
+  agentExit.forget();
   left.leave();
   callView.close();
   hideAllNotices();

@@ -10,6 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
+from config import AgentConfig
+from realtime.model import RealtimeModel
+from session.recording.path import recording_path
 from session.recording.timeline import Block, Timeline
 from session.recording.wav import NotARecordingError
 from session.recording.wav_file import WavFile
@@ -24,6 +27,14 @@ _OPEN_TIMEOUT_S: Final = 1.0
 _LONGEST_GAP_S: Final = 600.0
 
 T = TypeVar("T")
+
+
+def recorder_of(config: AgentConfig, model: RealtimeModel, log: logging.Logger) -> Recorder | None:
+    """The recorder of an agent's call; None when the call is not to be recorded."""
+    if config.recordings_dir is None:
+        return None
+    path = recording_path(config.recordings_dir, config.agent_id)
+    return Recorder(path, model.capabilities.output_sample_rate_hz, log)
 
 
 class RecordingState(StrEnum):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.openai_realtime import tone
-from tests.loopback.stage import Stage, soon
+from tests.fakes.openai_realtime import FakeSession, tone
+from tests.loopback.provider_sides import _loud_ms
+from tests.loopback.stage import DEADLINE_S, Stage, soon
 from tests.recordings import Recording
 
 # How far a machine under load may be late; docs/recording.md says what was measured.
@@ -30,6 +31,14 @@ async def recorded(stage: Stage, directory: Path) -> Recording:
     return Recording.read(directory / "a1.wav")
 
 
+async def heard(session: FakeSession, loud_ms: float) -> None:
+    """Until the model has so much of what was said; samples near a zero do not count."""
+    async with asyncio.timeout(DEADLINE_S):
+        while _loud_ms(session.audio, 24_000) < loud_ms:
+            pieces = len(session.all_of("input_audio_buffer.append"))
+            await session.wait_for("input_audio_buffer.append", pieces + 1)
+
+
 @pytest.mark.asyncio
 async def test_both_sides_are_kept_at_the_time_they_were_heard(tmp_path: Path) -> None:
     async with Stage() as stage:
@@ -38,12 +47,13 @@ async def test_both_sides_are_kept_at_the_time_they_were_heard(tmp_path: Path) -
         asked_ms = now_ms()
         person.channel.push_audio_frame(QUESTION, key="words")
         person.channel.finish_audio("words")
-        await session.wait_for("input_audio_buffer.append", 40)
+        await heard(session, 500)
         answered_ms = now_ms()
         await session.say(ANSWER, "yes")
         await person.wait_event("agent_playout_done")
         call = await recorded(stage, tmp_path)
-        assert call.left.total_ms == pytest.approx(600, abs=40)
+        # A hold-up of the machine is bridged with up to 100 ms of the same sound.
+        assert call.left.total_ms == pytest.approx(600, abs=100)
         assert call.right.total_ms == pytest.approx(500, abs=25)
         question, answer = call.left.spurts_ms[0], call.right.spurts_ms[0]
         assert call.left.pitch_hz(*question) == pytest.approx(440, abs=5)
@@ -73,7 +83,7 @@ async def test_everybody_is_on_the_left(tmp_path: Path) -> None:
         for person, voice in ((first, FIRST), (second, SECOND)):
             person.channel.push_audio_frame(voice, key="words")
             person.channel.finish_audio("words")
-            await session.wait_for("input_audio_buffer.append", 30 if person is first else 60)
+            await heard(session, 300 if person is first else 650)
         call = await recorded(stage, tmp_path)
         one, other = call.left.spurts_ms[0], call.left.spurts_ms[-1]
         assert call.left.pitch_hz(one[0], one[0] + 200) == pytest.approx(440, abs=6)
