@@ -111,8 +111,14 @@ def _total(name: str, streams: list[Lateness]) -> str:
 
 async def measure_crowd(calls: int) -> Crowd:
     """Start agents, have them called, let everybody talk."""
+    merge_pages = os.environ.get("MERGE_PAGES", "")
     async with (
-        running_server(scripted=LeanModel(), DRAIN_DEADLINE_S="0", LOG_LEVEL="WARNING") as server,
+        running_server(
+            scripted=LeanModel(),
+            DRAIN_DEADLINE_S="0",
+            LOG_LEVEL="WARNING",
+            MERGE_PAGES=merge_pages,
+        ) as server,
         contextlib.AsyncExitStack() as stack,
     ):
         sessions: list[LeanSession] = []
