@@ -1,0 +1,67 @@
+"""The product's own agent with a fault in it: held in a state, or doing harm when it is told to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from typing import Any
+
+from agent import AgentObserver, RealtimeKitAgent
+from config import AgentConfig
+from conversation.lifecycle import AgentState, ExitReason
+
+HARM = signal.SIGUSR2
+"""At which it does what its system message says."""
+
+_HOG_BYTES = 96 * 1024 * 1024
+
+
+class FaultyAgent(RealtimeKitAgent):
+    """System message: `hold=STATE harm=block|memory|descriptors`, each optional."""
+
+    def __init__(self, config: AgentConfig, observer: AgentObserver | None = None) -> None:
+        words = dict(word.split("=") for word in (config.system_message or "").split())
+        self._hold = words.get("hold")
+        self._harm = words.get("harm", "block")
+        self._harmed: list[Any] = []
+        super().__init__(config, observer)
+
+    async def run(self) -> ExitReason:
+        """As the product's, unless it is held before it begins."""
+        asyncio.get_running_loop().add_signal_handler(HARM, self._do_harm)
+        await self._held(AgentState.STARTING)
+        return await super().run()
+
+    async def _join(self) -> None:
+        await self._held(AgentState.JOINING)
+        await super()._join()
+
+    async def _connect(self) -> None:
+        await self._held(AgentState.CONNECTING)
+        await super()._connect()
+
+    async def _leave(self) -> None:
+        if self._hold == AgentState.STOPPING:
+            self._lifecycle.advance(AgentState.STOPPING)
+            await self._held(AgentState.STOPPING)
+        await super()._leave()
+
+    async def _held(self, state: AgentState) -> None:
+        # For good in the first process only: the next one shows whether it recovers.
+        if self._hold == state and self._config.conversation_seed is None:
+            await asyncio.Event().wait()
+
+    def _do_harm(self) -> None:
+        match self._harm:
+            case "memory":
+                self._harmed.append(os.urandom(_HOG_BYTES))
+            case "descriptors":
+                try:
+                    while True:
+                        self._harmed.append(os.open(os.devnull, os.O_RDONLY))
+                except OSError:
+                    os.close(self._harmed.pop())
+            case _:
+                time.sleep(3600)

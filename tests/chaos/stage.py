@@ -1,0 +1,148 @@
+"""A whole server with a call in it, and what it looks like from outside: API, store, stream, /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import psutil  # type: ignore[import-untyped]
+
+from control.ladder import Deadlines
+from rtc.engine import RtcEngine
+from rtc.options import RtcOptions
+from tests.control.sse import Told, listening
+from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
+from tests.loopback.stage import Person
+from tests.processes.conftest import ServerProcess, all_gone, server_process, until
+from tests.processes.test_real_agent import START, settings
+from tests.soak.churn import Sample
+
+ENTRY = "tests.chaos.faulty_agent:FaultyAgent"
+DEADLINES = Deadlines(
+    start_s=12.0, ask_s=1.0, terminate_s=0.3, dump_s=0.3, kill_s=5.0, ping_interval_s=0.2
+)
+DEADLINE_S = 40.0
+UNRESPONSIVE_S = 2.0
+MEMORY_LIMIT_MIB = 80
+DESCRIPTORS = 400
+
+Shown = dict[str, Any]
+
+
+@dataclass
+class Scene:
+    """The server, the model's side and somebody in the room. `call_id` once the agent is there."""
+
+    server: ServerProcess
+    provider: FakeRealtimeServer
+    before: Sample
+    person: Person | None = None
+    call_id: str = ""
+    stream: list[Told] = field(default_factory=list)
+
+    async def shown(self) -> Shown:
+        """What the API says of the agent."""
+        return (await self.server.get("/agents/demo"))[1]
+
+    async def wait_shown(self, condition: Callable[[Shown], object]) -> Shown:
+        """The agent, once it is as wanted."""
+        shown: Shown = {}
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition(shown := await self.shown()):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            raise AssertionError(f"still {shown}") from None
+        return shown
+
+    async def start(self, words: str, **more: Any) -> tuple[int, dict[str, Any]]:
+        """The answer to a start of an agent with this fault."""
+        return await self.server.post("/start_agent", START | {"system_message": words} | more)
+
+    async def join(self) -> Person:
+        """Somebody joins."""
+        options = RtcOptions(channel_name="demo", uid=7, role="user")
+        self.person = Person(RtcEngine(self.server.url).create_channel(options))
+        await self.person.join()
+        return self.person
+
+    async def is_heard_again(self, session: FakeSession, *, is_new_process: bool) -> None:
+        """The caller, who did nothing, hears what the model says now."""
+        person = self.person
+        assert person is not None
+        if is_new_process:
+            await until(lambda: _readies(person) >= 2, DEADLINE_S)
+            await person.listen_again()
+        before_ms = person.loud_ms
+        await session.say(tone(400), "still here")
+        await until(lambda: person.loud_ms >= before_ms + 250, DEADLINE_S)
+
+    def signal_agent(self, pid: int, number: signal.Signals) -> None:
+        """Do it to the agent's process."""
+        os.kill(pid, number)
+
+    async def stored(self) -> dict[str, Any]:
+        """The call's record, once it says how the call ended."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                status, record = await self.server.get(f"/calls/{self.call_id}")
+                if status == 200 and record["ended_at_ms"] is not None:
+                    return record
+                await asyncio.sleep(0.05)
+
+    async def listen(self, last_event_id: str = "0") -> list[Told]:
+        """The whole stream of a call that is over."""
+        async with (
+            aiohttp.ClientSession(self.server.url) as http,
+            listening(http, "/agents/demo/events", last_event_id) as reader,
+        ):
+            return await reader.rest()
+
+    async def nothing_left(self) -> None:
+        """The server takes what it took before the call, and goes when it is told to."""
+        if self.person is not None:
+            await self.person.leave()
+            self.person = None
+        await until(lambda: len(self.server.descendants()) + 1 == self.before.processes, DEADLINE_S)
+        await until(
+            lambda: Sample.of(self.server).descriptors <= self.before.descriptors + 2, DEADLINE_S
+        )
+        family = self.server.descendants()
+        self.server.signal(signal.SIGINT)
+        assert await asyncio.to_thread(self.server.wait) == 0
+        await until(lambda: all_gone(family), DEADLINE_S)
+
+
+def _readies(person: Person) -> int:
+    return sum(event["type"] == "agent_ready" for event in person.events)
+
+
+@asynccontextmanager
+async def scene(folder: Path, faults: Faults | None = None, **more: Any) -> AsyncIterator[Scene]:
+    """A server that loses patience soon."""
+    async with FakeRealtimeServer(faults=faults) as provider:
+        wanted = settings(provider.uri) | {
+            "agent_unresponsive_s": UNRESPONSIVE_S,
+            "agent_memory_limit_mib": MEMORY_LIMIT_MIB,
+            "requests_per_s_per_address": 1_000,
+            **more,
+        }
+        with server_process(folder, wanted, ENTRY, DEADLINES) as server:
+            for one in (psutil.Process(server.process.pid), *server.descendants()):
+                one.rlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+            # The first question opens what the server needs for questions.
+            await server.get("/calls")
+            made = Scene(server, provider, Sample.of(server))
+            try:
+                yield made
+            finally:
+                if made.person is not None:
+                    await made.person.leave()
