@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
+_log = logging.getLogger("utils")
+
 
 def wall_clock_ms() -> int:
     """Unix time in milliseconds, for stamps in messages and logs; never for deadlines."""
@@ -80,24 +82,41 @@ def shorten(value: Any, limit: int = 120) -> Any:
 
 
 class PcmDump:
-    """Appends raw PCM16 to a file for debugging; the file appears with the first audio."""
+    """Appends raw PCM16 to a file for debugging; the file appears with the first audio.
+
+    A disk that does not take it costs the rest of the file, never the call.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._is_given_up = False
 
     def write(self, pcm: bytes) -> None:
         """Append `pcm`."""
-        if self._file is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("wb", buffering=64 * 1024)
-        self._file.write(pcm)
+        if self._is_given_up:
+            return
+        try:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("wb", buffering=64 * 1024)
+            self._file.write(pcm)
+        except OSError as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Flush and close; safe to repeat."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._is_given_up = True
+        _log.warning("%s is incomplete: %s", self._path.name, error.strerror)
+        self.close()
 
 
 def read_wav(path: Path) -> tuple[bytes, int]:

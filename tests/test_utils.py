@@ -123,6 +123,18 @@ def test_a_dump_appears_with_the_first_audio(tmp_path: Path) -> None:
     assert path.read_bytes() == b"\x01\x02"
 
 
+def test_a_full_disk_costs_the_dump_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
+    dump = PcmDump(Path("/dev/full"))
+    for _ in range(3):
+        dump.write(bytes(100_000))
+    dump.close()
+    late = PcmDump(Path("/dev/full"))
+    late.write(b"\x01\x02")
+    late.close()
+    late.close()
+    assert caplog.text.count("full is incomplete: No space left on device") == 2
+
+
 def test_a_wav_survives(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", b"\x01\x00\x02\x00", 16_000)
     assert read_wav(tmp_path / "a.wav") == (b"\x01\x00\x02\x00", 16_000)
