@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 PTIME_MS: Final = 20
 FADE_MS: Final = 5
@@ -181,11 +182,8 @@ class PlayoutBuffer:
         self.statistics.underruns += self.is_expecting
         frame = self._take_upto(self.frame_bytes - self._fade_bytes)
         rest = sum(part.samples for part in frame.parts) * _SAMPLE_BYTES
-        audio = np.frombuffer((self._last + frame.pcm[:rest])[-self._fade_bytes :], np.int16)
-        fade = (audio[::-1] * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
-        pcm = frame.pcm[:rest] + fade + bytes(self.frame_bytes - rest - len(fade))
         self._has_faded = True
-        return replace(frame, pcm=pcm)
+        return replace(frame, pcm=self._padded(frame.pcm[:rest] + self._mirror()))
 
     def _take_upto(self, limit: int) -> PlayoutFrame:
         pcm = bytearray()
@@ -223,12 +221,12 @@ class PlayoutBuffer:
         if self._is_paused:
             return None
         self._is_paused = True
-        # Nothing to fade in a pause that no frame has ended. A rest as short as the fade is kept
-        # whole: its key is done when it leaves, not before.
-        is_heard = self.position is not None and not self._has_faded
-        if not is_heard or len(self._segments[0].pcm) <= self._fade_bytes:
+        if self.position is None or self._has_faded:
             return None
         self._has_faded = True
+        # A rest as short as the fade is kept whole: its key is done when it leaves, not before.
+        if len(self._segments[0].pcm) <= self._fade_bytes:
+            return PlayoutFrame(self._padded(self._mirror()))
         return self._fade_out()
 
     def resume(self) -> None:
@@ -259,15 +257,20 @@ class PlayoutBuffer:
         audio[:samples] = audio[:samples] * np.linspace(0.0, 1.0, samples)
         return audio.tobytes()
 
-    def _fade_out(self) -> PlayoutFrame | None:
+    def _fade_out(self) -> PlayoutFrame:
         segment = self._segments[0]
         rest = self._take(segment, self._fade_bytes)
         if not rest:
-            return None
-        audio = np.frombuffer(rest, np.int16)
-        faded = (audio * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
+            return PlayoutFrame(self._padded(self._mirror()))
         part = self._part(segment, rest, offset_bytes=0)
-        return PlayoutFrame(faded + bytes(self.frame_bytes - len(faded)), (part,))
+        return PlayoutFrame(self._padded(_faded(np.frombuffer(rest, np.int16))), (part,))
+
+    def _mirror(self) -> bytes:
+        """A fade where there is nothing left to fade: of the last 5 ms, backwards."""
+        return _faded(np.frombuffer(self._last, np.int16)[::-1])
+
+    def _padded(self, pcm: bytes) -> bytes:
+        return pcm + bytes(self.frame_bytes - len(pcm))
 
     def _take(self, segment: _Segment, size: int) -> bytes:
         taken = bytes(segment.pcm[:size])
@@ -291,3 +294,7 @@ class PlayoutBuffer:
         return PlayoutPosition(
             segment.key, segment.played_samples, self.sample_rate_hz, is_complete
         )
+
+
+def _faded(audio: npt.NDArray[np.int16]) -> bytes:
+    return (audio * np.linspace(1.0, 0.0, len(audio))).astype(np.int16).tobytes()
