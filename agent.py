@@ -9,12 +9,12 @@ from collections.abc import Coroutine
 from typing import Any, Protocol
 
 from config import AgentConfig
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
 from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
 from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand, Say
 from conversation.presence import Presence, PresenceRules
 from conversation.remembered import ConversationSeed, RememberedEntry
+from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
 from realtime.lasting.reply_watch import OwedReply
 from realtime.model import (

@@ -14,8 +14,8 @@ from config import AgentConfig, ProviderConfig
 from control.link import Event, Remember
 from control.store.archive import Archive
 from control.store.database import database_url
-from conversation.client_events import AgentResponseAudioTranscriptDelta
 from conversation.remembered import RememberedText
+from conversation.server_events import AgentResponseAudioTranscriptDelta
 
 _CALLS: Final = 100
 _ROUNDS: Final = 40

@@ -43,10 +43,10 @@ from control.link import (
 )
 from control.remembering import Remembering
 from control.stacks import StackFile
-from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand
 from conversation.remembered import RememberedEntry
+from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
 from logs import configure_logging
 from utils import OwnedTasks, wall_clock_ms

@@ -18,10 +18,10 @@ from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandResult, LiveCommand
 from conversation.remembered import RememberedEntry
+from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
 
 MAX_LINE_BYTES: Final = 1 << 20

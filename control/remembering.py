@@ -10,9 +10,9 @@ from typing import Final
 from pydantic import BaseModel
 
 from control.link import Forget, Remember
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
 from conversation.remembered import ConversationSeed, RememberedEntry
+from conversation.server_events import ServerEvent
 
 INTERVAL_S: Final = 0.5
 """How old the supervisor's knowledge of what was heard may be."""

@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from conversation import client_events as out
-from conversation.client_events import ToolUse
+from conversation import server_events as out
+from conversation.event_parts import ToolUse
 from session.publisher import Publisher
 
 MAX_WAITING: Final = 32

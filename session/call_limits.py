@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.lifecycle import ExitReason
 from conversation.limits import LimitNear, LimitWatch
 from conversation.turns import TurnState

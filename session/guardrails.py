@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.guardrail import Guardrail, GuardrailRule
 from realtime import events as model
 from realtime.events import CreateResponse, ResponseStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from conversation import client_events as out
+from conversation import server_events as out
 from realtime.events import UpdateSettings
 from realtime.model import UnsupportedCommandError
 from session.context import SessionContext

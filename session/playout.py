@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.client_events import ClientPlayoutReport
 from realtime.playback import PlaybackState, RealtimePlaybackTracker
 from rtc.outgoing import Heard, Outgoing

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from conversation.client_events import AgentError, ServerEvent
+from conversation.server_events import AgentError, ServerEvent
 from rtc.peer import MAX_EVENT_BYTES
 from utils import shorten
 

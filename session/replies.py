@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.heard import heard_text
 from realtime import events as model
 from realtime.events import CancelResponse, TruncateItem

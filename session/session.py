@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.history import History
 from conversation.lifecycle import ExitReason
 from conversation.speakers import Speakers, VoiceChange

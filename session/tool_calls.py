@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from conversation import client_events as out
+from conversation import server_events as out
+from conversation.event_parts import ToolResult, ToolUse
 from conversation.tool_batch import ToolBatches
 from realtime import events as model
 from realtime.events import AddToolOutput, AnswerToolApproval, CreateResponse, ModelCommand
@@ -113,9 +114,7 @@ class ToolCalls:
         self._tasks.start(self._approve(event), name=f"approval of {event.name}")
 
     async def _approve(self, event: model.ToolApprovalRequested) -> None:
-        tool_use = out.ToolUse(
-            id=event.request_id, name=event.name, input=_as_object(event.arguments)
-        )
+        tool_use = ToolUse(id=event.request_id, name=event.name, input=_as_object(event.arguments))
         verdict = await self._approvals.ask(tool_use, server_label=event.server_label)
         await self._send(
             AnswerToolApproval(event.request_id, verdict.is_approved, verdict.reason or None)
@@ -147,7 +146,7 @@ class ToolCalls:
         self._context.history.add_tool_output(event.call_id, outcome.output)
         self._context.publisher.publish(
             out.AgentResponseToolResult,
-            tool_result=out.ToolResult(
+            tool_result=ToolResult(
                 id=event.call_id, name=event.name, output=outcome.output, is_error=outcome.is_error
             ),
         )
@@ -168,8 +167,8 @@ class ToolCalls:
         await self._tasks.close()
 
 
-def _tool_use(event: model.ToolCallRequested) -> out.ToolUse:
-    return out.ToolUse(id=event.call_id, name=event.name, input=_as_object(event.arguments))
+def _tool_use(event: model.ToolCallRequested) -> ToolUse:
+    return ToolUse(id=event.call_id, name=event.name, input=_as_object(event.arguments))
 
 
 def _as_object(arguments: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.speakers import Speakers, VoiceChange
 from conversation.turn_timings import TurnClock, TurnTimings
 from realtime import events as model

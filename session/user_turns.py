@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
-from conversation import client_events as out
+from conversation import server_events as out
 from conversation.answers import Answers
 from conversation.backchannel import words_of
 from conversation.interruption import Cause, Decision, InterruptMode

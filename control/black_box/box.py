@@ -9,8 +9,9 @@ from control.black_box.curve import Curve
 from control.black_box.models import BlackBox, Noticed, ResourceSample, SeenEvent, StateStep
 from control.placement import AgentStatus, ExitRecord
 from control.watch import Finding
-from conversation.client_events import ServerEvent, ToolResult, ToolUse
+from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import AgentState
+from conversation.server_events import ServerEvent
 
 MAX_EVENTS: Final = 200
 MAX_STATES: Final = 200

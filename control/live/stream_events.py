@@ -1,4 +1,4 @@
-"""What an event stream tells beside what its agent tells the room (`conversation.client_events`)."""
+"""What an event stream tells beside what its agent tells the room (`conversation.server_events`)."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from control.link import ChildMessage, Event, Pong, StartFailed
 from control.metrics.figures import Figures
 from control.observers import CallObserver
 from control.placement import ExitRecord
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
+from conversation.server_events import ServerEvent
 from conversation.tally import Tally
 from conversation.turn_timings import TurnTimings
 

@@ -10,9 +10,9 @@ from control.link import Pong
 from control.placement import ExitRecord
 from control.store.changes import Change, PutBox, PutCall, PutEntry, PutTurn
 from control.store.records import CallRecord, CallTurn
-from conversation.client_events import AgentResponseDone, AgentTurnMeasured, ServerEvent
 from conversation.lifecycle import AgentState
 from conversation.remembered import ConversationSeed, RememberedEntry
+from conversation.server_events import AgentResponseDone, AgentTurnMeasured, ServerEvent
 from conversation.turn_timings import TurnTimings
 
 

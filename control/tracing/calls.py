@@ -13,9 +13,9 @@ from control.observers import CallObserver
 from control.placement import ExitRecord
 from control.tracing.call import CallTrace
 from control.tracing.clock import SpanClock
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
 from conversation.lifecycle import ExitReason
+from conversation.server_events import ServerEvent
 
 _FAILURES: Final = frozenset(
     {

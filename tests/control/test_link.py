@@ -34,9 +34,9 @@ from control.link import (
     parse_message,
     serialize_message,
 )
-from conversation.client_events import AgentInputTranscriptionDone
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.remembered import RememberedCall, RememberedText
+from conversation.server_events import AgentInputTranscriptionDone
 from conversation.vitals import Vitals
 
 PARENT_SAYS: list[ParentMessage] = [

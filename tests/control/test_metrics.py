@@ -17,9 +17,10 @@ from control.metrics.figures import Figures
 from control.metrics.now import NowCollector, Reading
 from control.placement import ExitRecord
 from control.pool import PoolStatistics
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
+from conversation.event_parts import ToolResult
 from conversation.lifecycle import ExitReason
+from conversation.server_events import ServerEvent
 from conversation.turn_timings import TurnTimings
 from conversation.vitals import MediaCounts, Vitals
 from tests.control.api import SECRET, serve_api
@@ -142,7 +143,7 @@ def test_turns_replies_and_tools() -> None:
     done = {"response_id": "r", "input_tokens": 10, "output_tokens": 3}
     counted.say(event(out.AgentResponseDone, **done))
     counted.say(event(out.AgentResponseDone, **done, status="eaten by a grue"))
-    result = out.ToolResult(id="c", name="secret_tool", output="42", is_error=True)
+    result = ToolResult(id="c", name="secret_tool", output="42", is_error=True)
     counted.say(event(out.AgentResponseToolResult, tool_result=result))
     counted.say(event(out.AgentResumed, cause="noise"))
     provider = {"provider": "openai"}

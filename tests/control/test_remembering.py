@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from control.link import Forget, Remember
 from control.remembering import Changes, Remembering
-from conversation.client_events import AgentPlayoutDone
 from conversation.remembered import ConversationSeed, RememberedEntry, RememberedText
+from conversation.server_events import AgentPlayoutDone
 from utils import cancel_and_wait
 
 

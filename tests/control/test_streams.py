@@ -13,8 +13,8 @@ from control.link import Event, Ready, StateChanged
 from control.live.sse import EventsApi
 from control.live.streams import MAX_ENDED, MAX_READERS, Streams
 from control.placement import ExitRecord
-from conversation.client_events import AgentInputTranscriptionDone
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.server_events import AgentInputTranscriptionDone
 from tests.control.api import Api, serve_api
 from tests.control.sse import DEADLINE_S, listening
 from tests.control.test_routes import KEYED, error_of

@@ -6,11 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conversation.client_events import (
-    ClientTextAppend,
-    InvalidClientEventError,
-    parse_client_event,
-)
+from conversation.client_events import ClientTextAppend, InvalidClientEventError, parse_client_event
 
 
 def test_a_valid_event() -> None:

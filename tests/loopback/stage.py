@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from agent import RealtimeKitAgent
 from config import AgentConfig, ProviderConfig
-from conversation.client_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.server_events import ServerEvent
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions

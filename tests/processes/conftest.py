@@ -28,7 +28,7 @@ from control.link import ChildMessage, Event
 from control.observers import CallObserver
 from control.placement import ExitRecord
 from control.supervisor import Supervisor
-from conversation.client_events import ServerEvent
+from conversation.server_events import ServerEvent
 
 SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,6 @@ import time
 
 from agent import AgentObserver, StartFailedError
 from config import AgentConfig
-from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason, Lifecycle
 from conversation.live_commands import (
     CommandRefusedError,
@@ -19,6 +18,7 @@ from conversation.live_commands import (
     Say,
 )
 from conversation.remembered import RememberedEntry, RememberedText
+from conversation.server_events import AgentReady
 from conversation.vitals import MediaCounts, Vitals
 
 

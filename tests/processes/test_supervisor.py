@@ -19,8 +19,8 @@ from control.placement import (
 )
 from control.restart import RestartPolicy
 from control.supervisor import Supervisor
-from conversation.client_events import AgentReady
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.server_events import AgentReady
 from tests.processes.conftest import Observing, agent_config, is_gone, supervised, until
 
 

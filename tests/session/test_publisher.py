@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from conversation.client_events import (
+from conversation.event_parts import ToolResult, ToolUse
+from conversation.server_events import (
     AgentReady,
     AgentResponseToolResult,
     AgentResponseToolUseDone,
     ServerEvent,
-    ToolResult,
-    ToolUse,
 )
 from rtc.peer import MAX_EVENT_BYTES
 from session.publisher import Publisher

@@ -14,9 +14,10 @@ from control.black_box.curve import FIRST_STEP_MS, MAX_SAMPLES, Curve
 from control.black_box.models import ResourceSample
 from control.placement import AgentStatus
 from control.watch import Action, Finding
-from conversation import client_events as out
-from conversation.client_events import ServerEvent
+from conversation import server_events as out
+from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.server_events import ServerEvent
 from tests.control.store.test_live_call import exit_record
 
 AGENT: Any = {"agent_id": "agent-1", "agent_name": "Parley"}
@@ -70,10 +71,10 @@ def test_equal_events_in_a_row_are_counted() -> None:
             **AGENT,
             response_id="r",
             item_id="i",
-            tool_use=out.ToolUse(id="c", name="pay", input={"card": SECRET}),
+            tool_use=ToolUse(id="c", name="pay", input={"card": SECRET}),
         ),
         out.AgentResponseToolResult(
-            **AGENT, tool_result=out.ToolResult(id="c", name="pay", output=SECRET)
+            **AGENT, tool_result=ToolResult(id="c", name="pay", output=SECRET)
         ),
         out.AgentError(**AGENT, error_type="provider", code="bad", message=SECRET),
     ],
@@ -106,7 +107,7 @@ def _filled(kind: Any) -> dict[str, Any]:
 
 def test_tools_are_named() -> None:
     box = Box()
-    use = out.ToolUse(id="call-1", name="look_up")
+    use = ToolUse(id="call-1", name="look_up")
     box.handle_event(
         out.AgentResponseToolUseDone(**AGENT, response_id="r", item_id="i", tool_use=use), at_ms=1
     )

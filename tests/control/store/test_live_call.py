@@ -11,9 +11,9 @@ from control.placement import ExitRecord
 from control.store.changes import Change, PutCall, PutEntry, PutTurn
 from control.store.live_call import LiveCall
 from control.store.records import CallTurn, Usage
-from conversation.client_events import AgentResponseDone, AgentTurnMeasured
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.remembered import ConversationSeed, RememberedConversation, continued
+from conversation.server_events import AgentResponseDone, AgentTurnMeasured
 from conversation.turn_timings import TurnTimings
 from tests.control.store.samples import config, text
 

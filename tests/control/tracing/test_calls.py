@@ -15,7 +15,8 @@ from control.link import Event, StartFailed
 from control.placement import ExitRecord
 from control.tracing.call import MAX_OPEN
 from control.tracing.calls import CallTraces
-from conversation import client_events as out
+from conversation import server_events as out
+from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import ExitReason
 from conversation.turn_timings import TurnTimings
 from tests.control.test_metrics import agent, event
@@ -80,10 +81,10 @@ def test_a_whole_call() -> None:
     timings = {"process": 5.0, "joining": 20.0, "connecting": 30.0, "total": 40.0}
     traced.calls.handle_ready(traced.config, timings)
     traced.say(out.AgentResponseCreated, response_id="r1")
-    use = out.ToolUse(id="c1", name="look_up", input={"what": "a secret"})
+    use = ToolUse(id="c1", name="look_up", input={"what": "a secret"})
     traced.say(out.AgentResponseToolUseDone, response_id="r1", item_id="i1", tool_use=use)
     traced.say(out.AgentResponseDone, response_id="r1", input_tokens=7, output_tokens=2)
-    result = out.ToolResult(id="c1", name="look_up", output="a secret", is_error=True)
+    result = ToolResult(id="c1", name="look_up", output="a secret", is_error=True)
     traced.say(out.AgentResponseToolResult, tool_result=result)
     turn = TurnTimings(turn=1, speech_end_to_endpoint_ms=500.0, endpoint_to_first_byte_ms=250.0)
     traced.say(out.AgentTurnMeasured, timings=turn)
