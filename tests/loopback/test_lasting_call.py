@@ -114,6 +114,6 @@ async def test_a_caller_with_another_address_goes_on_in_the_same_conversation(ca
     gaps_s = call.gaps_s(moved_at_s)
     print(f"{call.network.kind}: gaps {gaps_s[0]:.2f} s (caller), {gaps_s[1]:.2f} s (model)")
     assert max(gaps_s) < HEALED_WITHIN_S
-    assert call.caller.connected == 2
+    assert call.caller.connected >= 2
     call.assert_own_ports_only()
     call.assert_same_conversation()
