@@ -168,6 +168,7 @@ def server_process(
     settings: dict[str, Any] | None = None,
     entry: str = SCRIPTED,
     deadlines: Deadlines = QUICK,
+    port: int = 0,
 ) -> Iterator[ServerProcess]:
     # Without a warm pool every process can be told apart.
     usual = {"warm_processes": 0, "drain_deadline_s": 0, "data_dir": str(tmp_path / "data")}
@@ -175,6 +176,7 @@ def server_process(
         "settings": usual
         | ({"local_model_uri": "ws://127.0.0.1:9"} if settings is None else settings),
         "agent_entry": entry,
+        "port": port,
         "deadlines": dataclasses.asdict(deadlines),
     }
     log = tmp_path / "server.log"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 
 from config import Settings
+from control import environment
 from control.ladder import Deadlines
 from control.server import run_server
 from logs import configure_logging
@@ -14,6 +16,9 @@ from logs import configure_logging
 
 def main() -> None:
     wanted = json.loads(sys.argv[1])
+    if "LD_PRELOAD" in os.environ:
+        # A library that a test puts into the server is for its agents too.
+        environment._KEPT |= {"LD_PRELOAD"}  # type: ignore[misc]
     settings = Settings.model_validate(wanted["settings"])
     context = {"process": "server"}
     configure_logging("INFO", log_format=settings.log_format, context=context)
@@ -21,7 +26,7 @@ def main() -> None:
         run_server(
             settings,
             "127.0.0.1",
-            0,
+            wanted["port"],
             agent_entry=wanted["agent_entry"],
             deadlines=Deadlines(**wanted["deadlines"]),
         )
