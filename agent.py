@@ -17,11 +17,7 @@ from conversation.remembered import ConversationSeed, RememberedEntry
 from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
 from realtime.lasting.reply_watch import OwedReply
-from realtime.model import (
-    ModelDisconnectedError,
-    ModelSettings,
-    RealtimeModelConfig,
-)
+from realtime.model import ModelDisconnectedError, RealtimeModelConfig
 from realtime.playback import RealtimePlaybackTracker
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
@@ -30,13 +26,12 @@ from session.context import SessionContext
 from session.goodbye import REASONS
 from session.handoff import Handoff
 from session.instructions import instructions_of
-from session.lasting_model import create_lasting_model
+from session.lasting_model import create_lasting_model, opening_config
 from session.publisher import Publisher
 from session.recall import owed_reply, past_outputs, remembered, restored
 from session.recording.recorder import recorder_of
 from session.session import Session
-from session.start_phase import PHASE_TIMEOUT_S, StartFailedError, start_phase
-from session.turn_policy import TurnPolicy
+from session.start_phase import StartFailedError, start_phase
 from tools import ToolContext
 from toolsets import build_toolset
 from toolsets.mcp import McpTools
@@ -187,25 +182,8 @@ class RealtimeKitAgent:
             on_limit=self.stop,
         )
 
-    def _model_config(self) -> RealtimeModelConfig:
-        config = self._config
-        key = config.provider.api_key
-        return RealtimeModelConfig(
-            model=config.provider.model,
-            base_uri=config.provider.base_uri,
-            api_key=key.get_secret_value() if key else None,
-            query=config.provider.query,
-            settings=ModelSettings(
-                instructions=instructions_of(config, self._log),
-                voice=config.voice,
-                language=config.language,
-                tools=tuple(self._tools.model_description()),
-                turn_detection=TurnPolicy.of(config, self._model.capabilities).provider_detection,
-                **config.model_settings,
-            ),
-            timeout_s=PHASE_TIMEOUT_S,
-            is_verbose=config.verbose,
-        )
+    def _opening_config(self) -> RealtimeModelConfig:
+        return opening_config(self._config, self._model.capabilities, self._tools, self._log)
 
     # -- starting ------------------------------------------------------------------------------
 
@@ -238,7 +216,7 @@ class RealtimeKitAgent:
             async with start_phase(self.timings_ms, "tools"):
                 await self._mcp.open()
         async with start_phase(self.timings_ms, "connecting"):
-            await self._model.connect(self._model_config())
+            await self._model.connect(self._opening_config())
 
     # -- conversing ----------------------------------------------------------------------------
 

@@ -173,6 +173,11 @@ class StartAgentRequest(Request):
         """The system message with the metadata in its placeholders."""
         return None if self.system_message is None else fill(self.system_message, self.metadata)
 
+    def turn_detection_settings(self) -> dict[str, Any] | None:
+        """Only what was asked for: the rest is for the model to choose."""
+        detection = self.turn_detection
+        return None if detection is None else detection.model_dump(exclude_none=True)
+
     def tool_declarations(self) -> tuple[dict[str, Any], ...]:
         """The pass-through tools as `ToolContext` takes them."""
         return tuple(tool.model_dump(exclude_none=True) for tool in self.tools)

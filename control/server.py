@@ -75,9 +75,7 @@ class ControlServer:
                 database that cannot be had.
             ServerError: the local model's port is taken, or webhooks cannot be sent as configured.
         """
-        host, port = listener.getsockname()[:2]
-        name = _ANY_ADDRESS.get(host, host)
-        self.url = f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        self.url = _url_of(listener)
         self._settings = settings
         self._listener = listener
         self._forkserver = Forkserver(agent_entry, should_merge_pages=settings.merge_pages)
@@ -88,18 +86,7 @@ class ControlServer:
         # After what can be refused: it holds its folder from here on.
         self._archive = create_archive(settings)
         streams = Streams()
-        self.supervisor = Supervisor(
-            self._pool,
-            deadlines,
-            limits=WatchLimits.of(settings, read_memory()),
-            admission=self._admission,
-            observers=[
-                *self._insight.observers,
-                self._archive.recorder,
-                streams,
-                *([self.webhooks] if self.webhooks else ()),
-            ],
-        )
+        self.supervisor = self._create_supervisor(deadlines, streams)
         self._insight.watch(
             self.supervisor,
             lambda: self._pool.statistics,
@@ -108,25 +95,38 @@ class ControlServer:
         )
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
-        secret = settings.room_token_secret
-        self._rooms = RoomServer(
-            settings.room_secrets,
-            _create_ice_servers(settings),
-            RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
-        )
+        self._rooms = _create_rooms(settings)
         self._configurator = AgentConfigurator(settings, self.url, self.model)
+        app = create_app(
+            settings, self._create_apis(streams), Console(), self._rooms, self._insight.page
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
+
+    def _create_supervisor(self, deadlines: Deadlines, streams: Streams) -> Supervisor:
+        return Supervisor(
+            self._pool,
+            deadlines,
+            limits=WatchLimits.of(self._settings, read_memory()),
+            admission=self._admission,
+            observers=[
+                *self._insight.observers,
+                self._archive.recorder,
+                streams,
+                *([self.webhooks] if self.webhooks else ()),
+            ],
+        )
+
+    def _create_apis(self, streams: Streams) -> list[object]:
         api = ControlApi(
             self.supervisor,
             self._configurator,
             self.readiness,
-            secret,
+            self._settings.room_token_secret,
             self._archive,
             self._drain.begin,
         )
-        calls = CallsApi(self._archive, Recordings(settings.recordings_dir))
-        apis = [api, LiveApi(self.supervisor), EventsApi(streams), calls]
-        app = create_app(settings, apis, Console(), self._rooms, self._insight.page)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
+        calls = CallsApi(self._archive, Recordings(self._settings.recordings_dir))
+        return [api, LiveApi(self.supervisor), EventsApi(streams), calls]
 
     async def start(self) -> None:
         """Serve; returns when agents can be started. The local model may still be loading: starts
@@ -208,6 +208,20 @@ def _admission_limits(settings: Settings) -> AdmissionLimits:
         settings.max_agents,
         None if max_percent is None else max_percent / 100,
         settings.min_free_memory_mib * MIB,
+    )
+
+
+def _url_of(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    name = _ANY_ADDRESS.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _create_rooms(settings: Settings) -> RoomServer:
+    return RoomServer(
+        settings.room_secrets,
+        _create_ice_servers(settings),
+        RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
     )
 
 

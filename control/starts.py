@@ -58,11 +58,14 @@ class AgentConfigurator:
             ApiError: 400, the provider or a recording cannot be had as the server is configured,
                 or a skill is unknown.
         """
-        settings = self._settings
         provider = self._provider(wanted)
+        config = self._agent_config(wanted, provider)
+        return config, self._wait_for_model if provider.name == "local" else None
+
+    def _agent_config(self, wanted: StartAgentRequest, provider: ProviderConfig) -> AgentConfig:
+        settings = self._settings
         fallback = self._fallback(provider)
-        detection = wanted.turn_detection
-        config = AgentConfig(
+        return AgentConfig(
             agent_id=f"agent-{secrets.token_hex(8)}",
             channel_name=wanted.channel_name,
             uid=wanted.uid,
@@ -79,7 +82,7 @@ class AgentConfigurator:
             memory=wanted.memory,
             greeting=wanted.greeting,
             goodbye=wanted.goodbye or settings.goodbye or None,
-            turn_detection=detection.model_dump(exclude_none=True) if detection else None,
+            turn_detection=wanted.turn_detection_settings(),
             interrupt=wanted.interrupt,
             model_settings=wanted.model_settings.given(),
             tools=wanted.tool_declarations(),
@@ -99,7 +102,6 @@ class AgentConfigurator:
             rtc_pcm_dir=settings.dump_dir if settings.write_rtc_pcm else None,
             recordings_dir=self._recordings_dir(wanted),
         )
-        return config, self._wait_for_model if provider.name == "local" else None
 
     def _limits(
         self, wanted: StartAgentRequest, provider: ProviderConfig, fallback: ProviderConfig | None

@@ -141,7 +141,16 @@ def _heard_s(seen: Observation) -> float | None:
 
 
 def rules(limits: WatchLimits) -> tuple[Rule, ...]:
-    """The table."""
+    """The table; what is first, a loop that does not answer, makes old news of the rest."""
+    return (
+        *_loop_rules(limits),
+        *_resource_rules(limits),
+        *_reply_rules(limits),
+        *_room_rules(limits),
+    )
+
+
+def _loop_rules(limits: WatchLimits) -> tuple[Rule, ...]:
     return (
         Rule(
             "silent",
@@ -158,6 +167,11 @@ def rules(limits: WatchLimits) -> tuple[Rule, ...]:
             (Step(limits.lag_warning_ms, Action.WARN),),
             "its loop was late by {:g} ms",
         ),
+    )
+
+
+def _resource_rules(limits: WatchLimits) -> tuple[Rule, ...]:
+    return (
         Rule(
             "memory",
             _private_mib,
@@ -173,6 +187,11 @@ def rules(limits: WatchLimits) -> tuple[Rule, ...]:
             (Step(50, Action.WARN), Step(90, Action.RESTART)),
             "it has {:g} % of the descriptors it may have",
         ),
+    )
+
+
+def _reply_rules(limits: WatchLimits) -> tuple[Rule, ...]:
+    return (
         Rule(
             "voice_stuck",
             lambda seen: seen.voice_stuck_s,
@@ -191,6 +210,11 @@ def rules(limits: WatchLimits) -> tuple[Rule, ...]:
             ),
             "what somebody said has had no reply for {:g} s",
         ),
+    )
+
+
+def _room_rules(limits: WatchLimits) -> tuple[Rule, ...]:
+    return (
         Rule(
             "alone",
             lambda seen: seen.alone_s,

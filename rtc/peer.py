@@ -90,13 +90,7 @@ class Peer:
         self._has_data_channel = True
         self._tasks = OwnedTasks(logger)
         self._is_probed = False
-        # Our own gathering asks the servers; aiortc would take one of them, and a public one of none.
-        self._pc = RTCPeerConnection(
-            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
-        )
-        self._pc.on("iceconnectionstatechange", self._note_path)
-        self._pc.on("connectionstatechange", self._update)
-        self._pc.on("datachannel", self._attach)
+        self._pc = self._create_connection()
         transceiver = self._pc.addTransceiver(self.track, "sendrecv")
         prefer_opus(transceiver)
         tap_receiver(transceiver.receiver, callbacks.on_packet)
@@ -104,6 +98,16 @@ class Peer:
         ice = adapt_ice(self._pc, media, ice_servers)
         shorten_way_of_media(ice, transceiver.receiver.transport)
         self._prober = PathProber(ice, self._handle_health)
+
+    def _create_connection(self) -> RTCPeerConnection:
+        # Our own gathering asks the servers; aiortc would take one of them, and a public one of none.
+        pc = RTCPeerConnection(
+            RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE)
+        )
+        pc.on("iceconnectionstatechange", self._note_path)
+        pc.on("connectionstatechange", self._update)
+        pc.on("datachannel", self._attach)
+        return pc
 
     @property
     def state(self) -> str:

@@ -101,7 +101,10 @@ class Clients:
             Mute: owner.mute,
             Update: owner.update,
         }
-        self._handlers: dict[type, _Handler] = {
+        self._handlers = self._client_handlers()
+
+    def _client_handlers(self) -> dict[type, _Handler]:
+        return {
             inbound.ClientTextAppend: self._handle_text,
             inbound.ClientImageAppend: self._handle_image,
             inbound.ClientResponseCreate: self._handle_response_create,

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from config import AgentConfig, ProviderConfig
 from conversation.heard import heard_text
 from realtime.lasting.resilient import ModelSource, ResilientModel
-from realtime.model import RealtimeModel, RealtimeModelConfig
+from realtime.model import Capabilities, ModelSettings, RealtimeModel, RealtimeModelConfig
 from realtime.providers import create_model
+from session.instructions import instructions_of
+from session.start_phase import PHASE_TIMEOUT_S
+from session.turn_policy import TurnPolicy
+from tools import ToolContext
 
 
 def create_lasting_model(config: AgentConfig) -> ResilientModel:
@@ -22,6 +28,22 @@ def create_lasting_model(config: AgentConfig) -> ResilientModel:
     )
 
 
+def opening_config(
+    config: AgentConfig, capabilities: Capabilities, tools: ToolContext, log: logging.Logger
+) -> RealtimeModelConfig:
+    """How the configured provider is reached, and how the conversation with it begins."""
+    settings = ModelSettings(
+        instructions=instructions_of(config, log),
+        voice=config.voice,
+        language=config.language,
+        tools=tuple(tools.model_description()),
+        turn_detection=TurnPolicy.of(config, capabilities).provider_detection,
+        **config.model_settings,
+    )
+    way = _way_to(config.provider, is_verbose=config.verbose)
+    return replace(way, settings=settings, timeout_s=PHASE_TIMEOUT_S)
+
+
 def _factory(provider: ProviderConfig) -> Callable[[], RealtimeModel]:
     return lambda: create_model(provider.name, provider.model, factory=provider.factory)
 
@@ -30,15 +52,19 @@ def _fallback(config: AgentConfig) -> ModelSource | None:
     """How to reach the provider that takes over; the conversation's settings come with it."""
     if (provider := config.fallback) is None:
         return None
+    way = _way_to(provider, is_verbose=config.verbose)
+    return ModelSource(f"fallback {provider.name}", _factory(provider), way)
+
+
+def _way_to(provider: ProviderConfig, *, is_verbose: bool) -> RealtimeModelConfig:
     key = provider.api_key
-    reach = RealtimeModelConfig(
+    return RealtimeModelConfig(
         model=provider.model,
         base_uri=provider.base_uri,
         api_key=key.get_secret_value() if key else None,
         query=provider.query,
-        is_verbose=config.verbose,
+        is_verbose=is_verbose,
     )
-    return ModelSource(f"fallback {provider.name}", _factory(provider), reach)
 
 
 def _heard_text(words: str, received_ms: float, played_ms: float) -> str:

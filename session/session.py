@@ -78,7 +78,7 @@ class Session:
             context, self._dumps[1], policy, on_interrupt=self._handle_interrupt
         )
         self.playout = PlayoutWatch(context)
-        guardrails = Guardrails(context, self._replies)
+        self._guardrails = Guardrails(context, self._replies)
         self._user_turns = UserTurns(context, self._replies, speakers, policy)
         self.hearing = Hearing(
             context,
@@ -91,8 +91,15 @@ class Session:
         self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
         self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
         self.owner = Owner(context, self._replies, self._user_turns, tools, policy)
-        self.clients = Clients(
-            context,
+        self.clients = self._create_clients(tools, approvals, on_client_end)
+        self.handlers = self._all_handlers()
+        self._listen_to_channel()
+
+    def _create_clients(
+        self, tools: ToolContext, approvals: Approvals, on_end: Callable[[], None]
+    ) -> Clients:
+        return Clients(
+            self._context,
             self._replies,
             self._user_turns,
             self.hearing,
@@ -101,12 +108,14 @@ class Session:
             approvals,
             self._timing,
             self.owner,
-            on_client_end,
+            on_end,
             self.limits.note_user,
         )
-        self.handlers = _by_event(
+
+    def _all_handlers(self) -> dict[type, list[Handler]]:
+        return _by_event(
             self._own_handlers(),
-            guardrails.handlers(),
+            self._guardrails.handlers(),
             self._replies.handlers(),
             self._user_turns.handlers(),
             self._tool_calls.handlers(),
@@ -115,7 +124,6 @@ class Session:
             self.limits.handlers(),
             self.goodbye.handlers(),
         )
-        self._listen_to_channel()
 
     def _own_handlers(self) -> Handlers:
         return {
