@@ -6,7 +6,6 @@ In a test: `async with FakeGeminiServer() as server`, connect a client to `serve
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import ipaddress
 import ssl
@@ -20,7 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.fakes.gemini_session import DEADLINE_S, GeminiFaults, GeminiSession, Memory
+from tests.fakes.gemini_session import GeminiFaults, GeminiSession, Memory
+from tests.fakes.provider_server import ProviderServer, open_socket
 
 __all__ = ["FakeGeminiServer", "GeminiFaults", "GeminiSession", "Tls"]
 
@@ -64,7 +64,7 @@ class Tls:
         self.client = ssl.create_default_context(cafile=str(self.path))
 
 
-class FakeGeminiServer:
+class FakeGeminiServer(ProviderServer[GeminiSession]):
     """Accepts any number of clients on a free port of this machine."""
 
     def __init__(
@@ -75,46 +75,15 @@ class FakeGeminiServer:
         reply_with: Callable[[GeminiSession], Any] | None = None,
     ) -> None:
         """reply_with: given to each new session"""
+        super().__init__(reply_with=reply_with, tls=None if tls is None else tls.server)
         self.faults = faults or GeminiFaults()
-        self.sessions: list[GeminiSession] = []
         # Path, query and headers of each handshake.
         self.asked: list[web.BaseRequest] = []
-        self.was_asked = asyncio.Event()
-        self._tls = tls
-        self._reply_with = reply_with
-        self._port = 0
         self._memory = Memory()
-        self._fresh: asyncio.Queue[GeminiSession] = asyncio.Queue()
-        self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
-    @property
-    def uri(self) -> str:
-        """Where clients connect."""
-        return f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self._port}"
-
-    async def __aenter__(self) -> FakeGeminiServer:
-        app = web.Application()
+    def _add_routes(self, app: web.Application) -> None:
         for path in _PATHS:
             app.router.add_get(path, self._handle_client)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-        await self._runner.setup()
-        context = self._tls.server if self._tls is not None else None
-        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=context).start()
-        self._port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._closing.set()
-        for session in self.sessions:
-            await session.drop()
-        assert self._runner is not None
-        await self._runner.cleanup()
-
-    async def next_session(self) -> GeminiSession:
-        """The next client's session, waiting until one comes."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._fresh.get()
 
     async def _handle_client(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
@@ -125,11 +94,7 @@ class FakeGeminiServer:
         shown = request.headers.get("x-goog-api-key") or request.query.get("key")
         if key is not None and shown != key:
             return web.Response(status=403)
-        socket = web.WebSocketResponse(max_msg_size=32 * 1024 * 1024)
-        await socket.prepare(request)
+        socket = await open_socket(request)
         session = GeminiSession(socket, self.faults, self._memory)
-        session.reply_with = self._reply_with
-        self.sessions.append(session)
-        self._fresh.put_nowait(session)
-        await session.run()
+        await self._run(session)
         return socket

@@ -17,9 +17,9 @@ from aiohttp import WSMsgType, web
 
 from tests.fakes import gemini_frames as wire
 from tests.fakes.gemini_frames import Frame, InvalidArgumentError
+from tests.fakes.provider_server import DEADLINE_S, abort
 from utils import OwnedTasks
 
-DEADLINE_S = 10.0
 BYTES_PER_MS = 48
 
 _log = logging.getLogger("fake")
@@ -245,9 +245,7 @@ class GeminiSession:
     async def drop(self) -> None:
         """Vanish without goodbye, as a broken network does."""
         await self._tasks.close()
-        writer = self._socket._writer
-        if writer is not None and writer.transport is not None:
-            writer.transport.abort()
+        abort(self._socket)
 
     # -- the life of a session -----------------------------------------------------------------
 

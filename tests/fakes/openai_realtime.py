@@ -11,18 +11,19 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from tests.fakes.openai_frames import deep_merge, new_id
-from tests.fakes.openai_session import DEADLINE_S, FakeSession, Faults, Stamped, tone
+from tests.fakes.openai_session import FakeSession, Faults, Stamped, tone
 from tests.fakes.openai_vocabulary import BETA, GA, Vocabulary
+from tests.fakes.provider_server import ProviderServer, open_socket
 
 __all__ = ["FakeRealtimeServer", "FakeSession", "Faults", "Stamped", "tone", "say_hello"]
 
 
-class FakeRealtimeServer:
+class FakeRealtimeServer(ProviderServer[FakeSession]):
     """Accepts any number of clients on a free port of this machine."""
 
     def __init__(
@@ -37,43 +38,10 @@ class FakeRealtimeServer:
         reply_with: given to each new session
         vocabulary: of `/v1/realtime`; other paths speak their own
         """
+        super().__init__(port=port, reply_with=reply_with)
         self.faults = faults or Faults()
-        self.sessions: list[FakeSession] = []
-        # Set when the first client asks for a socket, whatever becomes of it.
-        self.was_asked = asyncio.Event()
-        self._reply_with = reply_with
         self._vocabulary = vocabulary
         self.ephemeral_keys: set[str] = set()
-        self._port = port
-        self._fresh: asyncio.Queue[FakeSession] = asyncio.Queue()
-        self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
-
-    @property
-    def uri(self) -> str:
-        """Where clients connect."""
-        return f"ws://127.0.0.1:{self._port}"
-
-    async def __aenter__(self) -> Self:
-        app = web.Application()
-        self._add_routes(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
-        self._port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._closing.set()
-        for session in self.sessions:
-            await session.drop()
-        assert self._runner is not None
-        await self._runner.cleanup()
-
-    async def next_session(self) -> FakeSession:
-        """The next client's session, waiting until one comes."""
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._fresh.get()
 
     def _add_routes(self, app: web.Application) -> None:
         app.router.add_get("/v1/realtime", self._handle_openai)
@@ -123,17 +91,13 @@ class FakeRealtimeServer:
             return web.json_response({"error": {"code": "invalid_api_key"}}, status=401)
         if self.faults.reject_status is not None:
             return web.Response(status=self.faults.reject_status)
-        socket = web.WebSocketResponse(max_msg_size=32 * 1024 * 1024)
-        await socket.prepare(request)
+        socket = await open_socket(request)
         session = self._create_session(socket, model or "", vocabulary)
-        session.reply_with = self._reply_with
         if "OpenAI-Beta" in request.headers and vocabulary is GA:
             await session.fail("beta_api_shape_disabled")
             await session.close(4000, "invalid_request_error.beta_api_shape_disabled")
             return socket
-        self.sessions.append(session)
-        self._fresh.put_nowait(session)
-        await session.run()
+        await self._run(session)
         return socket
 
     def _create_session(

@@ -26,9 +26,9 @@ from tests.fakes.openai_frames import (
     new_id,
 )
 from tests.fakes.openai_vocabulary import GA, Vocabulary
+from tests.fakes.provider_server import DEADLINE_S, abort
 from utils import OwnedTasks, wall_clock_ms
 
-DEADLINE_S = 10.0
 _log = logging.getLogger("fake")
 
 
@@ -238,9 +238,7 @@ class FakeSession:
     async def drop(self) -> None:
         """Vanish without goodbye, as a broken network does."""
         await self._tasks.close()
-        writer = self._socket._writer
-        if writer is not None and writer.transport is not None:
-            writer.transport.abort()
+        abort(self._socket)
 
     # -- the life of a session -----------------------------------------------------------------
 

@@ -1,0 +1,100 @@
+"""What the fakes of providers have in common: a server on a free port, and its sessions in order."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from aiohttp import web
+
+DEADLINE_S = 10.0
+
+
+class ProviderSession(Protocol):
+    """One client's session, as its server sees it."""
+
+    reply_with: Any
+
+    async def run(self) -> None:
+        """Answer the client until it is gone."""
+        ...
+
+    async def drop(self) -> None:
+        """Vanish without goodbye, as a broken network does."""
+        ...
+
+
+SessionT = TypeVar("SessionT", bound=ProviderSession)
+
+
+class ProviderServer(Generic[SessionT]):
+    """Accepts any number of clients on a port of this machine."""
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        reply_with: Callable[[SessionT], Any] | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        """reply_with: given to each new session"""
+        self.sessions: list[SessionT] = []
+        # Set when the first client asks for a socket, whatever becomes of it.
+        self.was_asked = asyncio.Event()
+        self._port = port
+        self._reply_with = reply_with
+        self._ssl = tls
+        self._fresh: asyncio.Queue[SessionT] = asyncio.Queue()
+        self._closing = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def uri(self) -> str:
+        """Where clients connect."""
+        return f"{'ws' if self._ssl is None else 'wss'}://127.0.0.1:{self._port}"
+
+    async def __aenter__(self) -> Self:
+        app = web.Application()
+        self._add_routes(app)
+        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._ssl).start()
+        self._port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._closing.set()
+        for session in self.sessions:
+            await session.drop()
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def next_session(self) -> SessionT:
+        """The next client's session, waiting until one comes."""
+        async with asyncio.timeout(DEADLINE_S):
+            return await self._fresh.get()
+
+    def _add_routes(self, app: web.Application) -> None:
+        raise NotImplementedError
+
+    async def _run(self, session: SessionT) -> None:
+        session.reply_with = self._reply_with
+        self.sessions.append(session)
+        self._fresh.put_nowait(session)
+        await session.run()
+
+
+async def open_socket(request: web.Request) -> web.WebSocketResponse:
+    """Accept a client."""
+    socket = web.WebSocketResponse(max_msg_size=32 * 1024 * 1024)
+    await socket.prepare(request)
+    return socket
+
+
+def abort(socket: web.WebSocketResponse) -> None:
+    """End a connection without goodbye."""
+    writer = socket._writer
+    if writer is not None and writer.transport is not None:
+        writer.transport.abort()
