@@ -11,7 +11,7 @@ from typing import Final
 
 from bench.figures import row
 from config import AgentConfig, ProviderConfig
-from control.link import Event, Remember
+from control.processes.link import Event, Remember
 from control.store.archive import Archive
 from control.store.database import database_url
 from conversation.remembered import RememberedText

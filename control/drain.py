@@ -6,8 +6,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+from control.api.schemas import DrainAnswer
 from control.placement import Placement
-from control.schemas import DrainAnswer
 from conversation.lifecycle import ExitReason
 from utils import OwnedTasks
 

@@ -12,7 +12,7 @@ from control.metrics.now import NowCollector, Reading
 from control.metrics.page import MetricsPage
 from control.observers import CallObserver
 from control.placement import Placement
-from control.pool import PoolStatistics
+from control.processes.pool import PoolStatistics
 
 if TYPE_CHECKING:
     from control.tracing.export import SpanExport

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from config import AgentConfig
-from control.link import ChildMessage
 from control.placement import ExitRecord
-from control.watch import Finding
+from control.processes.link import ChildMessage
+from control.processes.watch import Finding
 
 _log = logging.getLogger("control.observers")
 

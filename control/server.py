@@ -17,30 +17,30 @@ from aiohttp import web
 from config import Settings
 from control.admission.gate import AdmissionGate
 from control.admission.policy import MIB, AdmissionLimits
-from control.app import create_app
-from control.child import DEFAULT_ENTRY
-from control.console import Console
+from control.api.app import create_app
+from control.api.console import Console
+from control.api.routes import ControlApi
+from control.api.schemas import Readiness
+from control.api.starts import AgentConfigurator
 from control.drain import Drain
-from control.environment import scrub_environment
-from control.forkserver import Forkserver
-from control.hardening import forbid_peeking
 from control.insight import Insight
-from control.ladder import DEFAULT_DEADLINES, Deadlines
 from control.live.routes import LiveApi
 from control.live.sse import EventsApi
 from control.live.streams import Streams
-from control.memory import read_memory
+from control.machine.memory import read_memory
 from control.metrics.now import Reading
-from control.model_server import ModelServer, ModelState
-from control.pool import ProcessPool
-from control.routes import ControlApi
-from control.schemas import Readiness
-from control.starts import AgentConfigurator
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.environment import scrub_environment
+from control.processes.forkserver import Forkserver
+from control.processes.hardening import forbid_peeking
+from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
+from control.processes.pool import ProcessPool
+from control.processes.watch import WatchLimits
 from control.store.opening import create_archive
 from control.store.recordings import Recordings
 from control.store.routes import CallsApi
-from control.supervisor import Supervisor
-from control.watch import WatchLimits
+from control.supervision.model_server import ModelServer, ModelState
+from control.supervision.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers

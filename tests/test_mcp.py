@@ -18,9 +18,9 @@ from pydantic import SecretStr
 
 from agent import StartFailedError
 from config import AgentConfig, ConfigError, Settings
-from control.errors import ApiError
-from control.schemas import StartAgentRequest
-from control.starts import AgentConfigurator
+from control.api.errors import ApiError
+from control.api.schemas import StartAgentRequest
+from control.api.starts import AgentConfigurator
 from tests.fakes.mcp_server import create_server
 from tests.loopback.stage import Stage, soon
 from tools import ToolContext

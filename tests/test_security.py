@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from config import Settings
-from control.openapi import openapi_document
-from control.operations import OPERATIONS
-from control.schemas import StartAgentRequest
-from control.starts import AgentConfigurator
+from control.api.openapi import openapi_document
+from control.api.operations import OPERATIONS
+from control.api.schemas import StartAgentRequest
+from control.api.starts import AgentConfigurator
 from tests.fakes.openai_realtime import tone
 from tests.loopback.stage import Stage
 

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 
 from control.access.addresses import Addresses
 from control.access.throttle import OpenRequests, Throttle
-from control.errors import ApiError
+from control.api.errors import ApiError
 
 FAILED_KEY_COST: Final = 20
 """A wrong API key or room token counts as so many requests."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from control.cgroups import CGROUPS, PROC, own_groups, read_number, read_statistic
+from control.machine.cgroups import CGROUPS, PROC, own_groups, read_number, read_statistic
 
 SMOOTHING_S: Final = 4.0
 """After a change of load the average has come to two thirds of it."""

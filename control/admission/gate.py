@@ -10,7 +10,7 @@ from typing import Final
 
 from control.admission.cpu import CpuCounter, CpuMeter, read_cpu
 from control.admission.policy import AdmissionLimits, Load, refusal
-from control.memory import Memory, read_memory
+from control.machine.memory import Memory, read_memory
 from control.placement import AtCapacityError
 from utils import OwnedTasks
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from control.memory import Memory
+from control.machine.memory import Memory
 
 MIB: Final = 1024 * 1024
 

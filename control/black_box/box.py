@@ -8,7 +8,7 @@ from typing import Final
 from control.black_box.curve import Curve
 from control.black_box.models import BlackBox, Noticed, ResourceSample, SeenEvent, StateStep
 from control.placement import AgentStatus, ExitRecord
-from control.watch import Finding
+from control.processes.watch import Finding
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import AgentState
 from conversation.server_events import ServerEvent

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from control.link import Command, CommandDone
 from control.placement import AgentGoneError, AgentSilentError
+from control.processes.link import Command, CommandDone
 from conversation.live_commands import CommandRefusedError, CommandResult, LiveCommand
 
 ANSWER_DEADLINE_S: Final = 5.0

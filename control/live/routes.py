@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from control.bodies import channel_of, parse_body, respond
+from control.api.bodies import channel_of, parse_body, respond
 from control.live.schemas import (
     ApproveRequest,
     InterruptRequest,

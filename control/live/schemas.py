@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field, model_validator
 
-from control.schemas import (
+from control.api.schemas import (
     MAX_TOOLS,
     VOICE_PATTERN,
     Request,

@@ -7,9 +7,9 @@ from typing import Final
 
 from aiohttp import web
 
-from control.bodies import channel_of
-from control.console import SECURITY_HEADERS
-from control.errors import ApiError
+from control.api.bodies import channel_of
+from control.api.console import SECURITY_HEADERS
+from control.api.errors import ApiError
 from control.live.streams import (
     Reader,
     Streams,

@@ -15,11 +15,11 @@ from typing import Final
 from pydantic import BaseModel
 
 from config import AgentConfig
-from control.link import ChildMessage, Event, StateChanged
 from control.live.ring import EventRing
 from control.live.stream_events import AgentExited, AgentStateChanged, StreamGap
 from control.observers import CallObserver
 from control.placement import ExitRecord
+from control.processes.link import ChildMessage, Event, StateChanged
 from conversation.lifecycle import AgentState
 from utils import wall_clock_ms
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from config import AgentConfig
-from control.link import ChildMessage, Event, Pong, StartFailed
 from control.metrics.figures import Figures
 from control.observers import CallObserver
 from control.placement import ExitRecord
+from control.processes.link import ChildMessage, Event, Pong, StartFailed
 from conversation import server_events as out
 from conversation.server_events import ServerEvent
 from conversation.tally import Tally

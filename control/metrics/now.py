@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 
 from control.metrics.figures import PREFIX
 from control.placement import AgentStatus
-from control.pool import PoolStatistics
+from control.processes.pool import PoolStatistics
 from conversation.lifecycle import AgentState
 
 _SHOWN_STATES: Final = tuple(state for state in AgentState if state is not AgentState.EXITED)

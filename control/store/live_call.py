@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from config import AgentConfig
 from control.black_box.box import Box
-from control.link import Pong
 from control.placement import ExitRecord
+from control.processes.link import Pong
 from control.store.changes import Change, PutBox, PutCall, PutEntry, PutTurn
 from control.store.records import CallRecord, CallTurn
 from conversation.lifecycle import AgentState

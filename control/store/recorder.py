@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from config import AgentConfig
-from control.link import ChildMessage, Event, Forget, Pong, Remember, StateChanged
 from control.observers import CallObserver
 from control.placement import AgentStatus, ExitRecord
+from control.processes.link import ChildMessage, Event, Forget, Pong, Remember, StateChanged
+from control.processes.watch import Finding
 from control.store.changes import Change
 from control.store.live_call import LiveCall
-from control.watch import Finding
 from conversation.lifecycle import AgentState
 from utils import wall_clock_ms
 

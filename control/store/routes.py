@@ -9,8 +9,8 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from config import ChannelName, ThreadId
-from control.bodies import channel_of, parse_query, respond
-from control.errors import ApiError
+from control.api.bodies import channel_of, parse_query, respond
+from control.api.errors import ApiError
 from control.store.archive import Archive
 from control.store.errors import UnknownCallError
 from control.store.recordings import Recordings

@@ -8,9 +8,9 @@ from typing import Final
 from opentelemetry.trace import Tracer
 
 from config import AgentConfig
-from control.link import ChildMessage, Event, StartFailed
 from control.observers import CallObserver
 from control.placement import ExitRecord
+from control.processes.link import ChildMessage, Event, StartFailed
 from control.tracing.call import CallTrace
 from control.tracing.clock import SpanClock
 from conversation import server_events as out

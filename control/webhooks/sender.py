@@ -16,9 +16,9 @@ from pydantic import SecretStr
 from yarl import URL
 
 from config import AgentConfig
-from control.link import ChildMessage, StateChanged
 from control.observers import CallObserver
 from control.placement import ExitRecord
+from control.processes.link import ChildMessage, StateChanged
 from control.webhooks.notices import Notice, NoticeData
 from control.webhooks.retries import RetryPolicy, is_delivered, is_unwanted
 from control.webhooks.signing import parse_secret, signed_headers

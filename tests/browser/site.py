@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from control.console import SECURITY_HEADERS, Console
+from control.api.console import SECURITY_HEADERS, Console
 from rtc.room_server import RoomServer
 from rtc.turn import IceServers
 from tests.browser.scripted_agent import ScriptedAgent

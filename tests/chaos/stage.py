@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 
-from control.ladder import Deadlines
+from control.processes.ladder import Deadlines
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.control.sse import Told, listening

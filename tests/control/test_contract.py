@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from schemathesis import checks
 
 from config import Settings
-from control.openapi import openapi_document
-from control.operations import OPERATIONS
+from control.api.openapi import openapi_document
+from control.api.operations import OPERATIONS
 from control.store.archive import Archive
 from control.store.database import database_url
-from tests.control.api import serve_api
+from tests.control.served_api import serve_api
 
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 """Of each operation."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from config import AgentConfig, ProviderConfig
-from control.link import Ready
 from control.observers import CallObserver, Observers
+from control.processes.link import Ready
 
 CONFIG = AgentConfig(
     agent_id="a",

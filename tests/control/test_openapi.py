@@ -6,9 +6,9 @@ import jsonschema
 import pytest
 from aiohttp import ClientResponse
 
-from control.openapi import openapi_document
-from control.operations import OPERATIONS, Guard
-from tests.control.api import Api, serve_api
+from control.api.openapi import openapi_document
+from control.api.operations import OPERATIONS, Guard
+from tests.control.served_api import Api, serve_api
 
 DOCUMENT = openapi_document(OPERATIONS)
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from control.link import CHILD_MESSAGE, LinkBrokenError, parse_message
 from control.live.streams import Streams, UnknownEventIdError
+from control.processes.link import CHILD_MESSAGE, LinkBrokenError, parse_message
 from conversation.client_events import InvalidClientEventError
 from conversation.client_events import parse_client_event as parse_room_event
 from realtime import struct as wire

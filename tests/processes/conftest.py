@@ -22,12 +22,12 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from config import AgentConfig, ProviderConfig
-from control.forkserver import Forkserver
-from control.ladder import Deadlines
-from control.link import ChildMessage, Event
 from control.observers import CallObserver
 from control.placement import ExitRecord
-from control.supervisor import Supervisor
+from control.processes.forkserver import Forkserver
+from control.processes.ladder import Deadlines
+from control.processes.link import ChildMessage, Event
+from control.supervision.supervisor import Supervisor
 from conversation.server_events import ServerEvent
 
 SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"

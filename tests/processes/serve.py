@@ -8,8 +8,8 @@ import os
 import sys
 
 from config import Settings
-from control import environment
-from control.ladder import Deadlines
+from control.processes import environment
+from control.processes.ladder import Deadlines
 from control.server import run_server
 from logs import configure_logging
 

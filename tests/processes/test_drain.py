@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from control.child import DEFAULT_ENTRY
+from control.processes.child import DEFAULT_ENTRY
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone

@@ -10,7 +10,7 @@ from tests.processes.conftest import DEADLINE_S, ROOT
 
 _HARDENED = """
 import os, sys
-from control.hardening import forbid_peeking
+from control.processes.hardening import forbid_peeking
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 forbid_peeking()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.ladder import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process
 

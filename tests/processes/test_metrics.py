@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.control.test_metrics import read
+from tests.control.metrics.test_metrics import read
 from tests.processes.conftest import ServerProcess, server_process
 from tests.real_server import poll
 

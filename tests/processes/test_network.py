@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection
 
-from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.ladder import DEFAULT_DEADLINES
 from tests.fakes.media_gate import own_address
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process

@@ -10,10 +10,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from control.forkserver import Forkserver, StartedProcess
-from control.memory import Memory
-from control.pool import ProcessPool
-from control.supervisor import Supervisor
+from control.machine.memory import Memory
+from control.processes.forkserver import Forkserver, StartedProcess
+from control.processes.pool import ProcessPool
+from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from tests.processes.conftest import QUICK, SCRIPTED, agent_config, is_gone, until
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.ladder import DEFAULT_DEADLINES
 from conversation.remembered import LOST_OUTPUT
 from rtc.call import Call
 from rtc.engine import RtcEngine

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from control.ladder import Rung
 from control.placement import AlreadyRunningError, ExitRecord
-from control.restart import RestartPolicy
-from control.supervisor import Supervisor
-from control.watch import WatchLimits
+from control.processes.ladder import Rung
+from control.processes.watch import WatchLimits
+from control.supervision.restart import RestartPolicy
+from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.limits import CallLimits
 from conversation.remembered import ConversationSeed, RememberedText

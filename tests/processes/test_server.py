@@ -104,7 +104,7 @@ async def test_one_signal_stops_every_agent_gracefully(
 
 @pytest.mark.asyncio
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    from control.ladder import DEFAULT_DEADLINES
+    from control.processes.ladder import DEFAULT_DEADLINES
 
     # With these deadlines a polite end of this agent would take ten seconds.
     with server_process(tmp_path, deadlines=DEFAULT_DEADLINES) as server:
@@ -221,7 +221,7 @@ def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
     """A command on the leash of a parent that is not (any more) its own never runs."""
     marker = tmp_path / "ran"
     code = f"open({str(marker)!r}, 'w')"
-    command = [sys.executable, "-m", "control.leash", "1", sys.executable, "-c", code]
+    command = [sys.executable, "-m", "control.processes.leash", "1", sys.executable, "-c", code]
     assert subprocess.run(command, cwd=ROOT, timeout=DEADLINE_S, check=False).returncode == 1
     assert not marker.exists()
     command[3] = str(os.getpid())

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.ladder import DEFAULT_DEADLINES
+from control.processes.watch import WatchLimits
 from control.store.changes import Change, PutBox
 from control.store.recorder import Recorder
-from control.watch import WatchLimits
 from conversation.lifecycle import ExitReason
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions

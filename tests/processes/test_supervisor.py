@@ -8,7 +8,6 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from control.ladder import Deadlines, Rung
 from control.placement import (
     AgentStartError,
     AgentStatus,
@@ -17,8 +16,9 @@ from control.placement import (
     ExitRecord,
     NotRunningError,
 )
-from control.restart import RestartPolicy
-from control.supervisor import Supervisor
+from control.processes.ladder import Deadlines, Rung
+from control.supervision.restart import RestartPolicy
+from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.server_events import AgentReady
 from tests.processes.conftest import Observing, agent_config, is_gone, supervised, until

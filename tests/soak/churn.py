@@ -13,8 +13,8 @@ from statistics import median
 
 import psutil  # type: ignore[import-untyped]
 
-from control.child import DEFAULT_ENTRY
-from control.ladder import DEFAULT_DEADLINES
+from control.processes.child import DEFAULT_ENTRY
+from control.processes.ladder import DEFAULT_DEADLINES
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone

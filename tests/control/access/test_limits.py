@@ -12,7 +12,7 @@ from aiohttp import ClientResponse, WSServerHandshakeError
 from pydantic import SecretStr
 
 from config import Settings
-from tests.control.api import SECRET, Api, serve_api
+from tests.control.served_api import SECRET, Api, serve_api
 
 OLD_SECRET = "an-old-secret-an-old-secret-an-old-secret"
 APP = "https://app.example"
@@ -192,7 +192,7 @@ async def test_sockets_are_for_the_own_page_and_listed_origins() -> None:
 async def test_a_body_that_does_not_come_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("control.bodies.BODY_TIMEOUT_S", 0.05)
+    monkeypatch.setattr("control.api.bodies.BODY_TIMEOUT_S", 0.05)
     monkeypatch.setattr("rtc.room_call.OFFER_TIMEOUT_S", 0.05)
     async with serve_api() as api:
         host, port = api.server.host, api.server.port

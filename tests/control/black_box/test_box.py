@@ -13,7 +13,7 @@ from control.black_box.box import MAX_EVENTS, MAX_STATES, Box
 from control.black_box.curve import FIRST_STEP_MS, MAX_SAMPLES, Curve
 from control.black_box.models import ResourceSample
 from control.placement import AgentStatus
-from control.watch import Action, Finding
+from control.processes.watch import Action, Finding
 from conversation import server_events as out
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import AgentState, ExitReason

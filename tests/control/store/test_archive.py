@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.engine import URL
 
-from control.link import Remember, StateChanged
+from control.processes.link import Remember, StateChanged
 from control.store.archive import Archive
 from control.store.data_folder import DataFolder
 from control.store.errors import (

@@ -13,7 +13,7 @@ from config import Settings
 from control.store.archive import Archive
 from control.store.database import database_url
 from control.store.recordings import Recordings
-from tests.control.api import Api, serve_api
+from tests.control.served_api import Api, serve_api
 from tests.control.store.samples import text
 from tests.control.store.test_archive import begin, end
 from tests.control.test_openapi import check_answer

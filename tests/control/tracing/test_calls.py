@@ -11,15 +11,15 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from config import AgentConfig
-from control.link import Event, StartFailed
 from control.placement import ExitRecord
+from control.processes.link import Event, StartFailed
 from control.tracing.call import MAX_OPEN
 from control.tracing.calls import CallTraces
 from conversation import server_events as out
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.lifecycle import ExitReason
 from conversation.turn_timings import TurnTimings
-from tests.control.test_metrics import agent, event
+from tests.control.metrics.test_metrics import agent, event
 
 
 class Traced:
@@ -159,7 +159,7 @@ def test_a_call_that_nobody_saw_begin_is_no_error() -> None:
 
 def test_without_an_endpoint_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys, control.server, control.child, agent\n"
+        "import sys, control.server, control.processes.child, agent\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=50, check=False).returncode == 0

@@ -1,0 +1,1 @@
+"""What this machine has, or the control group that holds us."""

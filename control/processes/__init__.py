@@ -1,0 +1,1 @@
+"""One agent's OS process: how it is forked, tied to us, watched and ended."""

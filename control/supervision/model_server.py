@@ -1,0 +1,244 @@
+"""The local model as a supervised child of the server: one process that all agents share."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from control.placement import AgentStartError
+from control.processes.environment import child_environment
+from control.supervision.restart import RestartBudget, RestartPolicy
+from logs import forward_line
+from utils import OwnedTasks, cancel_and_wait
+
+_log = logging.getLogger("control.model")
+
+_ROOT: Final = Path(__file__).resolve().parents[2]
+_HEALTH_TIMEOUT_S: Final = 5.0
+_HEALTH_INTERVAL_S: Final = 0.1
+# Once it was ready: so often it is asked, and so many silences in a row mean that it hangs.
+_CHECK_INTERVAL_S: Final = 3.0
+_MAX_SILENCES: Final = 3
+_TERMINATE_S: Final = 4.0
+_KILL_S: Final = 5.0
+_LAST_WORDS_S: Final = 1.0
+_MAX_STDERR_LINE_BYTES: Final = 64 * 1024
+
+DEFAULT_COMMAND: Final = (sys.executable, "-m", "main", "model", "--fd", "{fd}")
+DEFAULT_POLICY: Final = RestartPolicy()
+
+
+class ModelState(StrEnum):
+    """Where the local model is. FAILED: the restart budget is spent; it is tried again when it is
+    next needed, once the budget is free again.
+    """
+
+    OFF = "off"
+    STARTING = "starting"
+    READY = "ready"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+
+
+class ModelServer:
+    """Keeps the local model running from `start` to `stop`.
+
+    The listening socket is ours and stays open, so that its port survives the child: a connection
+    made while the child restarts waits in the backlog instead of being refused.
+    """
+
+    def __init__(
+        self,
+        port: int = 0,
+        *,
+        command: Sequence[str] = DEFAULT_COMMAND,
+        policy: RestartPolicy = DEFAULT_POLICY,
+    ) -> None:
+        """command: the child's command line, `{fd}` stands for the listening socket's number.
+
+        Raises:
+            OSError: the port is taken.
+        """
+        self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
+        self.uri = f"ws://127.0.0.1:{self._socket.getsockname()[1]}"
+        self.problem = ""
+        self._command = [part.format(fd=self._socket.fileno()) for part in command]
+        self._policy = policy
+        self._budget = RestartBudget(policy)
+        self._failed_at_s = float("-inf")
+        self._process: asyncio.subprocess.Process | None = None
+        # Why we ended a child that ran.
+        self._hang = ""
+        self._state = ModelState.OFF
+        self._changed = asyncio.Condition()
+        self._supervising: asyncio.Task[None] | None = None
+        self._tasks = OwnedTasks(_log)
+
+    @property
+    def state(self) -> ModelState:
+        """Where the model is now."""
+        return self._state
+
+    @property
+    def pid(self) -> int | None:
+        """Of the child; None while there is none."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start it, unless it was started before, or failed not long ago."""
+        is_forgiven = time.monotonic() - self._failed_at_s >= self._policy.window_s
+        if self._state is ModelState.OFF or (self._state is ModelState.FAILED and is_forgiven):
+            self._state = ModelState.STARTING
+            self._supervising = self._tasks.start(self._supervise(), name="local model")
+
+    async def wait_ready(self, deadline_s: float) -> None:
+        """Start it if need be; return when it is ready.
+
+        Raises:
+            AgentStartError: phase `model`; it is not ready in time, or will never be.
+        """
+        self.start()
+        try:
+            async with asyncio.timeout(deadline_s), self._changed:
+                await self._changed.wait_for(
+                    lambda: self._state in (ModelState.READY, ModelState.FAILED)
+                )
+        except TimeoutError as error:
+            text = f"the local model is {self._state} {self.problem}".strip()
+            raise AgentStartError("model", "model_timeout", text) from error
+        if self._state is ModelState.FAILED:
+            raise AgentStartError("model", "model_failed", self.problem)
+
+    async def stop(self) -> None:
+        """End the child, politely, then surely; frees the port. Idempotent."""
+        if self._supervising is not None:
+            await cancel_and_wait(self._supervising)
+        # Only now: the child's log is read to its end.
+        await self._tasks.close()
+        self._state = ModelState.OFF
+        self._socket.close()
+
+    def kill(self) -> None:
+        """SIGKILL the child at once, without waiting."""
+        if self._process is not None and self._process.returncode is None:
+            self._process.kill()
+
+    # -- supervising -----------------------------------------------------------------------------
+
+    async def _enter(self, state: ModelState) -> None:
+        async with self._changed:
+            if state is not self._state:
+                _log.info("local model %s -> %s", self._state, state)
+            self._state = state
+            self._changed.notify_all()
+
+    async def _supervise(self) -> None:
+        while True:
+            await self._enter(ModelState.STARTING)
+            await self._run_once()
+            delay_s = self._budget.next_delay_s(time.monotonic())
+            if delay_s is None:
+                _log.error("the local model is given up: %s", self.problem)
+                self._failed_at_s = time.monotonic()
+                await self._enter(ModelState.FAILED)
+                return
+            _log.warning("local model: %s; again in %g s", self.problem, delay_s)
+            await self._enter(ModelState.BACKOFF)
+            await asyncio.sleep(delay_s)
+
+    async def _run_once(self) -> None:
+        """One child from its start to its reaping, also when we are cancelled."""
+        try:
+            process = await self._spawn()
+        except OSError as error:
+            self.problem = f"cannot start: {error}"
+            return
+        self._process, self._hang = process, ""
+        last_words = self._tasks.start(self._forward_stderr(process), name="model stderr")
+        readiness = self._tasks.start(self._watch_health(process), name="model health")
+        try:
+            await process.wait()
+        finally:
+            readiness.cancel()
+            await _end(process)
+            self._process = None
+        await asyncio.wait([last_words], timeout=_LAST_WORDS_S)
+        words = last_words.result() if last_words.done() and not last_words.cancelled() else ""
+        self.problem = self._hang or words or f"it ended with exit code {process.returncode}"
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        # A session of its own: a terminal's Ctrl-C reaches the server only, which ends us in order.
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "control.processes.leash", str(os.getpid()), *self._command),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            limit=_MAX_STDERR_LINE_BYTES,
+            env=child_environment(os.environ),
+            cwd=_ROOT,
+            pass_fds=[self._socket.fileno()],
+            start_new_session=True,
+        )
+
+    async def _forward_stderr(self, process: asyncio.subprocess.Process) -> str:
+        """Pass its log on to ours; returns the last line, which says why it ended."""
+        assert process.stderr is not None
+        last = ""
+        while not process.stderr.at_eof():
+            try:
+                line = (await process.stderr.readline()).decode(errors="replace")
+            except ValueError:
+                continue  # A line over the limit: its rest is read as the next ones.
+            if line:
+                last = forward_line(line) or last
+        return last[:500]
+
+    async def _watch_health(self, process: asyncio.subprocess.Process) -> None:
+        """Ask until it says that it is ready, and from then on whether it still lives."""
+        url = f"http{self.uri.removeprefix('ws')}/healthz"
+        timeout = aiohttp.ClientTimeout(total=_HEALTH_TIMEOUT_S)
+        async with aiohttp.ClientSession(timeout=timeout) as http:
+            while True:
+                if await _is_healthy(http, url):
+                    break
+                # It loads for seconds: refusals mean nothing yet.
+                await asyncio.sleep(_HEALTH_INTERVAL_S)
+            self.problem = ""
+            await self._enter(ModelState.READY)
+            silences = 0
+            while silences < _MAX_SILENCES:
+                await asyncio.sleep(_CHECK_INTERVAL_S)
+                silences = 0 if await _is_healthy(http, url) else silences + 1
+        self._hang = f"it did not answer {silences} times in a row"
+        if process.returncode is None:
+            process.kill()
+
+
+async def _is_healthy(http: aiohttp.ClientSession, url: str) -> bool:
+    try:
+        async with http.get(url) as response:
+            return response.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """SIGTERM, then SIGKILL; returns when it is reaped, or the kernel does not let it go."""
+    for end, deadline_s in ((process.terminate, _TERMINATE_S), (process.kill, _KILL_S)):
+        if process.returncode is not None:
+            return
+        end()
+        try:
+            async with asyncio.timeout(deadline_s):
+                await process.wait()
+        except TimeoutError:
+            continue

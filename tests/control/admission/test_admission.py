@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control.admission.cpu import SMOOTHING_S, CpuCounter, CpuMeter, read_cpu
+from control.admission.gate import AdmissionGate
+from control.admission.policy import (
+    AGENT_BYTES,
+    AGENT_CORES,
+    MIB,
+    AdmissionLimits,
+    Load,
+    refusal,
+)
+from control.machine.memory import Memory
+from control.placement import AtCapacityError
+
+CALM = Load(agents=0, fresh=0, cpu_share=0.0, cores=2.0, memory=Memory(4096 * MIB, 2048 * MIB))
+
+
+def test_without_limits_there_is_room_as_long_as_memory_is_left() -> None:
+    assert refusal(replace(CALM, agents=5_000, cpu_share=1.0), AdmissionLimits()) is None
+    refused = refusal(replace(CALM, memory=Memory(4096 * MIB, 0)), AdmissionLimits())
+    assert refused is not None
+    assert refused.reason == "memory"
+
+
+def test_the_last_place_is_given_and_no_further_one() -> None:
+    limits = AdmissionLimits(max_agents=3)
+    assert refusal(replace(CALM, agents=2), limits) is None
+    refused = refusal(replace(CALM, agents=3), limits)
+    assert refused is not None
+    assert (refused.reason, refused.retry_after_s) == ("agents", 10)
+    assert refused.text == "3 agents run here, 3 may"
+    assert refused.figures == {"agents": 3, "max_agents": 3}
+
+
+def test_memory_is_reserved_for_agents_that_start() -> None:
+    limits = AdmissionLimits(min_free_bytes=100 * MIB)
+    memory = Memory(4096 * MIB, 100 * MIB + 3 * AGENT_BYTES)
+    assert refusal(replace(CALM, memory=memory, fresh=2), limits) is None
+    refused = refusal(replace(CALM, memory=memory, fresh=3), limits)
+    assert refused is not None
+    assert refused.reason == "memory"
+    assert refused.figures == {
+        "available_mib": 244,
+        "reserved_mib": 192,
+        "min_free_mib": 100,
+        "starting": 3,
+    }
+    assert "244 MiB" in refused.text
+
+
+def test_processors_are_reserved_for_agents_that_start() -> None:
+    limits = AdmissionLimits(max_cpu_share=0.8)
+    assert refusal(replace(CALM, cpu_share=0.7, fresh=2), limits) is None
+    refused = refusal(replace(CALM, cpu_share=0.7, fresh=4), limits)
+    assert refused is not None
+    assert refused.reason == "cpu"
+    assert refused.figures == {
+        "cpu_percent": 70,
+        "reserved_percent": 12.5,
+        "max_cpu_percent": 80,
+        "cores": 2,
+        "starting": 4,
+    }
+
+
+@given(
+    agents=st.integers(0, 100),
+    fresh=st.integers(0, 100),
+    cpu_share=st.floats(0, 1),
+    available=st.integers(0, 8192 * MIB),
+)
+def test_whoever_is_let_in_keeps_every_limit(
+    agents: int, fresh: int, cpu_share: float, available: int
+) -> None:
+    limits = AdmissionLimits(max_agents=50, max_cpu_share=0.9, min_free_bytes=64 * MIB)
+    load = Load(agents, fresh, cpu_share, 4.0, Memory(8192 * MIB, available))
+    is_kept = (
+        agents + 1 <= 50
+        and cpu_share + (fresh + 1) * AGENT_CORES / 4.0 <= 0.9
+        and available - (fresh + 1) * AGENT_BYTES >= 64 * MIB
+    )
+    assert (refusal(load, limits) is None) == is_kept
+
+
+# -- processors ---------------------------------------------------------------------------------
+
+
+def read(tmp_path: Path, cgroup: str, files: dict[str, str]) -> list[CpuCounter]:
+    proc, cgroups = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    (proc / "stat").write_text(
+        "cpu  999 0 0 0 0 0 0 0 0 0\ncpu0 60 0 40 500 50 0 0 20 0 0\ncpu1 40 0 60 200 0 0 0 30 0 0\n"
+        "cpu2 700 0 0 0 0 0 0 0 0 0\nintr 5\n"
+    )
+    (proc / "self" / "cgroup").write_text(cgroup)
+    for name, text in files.items():
+        path = cgroups / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return read_cpu(proc, cgroups, {0, 1})
+
+
+def test_without_a_quota_the_machine_counts(tmp_path: Path) -> None:
+    (machine,) = read(tmp_path, "0::/a\n", {"a/cpu.max": "max 100000\n", "a/cpu.stat": "usage 1\n"})
+    assert (machine.key, machine.cores) == ("machine", 2)
+    assert machine.used_s == pytest.approx(250 / 100)
+
+
+def test_a_groups_quota_counts_as_its_processors(tmp_path: Path) -> None:
+    files = {"a/cpu.max": "150000 100000\n", "a/cpu.stat": "usage_usec 2500000\nuser_usec 1\n"}
+    machine, group = read(tmp_path, "0::/a/b\n", files)
+    assert machine.key == "machine"
+    assert (group.used_s, group.cores) == (2.5, 1.5)
+
+
+def test_the_old_kind_of_quota_counts_too(tmp_path: Path) -> None:
+    files = {
+        "cpu/c/cpu.cfs_quota_us": "50000",
+        "cpu/c/cpu.cfs_period_us": "100000",
+        "cpu/c/cpuacct.usage": "3000000000",
+        "cpu/cpu.cfs_quota_us": "-1",
+        "cpu/cpu.cfs_period_us": "100000",
+        "cpu/cpuacct.usage": "1",
+    }
+    machine, group = read(tmp_path, "4:cpu,cpuacct:/c\n", files)
+    assert machine.key == "machine"
+    assert (group.used_s, group.cores) == (3.0, 0.5)
+
+
+def counters(machine_s: float, group_s: float) -> list[CpuCounter]:
+    return [CpuCounter("machine", machine_s, 8), CpuCounter("group", group_s, 2)]
+
+
+def test_the_busiest_counts_and_one_peak_does_not() -> None:
+    meter = CpuMeter()
+    meter.update(counters(0, 0), now_s=10)
+    assert meter.share == 0
+    meter.update(counters(1, 2), now_s=11)
+    # All of the group's two cores for a second: far from full on average yet.
+    assert 0.2 < meter.share < 0.25
+    assert meter.cores == 2
+    for second in range(1, 31):
+        meter.update(counters(1, 2 + 2 * second), now_s=11 + second)
+    assert meter.share > 0.99
+    meter.update(counters(1, 62), now_s=41 + SMOOTHING_S)
+    assert 0.3 < meter.share < 0.4
+
+
+def test_this_machine_can_be_read() -> None:
+    assert all(one.used_s > 0 and one.cores > 0 for one in read_cpu())
+
+
+# -- the gate -----------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_the_gate_asks_with_fresh_figures_and_survives_when_there_are_none() -> None:
+    memory = [Memory(4096 * MIB, 0), Memory(4096 * MIB, 2048 * MIB)]
+
+    def read_memory() -> Memory:
+        if not memory:
+            raise OSError("too many open files")
+        return memory.pop(0)
+
+    gate = AdmissionGate(AdmissionLimits(), read_memory=read_memory, read_cpu=list)
+    with pytest.raises(AtCapacityError) as caught:
+        gate.require(agents=0, fresh=0)
+    assert (caught.value.reason, caught.value.retry_after_s) == ("memory", 5)
+    gate.start()
+    async with asyncio.timeout(5):
+        while memory:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    gate.require(agents=0, fresh=0)
+    await gate.close()

@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as st
+
+from control.processes.link import (
+    CHILD_MESSAGE,
+    EVENT_BACKLOG_BYTES,
+    MAX_LINE_BYTES,
+    PARENT_MESSAGE,
+    ChildMessage,
+    Event,
+    Exiting,
+    Forget,
+    Link,
+    LinkBrokenError,
+    ParentMessage,
+    Ping,
+    Pong,
+    Ready,
+    Remember,
+    RenewModel,
+    Start,
+    StartFailed,
+    StateChanged,
+    Stop,
+    parse_message,
+    serialize_message,
+)
+from conversation.lifecycle import AgentState, ExitReason
+from conversation.remembered import RememberedCall, RememberedText
+from conversation.server_events import AgentInputTranscriptionDone
+from conversation.vitals import Vitals
+
+PARENT_SAYS: list[ParentMessage] = [
+    Start(config={"channel_name": "demo"}),
+    Stop(reason=ExitReason.STOPPED, deadline_s=1.5),
+    Ping(n=7),
+    RenewModel(reason="unanswered"),
+]
+CHILD_SAYS: list[ChildMessage] = [
+    StateChanged(state=AgentState.JOINING, at_ms=1),
+    Ready(timings_ms={"joining": 1.5}),
+    StartFailed(phase="joining", code="room_full", message="the room\nis full"),
+    Event(
+        event=AgentInputTranscriptionDone(
+            agent_id="a", agent_name="A", transcript="grüße\u2028", item_id="i"
+        )
+    ),
+    Remember(entry=RememberedText(number=3, role="user", text="one\ntwo")),
+    Remember(entry=RememberedCall(number=4, call_id="c", name="n", arguments="{}")),
+    Forget(number=3),
+    Pong(n=7, loop_lag_ms=0.4, vitals=Vitals(users=1)),
+    Exiting(exit_reason=ExitReason.USER_LEFT),
+]
+
+
+class Ends:
+    def __init__(self, parent: Link[ChildMessage], child: Link[ParentMessage]) -> None:
+        self.parent = parent
+        self.child = child
+
+
+@pytest_asyncio.fixture
+async def ends() -> AsyncIterator[Ends]:
+    ours, theirs = socket.socketpair()
+    parent = await Link.open(ours, CHILD_MESSAGE)
+    child = await Link.open(theirs, PARENT_MESSAGE)
+    yield Ends(parent, child)
+    parent.abort()
+    child.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_every_message_arrives_as_it_was_sent_and_in_order(ends: Ends) -> None:
+    for to_child in PARENT_SAYS:
+        ends.parent.send(to_child)
+    for to_parent in CHILD_SAYS:
+        ends.child.send(to_parent)
+    assert [await ends.child.receive() for _ in PARENT_SAYS] == PARENT_SAYS
+    assert [await ends.parent.receive() for _ in CHILD_SAYS] == CHILD_SAYS
+
+
+@pytest.mark.asyncio
+async def test_what_was_sent_before_closing_still_arrives_then_the_end(ends: Ends) -> None:
+    ends.child.send(Exiting(exit_reason=ExitReason.NO_USER))
+    await ends.child.flush(1.0)
+    assert await ends.parent.receive() == Exiting(exit_reason=ExitReason.NO_USER)
+    assert await ends.parent.receive() is None
+    ends.child.send(Pong(n=1, loop_lag_ms=0, vitals=Vitals()))  # closed: nothing happens
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"no json\n",
+        b"[]\n",
+        b'{"type": "reboot"}\n',
+        b'{"type": "ping"}\n',
+        b'{"type": "ping", "n": 1, "extra": 2}\n',
+        b"\xff\xfe\n",
+    ],
+)
+def test_a_line_that_is_no_message_means_a_broken_peer(line: bytes) -> None:
+    with pytest.raises(LinkBrokenError):
+        parse_message(PARENT_MESSAGE, line)
+
+
+def test_each_side_refuses_the_other_sides_messages() -> None:
+    with pytest.raises(LinkBrokenError):
+        parse_message(PARENT_MESSAGE, serialize_message(CHILD_SAYS[0]))
+    with pytest.raises(LinkBrokenError):
+        parse_message(CHILD_MESSAGE, serialize_message(PARENT_SAYS[0]))
+
+
+def test_refusals_and_representations_keep_secrets_to_themselves() -> None:
+    secret = "sk-very-secret"
+    with pytest.raises(LinkBrokenError) as caught:
+        parse_message(PARENT_MESSAGE, f'{{"type": "start", "config": "{secret}"}}'.encode())
+    assert secret not in str(caught.value)
+    assert secret not in repr(Start(config={"api_key": secret}))
+
+
+@pytest.mark.asyncio
+async def test_a_line_over_the_limit_breaks_the_link() -> None:
+    ours, theirs = socket.socketpair()
+    link = await Link.open(ours, CHILD_MESSAGE)
+    theirs.setblocking(False)
+    sending = asyncio.get_running_loop().sock_sendall(theirs, b"x" * (MAX_LINE_BYTES + 2) + b"\n")
+    async with asyncio.TaskGroup() as group:
+        sent = group.create_task(_quietly(sending))
+        with pytest.raises(LinkBrokenError, match="exceeds"):
+            await link.receive()
+        link.abort()
+        await sent
+    theirs.close()
+
+
+async def _quietly(sending: Any) -> None:
+    try:
+        await sending
+    except ConnectionError:
+        return
+
+
+@pytest.mark.asyncio
+async def test_a_line_cut_short_by_death_is_the_end_not_a_fault() -> None:
+    ours, theirs = socket.socketpair()
+    link = await Link.open(ours, CHILD_MESSAGE)
+    theirs.send(b'{"type": "pong", "n"')
+    theirs.close()
+    assert await link.receive() is None
+    link.abort()
+    await asyncio.sleep(0)
+
+
+@pytest.mark.asyncio
+async def test_events_are_dropped_and_counted_while_the_peer_does_not_read(ends: Ends) -> None:
+    words = "x" * 60_000
+    event = Event(
+        event=AgentInputTranscriptionDone(
+            agent_id="a", agent_name="A", transcript=words, item_id="i"
+        )
+    )
+    count = 4 * EVENT_BACKLOG_BYTES // len(words)
+    for _ in range(count):
+        ends.child.send(event)
+    ends.child.send(Exiting(exit_reason=ExitReason.STOPPED))
+    assert 0 < ends.child.dropped_events < count
+    received = [await ends.parent.receive() for _ in range(count - ends.child.dropped_events)]
+    assert all(message == event for message in received)
+    assert await ends.parent.receive() == Exiting(exit_reason=ExitReason.STOPPED)
+
+
+@pytest.mark.asyncio
+async def test_a_peer_that_never_reads_is_broken(ends: Ends) -> None:
+    big = StartFailed(phase="joining", code="x", message="y" * 500_000)
+
+    def send_on() -> None:
+        for _ in range(20):
+            ends.child.send(big)
+
+    with pytest.raises(LinkBrokenError, match="does not read"):
+        send_on()
+
+
+@given(st.text(), st.integers(), st.text(min_size=1))
+def test_any_text_survives_the_line_format(message: str, n: int, code: str) -> None:
+    failed = StartFailed(phase="joining", code=code, message=message)
+    line = serialize_message(failed)
+    assert line.count(b"\n") == 1
+    assert parse_message(CHILD_MESSAGE, line) == failed
+    assert parse_message(PARENT_MESSAGE, serialize_message(Ping(n=n))) == Ping(n=n)

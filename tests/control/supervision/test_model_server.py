@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from control.placement import AgentStartError
+from control.supervision import model_server
+from control.supervision.model_server import ModelServer, ModelState
+from control.supervision.restart import RestartBudget, RestartPolicy
+from tests.processes.conftest import is_gone, until
+
+QUICK = RestartPolicy(first_s=0.01, cap_s=0.01, budget=2, window_s=60)
+DEADLINE_S = 15.0
+
+
+@asynccontextmanager
+async def model(script: str) -> AsyncIterator[ModelServer]:
+    command = (sys.executable, "-m", "tests.control.supervision.model_stand_in", "{fd}", script)
+    server = ModelServer(command=command, policy=QUICK)
+    try:
+        yield server
+    finally:
+        await server.stop()
+        await server.stop()
+        assert server.pid is None
+
+
+def state_of(server: ModelServer) -> ModelState:
+    return server.state
+
+
+@pytest.mark.asyncio
+async def test_it_is_started_on_demand_and_gone_after_stop() -> None:
+    async with model("ready") as server:
+        assert server.state is ModelState.OFF
+        assert server.pid is None
+        await asyncio.gather(server.wait_ready(DEADLINE_S), server.wait_ready(DEADLINE_S))
+        assert state_of(server) is ModelState.READY
+        pid = server.pid
+        assert pid is not None
+        assert os.getsid(pid) != os.getsid(0)
+    assert is_gone(pid)
+
+
+@pytest.mark.asyncio
+async def test_a_killed_child_is_replaced_behind_the_same_port() -> None:
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        first = server.pid
+        assert first is not None
+        url = f"http{server.uri.removeprefix('ws')}/healthz"
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: server.pid != first)
+        # Nobody listens now; the request waits for the next child instead of being refused.
+        async with aiohttp.ClientSession() as http, http.get(url) as response:
+            assert response.status == 200
+        await server.wait_ready(DEADLINE_S)
+        assert server.pid not in (None, first)
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_cannot_run_is_given_up_with_its_last_words() -> None:
+    async with model("crash") as server:
+        with pytest.raises(AgentStartError, match="speech packages are missing") as caught:
+            await server.wait_ready(DEADLINE_S)
+        assert (caught.value.phase, caught.value.code) == ("model", "model_failed")
+        assert server.state is ModelState.FAILED
+
+
+@pytest.mark.asyncio
+async def test_waiting_for_a_model_that_loads_has_an_end() -> None:
+    async with model("loading") as server:
+        with pytest.raises(AgentStartError) as caught:
+            await server.wait_ready(1.0)
+        assert (caught.value.phase, caught.value.code) == ("model", "model_timeout")
+        assert server.state is ModelState.STARTING
+
+
+@pytest.mark.asyncio
+async def test_a_child_deaf_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "_TERMINATE_S", 0.2)
+    async with model("deaf") as server:
+        await server.wait_ready(DEADLINE_S)
+        pid = server.pid
+    assert is_gone(pid)
+
+
+@pytest.mark.asyncio
+async def test_a_child_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(model_server, "_HEALTH_TIMEOUT_S", 0.5)
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGSTOP)
+        await until(lambda: server.pid not in (None, first))
+        assert is_gone(first)
+        await server.wait_ready(DEADLINE_S)
+
+
+@pytest.mark.asyncio
+async def test_what_failed_long_ago_is_tried_again() -> None:
+    async with model("crash") as server:
+        with pytest.raises(AgentStartError):
+            await server.wait_ready(DEADLINE_S)
+        with pytest.raises(AgentStartError):
+            await server.wait_ready(DEADLINE_S)
+        server._failed_at_s -= QUICK.window_s
+        server._budget = RestartBudget(QUICK)
+        server.start()
+        assert state_of(server) is ModelState.STARTING
+
+
+@pytest.mark.asyncio
+async def test_kill_does_not_wait() -> None:
+    async with model("deaf") as server:
+        await server.wait_ready(DEADLINE_S)
+        server.kill()
