@@ -18,6 +18,9 @@ SQLITE_NAME: Final = "parley.sqlite3"
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_MS: Final = 5_000
+# Of each connection. What falls out of it the kernel still has, and a server of many calls need not
+# grow by the file's pages for long.
+_SQLITE_CACHE_KIB: Final = 256
 # What people said must not come into a log with the statement that failed.
 _POOL: Final[dict[str, Any]] = {"pool_size": 3, "max_overflow": 0, "hide_parameters": True}
 _DRIVERS: Final = {
@@ -74,6 +77,8 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
         f"busy_timeout={_BUSY_MS}",
         # What is deleted is overwritten.
         "secure_delete=ON",
+        # Negative: in KiB.
+        f"cache_size=-{_SQLITE_CACHE_KIB}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

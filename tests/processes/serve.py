@@ -3,15 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import signal
 import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
 
 from config import Settings
 from control.processes import environment
 from control.processes.ladder import Deadlines
 from control.server import run_server
 from logs import configure_logging
+
+
+def write_counts(path: Path) -> None:
+    """How many live objects there are of each class, once nothing but live ones are left."""
+    gc.collect()
+    kinds = (type(one) for one in gc.get_objects())
+    counts = Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    new = path.with_suffix(".new")
+    new.write_text(json.dumps(counts))
+    new.rename(path)
+
+
+async def serve(settings: Settings, wanted: dict[str, Any]) -> None:
+    """As `run_server`; SIGUSR1 has it count its objects into `counts.json` in its data folder."""
+    path = Path(settings.data_dir) / "counts.json"
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, write_counts, path)
+    await run_server(
+        settings,
+        "127.0.0.1",
+        wanted["port"],
+        agent_entry=wanted["agent_entry"],
+        deadlines=Deadlines(**wanted["deadlines"]),
+    )
 
 
 def main() -> None:
@@ -22,15 +50,7 @@ def main() -> None:
     settings = Settings.model_validate(wanted["settings"])
     context = {"process": "server"}
     configure_logging("INFO", log_format=settings.log_format, context=context)
-    asyncio.run(
-        run_server(
-            settings,
-            "127.0.0.1",
-            wanted["port"],
-            agent_entry=wanted["agent_entry"],
-            deadlines=Deadlines(**wanted["deadlines"]),
-        )
-    )
+    asyncio.run(serve(settings, wanted))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,14 @@ NASTY = "Grüße \N{WAVING HAND SIGN} \\u0000 \x00 'quoted'; -- %s {x}"
 
 
 @pytest.mark.asyncio
+async def test_a_connection_to_sqlite_keeps_little_of_the_file(tmp_path: Path) -> None:
+    engine = create_engine(database_url(tmp_path, None))
+    async with engine.connect() as connection:
+        assert (await connection.execute(sql("PRAGMA cache_size"))).scalar_one() == -256
+    await engine.dispose()
+
+
+@pytest.mark.asyncio
 async def test_a_call_is_read_as_it_was_written(store: Store) -> None:
     turn = CallTurn(turn=1, process=0, at_ms=5, endpoint_to_first_byte_ms=12.5)
     box = BlackBox(events=(SeenEvent(type="agent_ready", at_ms=1),))
