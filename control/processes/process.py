@@ -79,6 +79,8 @@ class AgentProcess:
         self.failure: AgentStartError | None = None
         # What the next process would have to be told.
         self.conversation = RememberedConversation(config.conversation_seed)
+        # Whether its last state was that of an agent that ends a call with a word.
+        self.was_saying_goodbye = False
         self._surroundings = surroundings
         self._deadlines = surroundings.deadlines
         self._prepare = prepare
@@ -350,6 +352,7 @@ class AgentProcess:
         """The process is gone: say how it was, and let everybody who waits know."""
         process = self._process
         self._orders.close()
+        self.was_saying_goodbye = self._lifecycle.state is AgentState.DRAINING
         self.exit = ExitRecord(
             agent_id=self.config.agent_id,
             channel_name=self.config.channel_name,

@@ -45,12 +45,14 @@ class EndedRun:
     has_been_ready: this process, or one before it; what never was is reported, not restarted
     is_retryable: of a failed start, whether another process could fare better
     is_stop_wanted: somebody asked for the end
+    was_saying_goodbye: the agent was about to end the call itself
     """
 
     exit_reason: ExitReason
     has_been_ready: bool
     is_retryable: bool = True
     is_stop_wanted: bool = False
+    was_saying_goodbye: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class Verdict:
 
 def judge(run: EndedRun, budget: RestartBudget, *, now_s: float) -> Verdict:
     """What follows an end; now_s: monotonic. Spends the budget."""
-    if run.is_stop_wanted or not run.has_been_ready or run.exit_reason not in RESTARTED_REASONS:
+    is_end_wanted = run.is_stop_wanted or run.was_saying_goodbye
+    if is_end_wanted or not run.has_been_ready or run.exit_reason not in RESTARTED_REASONS:
         return Verdict()
     if not run.is_retryable:
         return Verdict(fatal="no process could fare better")

@@ -144,6 +144,7 @@ class SupervisedAgent:
             has_been_ready=self._has_been_ready,
             is_retryable=failure is None or failure.is_retryable,
             is_stop_wanted=self._stop_wanted.done(),
+            was_saying_goodbye=self._process.was_saying_goodbye,
         )
         return judge(run, self._budget, now_s=time.monotonic())
 

@@ -19,13 +19,14 @@ _HOG_BYTES = 96 * 1024 * 1024
 
 
 class FaultyAgent(RealtimeKitAgent):
-    """System message: `hold=STATE harm=block|memory|descriptors`, each optional."""
+    """System message: `hold=STATE harm=block|memory|descriptors|release`, each optional."""
 
     def __init__(self, config: AgentConfig, observer: AgentObserver | None = None) -> None:
         words = dict(word.split("=") for word in (config.system_message or "").split())
         self._hold = words.get("hold")
         self._harm = words.get("harm", "block")
         self._harmed: list[Any] = []
+        self._released = asyncio.Event()
         super().__init__(config, observer)
 
     async def run(self) -> ExitReason:
@@ -49,12 +50,14 @@ class FaultyAgent(RealtimeKitAgent):
         await super()._leave()
 
     async def _held(self, state: AgentState) -> None:
-        # For good in the first process only: the next one shows whether it recovers.
+        # In the first process only: the next one shows whether it recovers.
         if self._hold == state and self._config.conversation_seed is None:
-            await asyncio.Event().wait()
+            await self._released.wait()
 
     def _do_harm(self) -> None:
         match self._harm:
+            case "release":
+                self._released.set()
             case "memory":
                 self._harmed.append(os.urandom(_HOG_BYTES))
             case "descriptors":

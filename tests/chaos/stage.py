@@ -19,7 +19,7 @@ from control.processes.ladder import Deadlines
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.control.sse import Told, listening
-from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
+from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import ServerProcess, all_gone, server_process, until
 from tests.processes.test_real_agent import START, settings
@@ -32,7 +32,19 @@ DEADLINES = Deadlines(
 DEADLINE_S = 40.0
 UNRESPONSIVE_S = 2.0
 MEMORY_LIMIT_MIB = 80
+MAX_TOKENS = 30
+REPLY_MS = 400
+GOODBYE = "Goodbye."
+LIMITED: dict[str, Any] = {"max_tokens": MAX_TOKENS, "goodbye": GOODBYE}
+"""A call that ends with its first reply, and not without a word."""
 DESCRIPTORS = 400
+
+BEFORE_READY = ("starting", "joining", "connecting")
+IN_CALL = ("ready", "running", "server_drains")
+STATES = (*BEFORE_READY, *IN_CALL, "draining", "stopping")
+"""`server_drains`: running, while the server waits for its calls to end; `draining`: the agent says
+goodbye of its own accord, because a limit of the call is reached.
+"""
 
 Shown = dict[str, Any]
 
@@ -74,15 +86,30 @@ class Scene:
         await self.person.join()
         return self.person
 
+    async def wait_held(self, state: str) -> Shown:
+        """The agent, once its process is held in this state and listens to signals."""
+        return await self.wait_shown(
+            lambda one: (
+                one.get("state") == state and one["pid"] and one["heartbeat_age_s"] is not None
+            )
+        )
+
+    async def wait_goodbye(self, session: FakeSession) -> Shown:
+        """The agent, once a reply has spent its budget and it has asked for its goodbye."""
+        await self.is_heard_again(session, is_new_process=False)
+        request = await session.wait_for("response.create")
+        assert GOODBYE in request["response"]["instructions"]
+        return await self.wait_shown(lambda one: one["state"] == "draining")
+
     async def is_heard_again(self, session: FakeSession, *, is_new_process: bool) -> None:
         """The caller, who did nothing, hears what the model says now."""
         person = self.person
         assert person is not None
         if is_new_process:
-            await until(lambda: _readies(person) >= 2, DEADLINE_S)
+            await until(lambda: readies(person) >= 2, DEADLINE_S)
             await person.listen_again()
         before_ms = person.loud_ms
-        await session.say(tone(400), "still here")
+        await session.say(tone(REPLY_MS), "still here")
         await until(lambda: person.loud_ms >= before_ms + 250, DEADLINE_S)
 
     def signal_agent(self, pid: int, number: signal.Signals) -> None:
@@ -121,28 +148,30 @@ class Scene:
         await until(lambda: all_gone(family), DEADLINE_S)
 
 
-def _readies(person: Person) -> int:
+def readies(person: Person) -> int:
+    """How often they were told that an agent is ready."""
     return sum(event["type"] == "agent_ready" for event in person.events)
 
 
 @asynccontextmanager
-async def scene(folder: Path, faults: Faults | None = None, **more: Any) -> AsyncIterator[Scene]:
+async def scene(
+    folder: Path, provider: FakeRealtimeServer, deadlines: Deadlines = DEADLINES, **more: Any
+) -> AsyncIterator[Scene]:
     """A server that loses patience soon."""
-    async with FakeRealtimeServer(faults=faults) as provider:
-        wanted = settings(provider.uri) | {
-            "agent_unresponsive_s": UNRESPONSIVE_S,
-            "agent_memory_limit_mib": MEMORY_LIMIT_MIB,
-            "requests_per_s_per_address": 1_000,
-            **more,
-        }
-        with server_process(folder, wanted, ENTRY, DEADLINES) as server:
-            for one in (psutil.Process(server.process.pid), *server.descendants()):
-                one.rlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
-            # The first question opens what the server needs for questions.
-            await server.get("/calls")
-            made = Scene(server, provider, Sample.of(server))
-            try:
-                yield made
-            finally:
-                if made.person is not None:
-                    await made.person.leave()
+    wanted = settings(provider.uri) | {
+        "agent_unresponsive_s": UNRESPONSIVE_S,
+        "agent_memory_limit_mib": MEMORY_LIMIT_MIB,
+        "requests_per_s_per_address": 1_000,
+        **more,
+    }
+    with server_process(folder, wanted, ENTRY, deadlines) as server:
+        for one in (psutil.Process(server.process.pid), *server.descendants()):
+            one.rlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+        # The first question opens what the server needs for questions.
+        await server.get("/calls")
+        made = Scene(server, provider, Sample.of(server))
+        try:
+            yield made
+        finally:
+            if made.person is not None:
+                await made.person.leave()

@@ -15,9 +15,9 @@ import pytest
 
 from conversation.lifecycle import AgentState
 from tests.chaos.faulty_agent import HARM
-from tests.chaos.stage import Scene, scene
-
-_BEFORE_READY: Final = ("starting", "joining", "connecting")
+from tests.chaos.stage import BEFORE_READY, DEADLINE_S, LIMITED, REPLY_MS, STATES, Scene, scene
+from tests.fakes.openai_realtime import FakeRealtimeServer
+from tests.processes.conftest import until
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,6 @@ FAULTS: Final = {
     "memory": Fault(HARM, "out_of_memory", "memory"),
     "descriptors": Fault(HARM, "unhealthy", "descriptors"),
 }
-STATES: Final = ("starting", "joining", "connecting", "ready", "running", "draining", "stopping")
 SHORT: Final = (
     ("kill", "connecting"),
     ("kill", "running"),
@@ -56,11 +55,13 @@ TABLE: Final = (
 @pytest.mark.parametrize(("name", "state"), TABLE)
 async def test_a_lost_process(name: str, state: str, tmp_path: Path) -> None:
     fault = FAULTS[name]
-    async with scene(tmp_path) as here:
-        if state in _BEFORE_READY:
+    async with FakeRealtimeServer() as provider, scene(tmp_path, provider) as here:
+        if state in BEFORE_READY:
             await lose_before_ready(here, fault, state)
         elif state == "stopping":
             await lose_while_stopping(here, fault)
+        elif state == "draining":
+            await lose_in_goodbye(here, fault)
         else:
             await lose_in_call(here, fault, state)
         await here.nothing_left()
@@ -107,6 +108,28 @@ async def lose_while_stopping(here: Scene, fault: Fault) -> None:
     assert (await here.stored())["exit_reason"] == "stopped"
 
 
+async def lose_in_goodbye(here: Scene, fault: Fault) -> None:
+    """The call was over, but for a word: nobody is called back to hear it."""
+    status, answer = await here.start(words(fault), **LIMITED)
+    assert status == 200, answer
+    here.call_id = answer["agent_id"]
+    session = await here.provider.next_session()
+    person = await here.join()
+    shown = await here.wait_goodbye(session)
+    here.signal_agent(shown["pid"], fault.number)
+    shown = await here.wait_shown(lambda one: one["state"] == "exited")
+    assert (shown["restarts"], shown["last_exit"]["exit_reason"]) == (0, fault.exit_reason)
+    await until(lambda: not person.channel.remote_users, DEADLINE_S)
+    assert person.loud_ms <= REPLY_MS + 50
+    record = await here.stored()
+    assert (record["restarts"], record["exit_reason"]) == (0, fault.exit_reason)
+    last = (await here.listen())[-1]
+    assert (last.type, last.data["is_restarted"]) == ("agent_exited", False)
+    # The channel is free.
+    assert (await here.start(""))[0] == 200
+    await here.server.post("/stop_agent", {"channel_name": "demo"})
+
+
 async def lose_in_call(here: Scene, fault: Fault, state: str) -> None:
     """Another process takes the call over: the same agent, the same person, who did nothing."""
     status, answer = await here.start(words(fault))
@@ -116,7 +139,7 @@ async def lose_in_call(here: Scene, fault: Fault, state: str) -> None:
     if state != "ready":
         await here.join()
         await here.is_heard_again(session, is_new_process=False)
-    if state == "draining":
+    if state == "server_drains":
         assert (await here.server.post("/drain", {"deadline_s": 120}))[0] == 202
     shown = await here.wait_shown(
         lambda one: one["state"] == ("ready" if state == "ready" else "running")

@@ -1,4 +1,6 @@
-"""Outages around a call: the provider hangs, the server with its rooms dies. Only with CHAOS=long."""
+"""The server, and the rooms in it, killed in every state of an agent, and started again: nothing of the
+first one stays, and people come back by themselves. Only with CHAOS=long.
+"""
 
 from __future__ import annotations
 
@@ -6,82 +8,113 @@ import asyncio
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 
-from rtc.engine import RtcEngine
-from rtc.options import RtcOptions
-from tests.chaos.stage import DEADLINE_S, DEADLINES, ENTRY, scene
-from tests.fakes.freezing_relay import FreezingRelay
-from tests.fakes.openai_realtime import FakeRealtimeServer, tone
+from tests.chaos.stage import (
+    BEFORE_READY,
+    DEADLINE_S,
+    DEADLINES,
+    ENTRY,
+    LIMITED,
+    STATES,
+    Scene,
+    readies,
+    scene,
+)
+from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.loopback.stage import Person
-from tests.processes.conftest import server_process, until
+from tests.processes.conftest import all_gone, server_process, until
 from tests.processes.test_real_agent import START, settings
 
 
 @pytest.mark.asyncio
 @pytest.mark.timeout(180)
-async def test_a_provider_that_hangs_is_replaced_by_a_new_session(tmp_path: Path) -> None:
-    async with (
-        FakeRealtimeServer() as provider,
-        FreezingRelay(int(provider.uri.rpartition(":")[2])) as relay,
-        scene(tmp_path, realtime_api_base_uri=relay.uri) as here,
-    ):
-        status, answer = await here.start("")
-        assert status == 200, answer
-        here.call_id = answer["agent_id"]
-        session = await provider.next_session()
-        person = await here.join()
-        await here.is_heard_again(session, is_new_process=False)
-        relay.freeze()
-        async with asyncio.timeout(DEADLINE_S):
-            session = await provider._fresh.get()
-        await here.is_heard_again(session, is_new_process=False)
-        await until(lambda: statuses(person) == ["reconnecting", "open"])
-        shown = await here.shown()
-        assert (shown["state"], shown["restarts"]) == ("running", 0)
-        await here.server.post("/stop_agent", {"channel_name": "demo"})
-        assert (await here.stored())["exit_reason"] == "stopped"
-        await here.nothing_left()
-
-
-def statuses(person: Person) -> list[str]:
-    events = person.events
-    return [one["status"] for one in events if one["type"] == "agent_connection_changed"]
-
-
-@pytest.mark.asyncio
-@pytest.mark.timeout(180)
-async def test_people_come_back_by_themselves_to_a_server_that_was_killed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("state", STATES)
+async def test_a_killed_server_is_followed_by_another(state: str, tmp_path: Path) -> None:
     async with FakeRealtimeServer() as provider:
+        async with scene(tmp_path, provider) as here:
+            asking = await reach(here, state)
+            await is_known(here)
+            await kill_server(here)
+            if asking is not None:
+                with pytest.raises(aiohttp.ClientError):
+                    await asking
+            person, here.person = here.person, None
+            port = int(here.server.url.rpartition(":")[2])
+        while not provider._fresh.empty():
+            provider._fresh.get_nowait()
         wanted = settings(provider.uri)
-        with server_process(tmp_path, wanted, ENTRY, DEADLINES) as server:
-            assert (await server.post("/start_agent", START))[0] == 200
-            session = await provider.next_session()
-            options = RtcOptions(channel_name="demo", uid=7, role="user")
-            person = Person(RtcEngine(server.url).create_channel(options))
-            await person.join()
-            family = server.descendants()
-            os.kill(server.process.pid, signal.SIGKILL)
-            await asyncio.to_thread(server.wait)
-            await until(lambda: not any(one.is_running() for one in family))
-            port = int(server.url.rpartition(":")[2])
-        readies = sum(event["type"] == "agent_ready" for event in person.events)
-        with server_process(tmp_path, wanted, ENTRY, DEADLINES, port=port) as server:
-            status, answer = await server.post("/start_agent", START)
-            assert status == 200, answer
-            session = await provider.next_session()
-            await until(
-                lambda: sum(one["type"] == "agent_ready" for one in person.events) > readies,
-                DEADLINE_S,
-            )
-            await person.listen_again()
-            before_ms = person.loud_ms
-            await session.say(tone(400), "back")
-            await until(lambda: person.loud_ms >= before_ms + 250)
-            # The call that was cut is known to have been lost.
-            calls = (await server.get("/calls"))[1]["calls"]
-            assert len(calls) == 2
-            lost = calls[-1]
-            assert lost["exit_reason"] == "supervisor_gone"
-            await person.leave()
+        try:
+            with server_process(tmp_path, wanted, ENTRY, DEADLINES, port=port) as server:
+                here.server = server
+                await goes_on(here, person)
+        finally:
+            if person is not None:
+                await person.leave()
+
+
+async def reach(here: Scene, state: str) -> asyncio.Task[Any] | None:
+    """Bring the agent into this state; gives the question that waits for its answer, if one does."""
+    loop = asyncio.get_running_loop()
+    if state in BEFORE_READY:
+        asking: asyncio.Task[Any] = loop.create_task(here.start(f"hold={state}"))
+        here.call_id = (await here.wait_held(state))["agent_id"]
+        return asking
+    limits = LIMITED if state == "draining" else {}
+    status, answer = await here.start("hold=stopping" if state == "stopping" else "", **limits)
+    assert status == 200, answer
+    here.call_id = answer["agent_id"]
+    if state == "ready":
+        return None
+    session = await here.provider.next_session()
+    await here.join()
+    if state == "draining":
+        await here.wait_goodbye(session)
+        return None
+    await here.is_heard_again(session, is_new_process=False)
+    if state == "server_drains":
+        assert (await here.server.post("/drain", {"deadline_s": 120}))[0] == 202
+    if state != "stopping":
+        return None
+    asking = loop.create_task(here.server.post("/stop_agent", {"channel_name": "demo"}))
+    await here.wait_shown(lambda one: one["state"] == state)
+    return asking
+
+
+async def is_known(here: Scene) -> None:
+    """Whoever looks the call up has it written down."""
+    status, record = await here.server.get(f"/calls/{here.call_id}")
+    assert (status, record["ended_at_ms"]) == (200, None)
+
+
+async def kill_server(here: Scene) -> None:
+    """It has no time for anything, and no process of it stays."""
+    family = here.server.descendants()
+    os.kill(here.server.process.pid, signal.SIGKILL)
+    await asyncio.to_thread(here.server.wait)
+    await until(lambda: all_gone(family), DEADLINE_S)
+
+
+async def goes_on(here: Scene, person: Person | None) -> None:
+    """The call that was cut is known to be lost; the next one is heard by who was in the room."""
+    assert (await here.stored())["exit_reason"] == "supervisor_gone"
+    ready = 0 if person is None else readies(person)
+    status, answer = await here.server.post("/start_agent", START)
+    assert status == 200, answer
+    session = await here.provider.next_session()
+    if person is None:
+        person = await here.join()
+    else:
+        here.person = person
+        await until(lambda: readies(person) > ready, DEADLINE_S)
+        await person.listen_again()
+    await here.is_heard_again(session, is_new_process=False)
+    calls = (await here.server.get("/calls"))[1]["calls"]
+    assert [one["call_id"] for one in calls] == [answer["agent_id"], here.call_id]
+    await person.leave()
+    here.person = None
+    status, answer = await here.server.post("/stop_agent", {"channel_name": "demo"})
+    assert (status, answer["exit_reason"]) == (200, "stopped")

@@ -46,6 +46,7 @@ POLICY = RestartPolicy(first_s=1, cap_s=3, budget=3, window_s=100, immediate=1)
         (replace(CRASH, exit_reason=ExitReason.START_FAILED, is_retryable=False), False, True),
         (replace(CRASH, has_been_ready=False), False, False),
         (replace(CRASH, is_stop_wanted=True), False, False),
+        (replace(CRASH, was_saying_goodbye=True), False, False),
         (replace(CRASH, exit_reason=ExitReason.USER_LEFT), False, False),
         (replace(CRASH, exit_reason=ExitReason.PROVIDER_FAILED), False, False),
         (replace(CRASH, exit_reason=ExitReason.MAX_DURATION), False, False),

@@ -1,0 +1,192 @@
+"""What may happen around a call and be over without it: a full disk, a stepped clock, a hung provider."""
+
+from __future__ import annotations
+
+import shutil
+import struct
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.chaos.stage import Scene
+from tests.fakes.freezing_relay import FreezingRelay
+from tests.fakes.openai_realtime import FakeRealtimeServer
+from tests.recordings import tiny_disk
+
+DAY_S = 86_400
+_DISK_BYTES = 2 * 1024 * 1024
+_CLOCK = """
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+/* The wall clock of this process, off by as many seconds as the file says. */
+static long offset(void) {
+  static volatile long *shared;
+  if (!shared) {
+    int file = open(getenv("PARLEY_TEST_CLOCK"), O_RDONLY);
+    shared = mmap(0, sizeof(long), PROT_READ, MAP_SHARED, file, 0);
+    close(file);
+  }
+  return *shared;
+}
+int clock_gettime(clockid_t id, struct timespec *now) {
+  static int (*real)(clockid_t, struct timespec *);
+  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
+  int result = real(id, now);
+  if (id == CLOCK_REALTIME) now->tv_sec += offset();
+  return result;
+}
+int gettimeofday(struct timeval *restrict now, void *restrict zone) {
+  static int (*real)(struct timeval *, void *);
+  if (!real) real = dlsym(RTLD_NEXT, "gettimeofday");
+  int result = real(now, zone);
+  now->tv_sec += offset();
+  return result;
+}
+time_t time(time_t *out) {
+  struct timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  if (out) *out = now.tv_sec;
+  return now.tv_sec;
+}
+"""
+
+
+class Surrounding:
+    """One thing around a call that goes wrong when `strike` is called."""
+
+    breaks_model = False
+    """Whether the model's session is lost with it."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        self._monkeypatch = monkeypatch
+
+    @asynccontextmanager
+    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+        """Everything is well yet; gives settings of the server that lives in it."""
+        yield {}
+
+    def enter(self) -> None:
+        """The server is there."""
+
+    def check_agent(self, pid: int) -> None:
+        """It can strike this process."""
+
+    async def strike(self, here: Scene) -> None:
+        """From now on it is broken."""
+        raise NotImplementedError
+
+    def heal(self) -> None:
+        """The call is over: well again."""
+
+    def check_record(self, record: dict[str, Any]) -> None:
+        """It left its trace in the call's record, where it leaves one."""
+
+
+class FullDisk(Surrounding):
+    """Not a byte goes into the folders of data and dumps."""
+
+    @property
+    def _disk(self) -> Path:
+        return self._folder / "disk"
+
+    @asynccontextmanager
+    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+        self._disk.mkdir()
+        with tiny_disk(self._disk, _DISK_BYTES):
+            yield {
+                "data_dir": str(self._disk / "data"),
+                "dump_dir": str(self._disk),
+                "write_agent_pcm": True,
+            }
+
+    async def strike(self, here: Scene) -> None:
+        with (self._disk / "filler").open("wb", buffering=0) as file:
+            for size in (65_536, 4_096, 1):
+                try:
+                    while file.write(bytes(size)):
+                        pass
+                except OSError:
+                    continue
+
+    def heal(self) -> None:
+        (self._disk / "filler").unlink()
+
+
+class SteppedClock(Surrounding):
+    """The wall clock of the server and its agents goes a day ahead, then back behind where it was."""
+
+    @asynccontextmanager
+    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+        self._set(0)
+        self._library = build_clock(self._folder)
+        self._monkeypatch.setenv("PARLEY_TEST_CLOCK", str(self._file))
+        self._monkeypatch.setenv("LD_PRELOAD", str(self._library))
+        yield {}
+
+    def enter(self) -> None:
+        self._monkeypatch.delenv("LD_PRELOAD")
+
+    @property
+    def _file(self) -> Path:
+        return self._folder / "clock"
+
+    def _set(self, offset_s: int) -> None:
+        # In place: processes have it mapped.
+        with self._file.open("r+b" if self._file.exists() else "wb") as file:
+            file.write(struct.pack("l", offset_s))
+
+    def check_agent(self, pid: int) -> None:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        assert str(self._library) in maps, "its clock is the real one"
+
+    async def strike(self, here: Scene) -> None:
+        self._set(DAY_S)
+        # Everybody sees it there.
+        shown = await here.shown()
+        assert 0 <= shown["uptime_s"] < 600
+        self._set(-DAY_S)
+
+    def heal(self) -> None:
+        self._set(0)
+
+    def check_record(self, record: dict[str, Any]) -> None:
+        # The stamps are the wall clock's, so the step is one of theirs.
+        assert record["ended_at_ms"] < record["started_at_ms"]
+
+
+class HungProvider(Surrounding):
+    """Its sockets stay open, and nothing passes on them; while new ones find it mute or well."""
+
+    breaks_model = True
+
+    @asynccontextmanager
+    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+        async with FreezingRelay(int(provider.uri.rpartition(":")[2])) as self._relay:
+            yield {"realtime_api_base_uri": self._relay.uri}
+
+    async def strike(self, here: Scene) -> None:
+        # Whoever has no session yet gets none.
+        here.provider.faults.is_mute = not here.provider.sessions
+        self._relay.freeze()
+
+
+def build_clock(folder: Path) -> Path:
+    """The library in front of the wall clock."""
+    source, library = folder / "clock.c", folder / "clock.so"
+    source.write_text(_CLOCK)
+    compiler = shutil.which("cc")
+    assert compiler is not None, "install a C compiler"
+    command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
+    subprocess.run(command, check=True)
+    return library
