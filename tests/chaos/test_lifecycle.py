@@ -125,6 +125,8 @@ async def lose_in_goodbye(here: Scene, fault: Fault) -> None:
     assert (record["restarts"], record["exit_reason"]) == (0, fault.exit_reason)
     last = (await here.listen())[-1]
     assert (last.type, last.data["is_restarted"]) == ("agent_exited", False)
+    await person.leave()
+    here.person = None
     # The channel is free.
     assert (await here.start(""))[0] == 200
     await here.server.post("/stop_agent", {"channel_name": "demo"})
