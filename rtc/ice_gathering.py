@@ -48,9 +48,12 @@ class IceGatherer:
 
     async def gather(self, component: int, addresses: list[str]) -> list[Candidate]:
         """The candidates of one component; addresses: those that this machine has."""
-        hosts = [await self._bind(component, address) for address in self._allowed(addresses)]
-        protocols = [protocol for protocol in hosts if protocol is not None]
-        self._inner._protocols += protocols  # noqa: SLF001
+        protocols: list[ice.StunProtocol] = []
+        for address in self._allowed(addresses):
+            if (protocol := await self._bind(component, address)) is not None:
+                protocols.append(protocol)
+                # Before the next one: of a gathering that is cancelled the connection closes these.
+                self._inner._protocols.append(protocol)  # noqa: SLF001
         candidates = [self._advertise(protocol.local_candidate) for protocol in protocols]
         candidates += await self._ask_servers(component, protocols)
         if not candidates:

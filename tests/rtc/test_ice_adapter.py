@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -17,9 +18,11 @@ from aiortc import RTCConfiguration, RTCPeerConnection
 
 from rtc.aiortc_adapter import close_connection
 from rtc.ice_adapter import adapt_ice
+from rtc.ice_gathering import IceGatherer
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
 from rtc.signals import IceServer
+from utils import cancel_and_wait
 
 Gathered = list[tuple[str, int, str]]
 Gather = Callable[..., Any]
@@ -56,6 +59,23 @@ async def test_loopback_is_offered_where_the_room_is_on_it(gather: Gather) -> No
     elsewhere = [ip for ip, _, _ in await gather(has_loopback=False)]
     # A machine without any other address has nothing else to offer.
     assert "127.0.0.1" not in elsewhere or elsewhere == ["127.0.0.1"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("steps", range(12))
+async def test_a_gathering_that_is_cancelled_leaves_no_socket(steps: int) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    inner = ice.Connection(ice_controlling=True)
+    gatherer = IceGatherer(inner, MediaOptions(has_loopback=True), ())
+    addresses = ["127.0.0.2", "127.0.0.3"]
+    gathering = asyncio.get_running_loop().create_task(gatherer.gather(1, addresses))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await cancel_and_wait(gathering)
+    await inner.close()
+    async with asyncio.timeout(2):
+        while set(os.listdir("/proc/self/fd")) - before:  # noqa: ASYNC110
+            await asyncio.sleep(0)
 
 
 @pytest.mark.asyncio
