@@ -22,8 +22,9 @@ lint: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy $(SOURCES)
 
+# Two workers: most of the time goes by waiting for real processes and real sound.
 unit: $(VENV)/.dev system-packages
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Hours of what `make test` does in small: docs/testing.md.
 soak: $(VENV)/.dev system-packages
