@@ -65,7 +65,8 @@ export class Lobby {
     this.onStop = onStop;
     this.onJoin = onJoin;
     const fromLink = new URLSearchParams(location.hash.slice(1)).get("channel");
-    this.#channel.value = fromLink || remembered.get("channel") || suggestChannel();
+    // What was typed before we were loaded stays.
+    this.#channel.value = fromLink || this.#channel.value || remembered.get("channel") || suggestChannel();
     byId("name").value = remembered.get("name");
     byId("new-channel").addEventListener("click", () => this.#handleNewName());
     this.#channel.addEventListener("input", () => this.#refreshButton());
@@ -73,6 +74,8 @@ export class Lobby {
       event.preventDefault();
       onJoin();
     });
+    // Until somebody listens, the form would be sent by the browser and the page be loaded anew.
+    this.#joinButton.disabled = false;
   }
 
   get channel() {
