@@ -33,13 +33,14 @@ class Action(StrEnum):
 @dataclass(frozen=True)
 class ProcessFigures:
     """What the kernel says of a process. private_bytes: memory of its own; pss_bytes: with its
-    share of what it has in common with others
+    share of what it has in common with others; anonymous_bytes: of no file, its own or in common
     """
 
     private_bytes: int
     pss_bytes: int
     descriptors: int
     max_descriptors: int
+    anonymous_bytes: int = 0
 
 
 @dataclass(frozen=True)

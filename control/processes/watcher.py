@@ -15,6 +15,7 @@ from conversation.lifecycle import ExitReason
 from conversation.vitals import Vitals
 
 FIGURES_INTERVAL_S: Final = 5.0
+"""How old the figures of its memory may be while they change little."""
 
 _log = logging.getLogger("control.watcher")
 
@@ -43,15 +44,21 @@ class Watcher:
         self._asked = 0
         self._answered_s: float | None = None
         self._figures_at_s = float("-inf")
+        # How long we were held up ourselves, so that we could not hear it.
+        self._deaf_s = 0.0
 
     @property
     def heartbeat_age_s(self) -> float | None:
         """Since its loop last answered; None until it did."""
-        return None if self._answered_s is None else time.monotonic() - self._answered_s
+        return None if self._answered_s is None else self._now_s() - self._answered_s
+
+    def _now_s(self) -> float:
+        """Of a clock that stands while this server is stopped, or starved."""
+        return time.monotonic() - self._deaf_s
 
     def handle_pong(self, message: Pong) -> None:
         """Its loop answered."""
-        self._answered_s = time.monotonic()
+        self._answered_s = self._now_s()
         self.loop_lag_ms = message.loop_lag_ms
         self.vitals = message.vitals
         self._watch.handle_vitals(message.vitals, now_s=self._answered_s)
@@ -66,19 +73,23 @@ class Watcher:
                 text = f"it does not read: {error}"
                 self._tell(Finding("silent", Action.RESTART, ExitReason.UNRESPONSIVE, text))
                 return
+            began_s = time.monotonic()
             await asyncio.sleep(interval_s)
+            self._deaf_s += max(0.0, time.monotonic() - began_s - interval_s)
             await self._read_figures()
             self._judge()
 
     async def _read_figures(self) -> None:
         now_s = time.monotonic()
-        if now_s - self._figures_at_s >= FIGURES_INTERVAL_S:
+        is_old = now_s - self._figures_at_s >= FIGURES_INTERVAL_S
+        if is_old:
             self._figures_at_s = now_s
-            self.figures = await self._reader.read(self._pid) or self.figures
+        known = None if is_old else self.figures
+        self.figures = await self._reader.read(self._pid, known) or self.figures
 
     def _judge(self) -> None:
         findings = self._watch.observe(
-            now_s=time.monotonic(),
+            now_s=self._now_s(),
             silent_s=self.heartbeat_age_s,
             loop_lag_ms=self.loop_lag_ms,
             figures=self.figures,

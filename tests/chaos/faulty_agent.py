@@ -15,7 +15,8 @@ from conversation.lifecycle import AgentState, ExitReason
 HARM = signal.SIGUSR2
 """At which it does what its system message says."""
 
-_HOG_BYTES = 96 * 1024 * 1024
+_BITE_BYTES = 8 * 1024 * 1024
+_BITES = 12
 
 
 class FaultyAgent(RealtimeKitAgent):
@@ -59,7 +60,7 @@ class FaultyAgent(RealtimeKitAgent):
             case "release":
                 self._released.set()
             case "memory":
-                self._harmed.append(os.urandom(_HOG_BYTES))
+                self._eat(_BITES)
             case "descriptors":
                 try:
                     while True:
@@ -68,3 +69,9 @@ class FaultyAgent(RealtimeKitAgent):
                     os.close(self._harmed.pop())
             case _:
                 time.sleep(3600)
+
+    def _eat(self, bites: int) -> None:
+        # In steps of the loop: it is not to be taken for a blocked one.
+        self._harmed.append(os.urandom(_BITE_BYTES))
+        if bites > 1:
+            asyncio.get_running_loop().call_soon(self._eat, bites - 1)

@@ -26,11 +26,12 @@ from tests.processes.test_real_agent import START, settings
 from tests.soak.churn import Sample
 
 ENTRY = "tests.chaos.faulty_agent:FaultyAgent"
+# Patient where a case is over earlier unless the machine is slow.
 DEADLINES = Deadlines(
-    start_s=12.0, ask_s=1.0, terminate_s=0.3, dump_s=0.3, kill_s=5.0, ping_interval_s=0.2
+    start_s=25.0, ask_s=6.0, terminate_s=0.3, dump_s=0.3, kill_s=20.0, ping_interval_s=0.2
 )
 DEADLINE_S = 40.0
-UNRESPONSIVE_S = 2.0
+UNRESPONSIVE_S = 3.0
 MEMORY_LIMIT_MIB = 80
 MAX_TOKENS = 30
 REPLY_MS = 400

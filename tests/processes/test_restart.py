@@ -89,6 +89,27 @@ async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: b
 
 
 @pytest.mark.asyncio
+async def test_a_server_that_was_held_up_blames_nobody() -> None:
+    """As one that was stopped or starved: what it did not hear may have been said."""
+    ended: list[ExitRecord] = []
+    limits = WatchLimits(silent_warning_s=0.3, silent_limit_s=0.6)
+    async with supervised(on_exit=ended.append, limits=limits) as supervisor:
+        first = await supervisor.start(agent_config())
+        await until(lambda: supervisor.status("demo").vitals is not None)
+        time.sleep(2.0)  # noqa: ASYNC251 - the point of it
+        before = supervisor.status("demo").vitals
+        assert before is not None
+
+        def has_answered_again() -> bool:
+            vitals = supervisor.status("demo").vitals
+            assert vitals is not None
+            return vitals.media.packets_sent >= before.media.packets_sent + 150
+
+        await until(has_answered_again)
+        assert (supervisor.status("demo").pid, ended) == (first.pid, [])
+
+
+@pytest.mark.asyncio
 async def test_a_memory_hog_is_replaced_before_it_takes_everything() -> None:
     ended: list[ExitRecord] = []
     limits = WatchLimits(memory_bytes=1024 * 1024)
