@@ -26,6 +26,7 @@ KILL_EVERY = 10
 """Calls of which one loses its agent's process in the middle."""
 
 MIB = 1024 * 1024
+_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Churn:
     async def _settled(self) -> Sample:
         """Once the pool is full again, for it forks in the background."""
         usual = self.samples[0].processes if self.samples else 0
-        await until(lambda: 1 + len(self.server.descendants()) >= usual)
+        await until(lambda: 1 + len(self.server.descendants()) >= usual, _DEADLINE_S)
         return Sample.of(self.server)
 
 
