@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -20,8 +18,8 @@ from control.placement import (
     Preparation,
     StopFailedError,
 )
+from control.processes.ending import Ending
 from control.processes.forkserver import StartedProcess
-from control.processes.ladder import SIGNALS, Rung
 from control.processes.link import (
     CHILD_MESSAGE,
     ChildMessage,
@@ -39,7 +37,6 @@ from control.processes.link import (
     Start,
     StartFailed,
     StateChanged,
-    Stop,
 )
 from control.processes.surroundings import Surroundings
 from control.processes.watch import Action, Finding
@@ -54,8 +51,6 @@ _log = logging.getLogger("control.process")
 _LAST_WORDS_S = 1.0
 # A process that dies before its first word was lost while it was idle: another one can do it.
 _MAX_PROCESSES = 3
-# An agent cancels its own goodbyes somewhat before we lose patience: that end is still an orderly one.
-_CHILDS_SHARE = 0.8
 _ASKED_FOR = (ExitReason.STOPPED, ExitReason.DRAINED)
 _TALKING = (AgentState.READY, AgentState.RUNNING)
 
@@ -88,20 +83,15 @@ class AgentProcess:
         self._began_s = time.monotonic()
         self._process: StartedProcess | None = None
         self._watcher: Watcher | None = None
-        # Why the watcher had it ended.
-        self._problem: str | None = None
         self._has_spoken = False
         self._reported_reason: ExitReason | None = None
-        # The last rung that was tried on it; None while it ends by itself.
-        self._rung: Rung | None = None
-        self._is_polite = True
-        self._is_link_over = False
         self._link: Link[ChildMessage] | None = None
         self._orders = Orders()
         # Done when ready; fails with AgentStartError once nothing of a failed start is left.
         self._ready: asyncio.Future[None] = loop.create_future()
-        # The first reason for which this run should end; whoever sets it starts the ladder.
-        self._stop_wanted: asyncio.Future[ExitReason] = loop.create_future()
+        self._ending = Ending(
+            config.channel_name, self._deadlines, has_goodbye=config.goodbye is not None
+        )
         # Set when the process is gone, or when it survived the whole ladder (`exit` is None then).
         self._stop_done = asyncio.Event()
 
@@ -158,8 +148,8 @@ class AgentProcess:
     async def command(self, command: LiveCommand) -> CommandResult:
         """See `Placement.command`."""
         state, link = self._lifecycle.state, self._link
-        if state not in _TALKING or link is None or self._is_link_over or self._stop_wanted.done():
-            is_ending = self._stop_wanted.done()
+        is_ending = self._ending.reason is not None
+        if state not in _TALKING or link is None or self._ending.is_link_over or is_ending:
             raise CommandRefusedError(
                 "not_ready", f"the agent is {'ending' if is_ending else state}"
             )
@@ -171,18 +161,13 @@ class AgentProcess:
         except LinkBrokenError as error:
             raise AgentGoneError from error
 
-    def request_stop(self, reason: ExitReason) -> None:
-        """Begin to end this run, whatever it is doing; of several reasons the first counts."""
-        if not self._stop_wanted.done():
-            self._stop_wanted.set_result(reason)
-
     async def stop(self, reason: ExitReason) -> ExitRecord:
         """End this run; returns when its process is gone.
 
         Raises:
             StopFailedError: SIGKILL had no effect within its deadline.
         """
-        self.request_stop(reason)
+        self._ending.want(reason)
         await self._stop_done.wait()
         if self.exit is None:
             raise StopFailedError(f"process {self.pid} survived SIGKILL")
@@ -190,10 +175,9 @@ class AgentProcess:
 
     def kill(self) -> None:
         """SIGKILL at once, without waiting."""
-        self.request_stop(ExitReason.STOPPED)
+        self._ending.want(ExitReason.STOPPED)
         if self._process is not None:
-            self._rung = Rung.KILL
-            self._process.send_signal(signal.SIGKILL)
+            self._ending.kill(self._process)
 
     # -- living ----------------------------------------------------------------------------------
 
@@ -202,7 +186,7 @@ class AgentProcess:
         try:
             await self._timed("model", self._run_preparation)
             for _ in range(_MAX_PROCESSES):
-                if self._has_spoken or self._stop_wanted.done():
+                if self._has_spoken or self._ending.reason is not None:
                     break
                 await self._live_in(
                     await self._timed("process", self._surroundings.source.start_process)
@@ -222,7 +206,7 @@ class AgentProcess:
 
     async def _run_preparation(self) -> None:
         if self._prepare is not None:
-            await run_unless(self._stop_wanted, _awaited(self._prepare))
+            await run_unless(self._ending.wanted, _awaited(self._prepare))
 
     async def _live_in(self, process: StartedProcess) -> None:
         """Everything between fork and reaping."""
@@ -233,7 +217,7 @@ class AgentProcess:
             link.send(Start(config=self.config.to_json()))
             self._watcher = watcher = self._create_watcher(process, link)
             listening = tasks.start(self._listen(link), name="listen")
-            tasks.start(self._climb_when_wanted(link, process), name="stop ladder")
+            tasks.start(self._climb(link, process), name="stop ladder")
             tasks.start(watcher.run(link, self._deadlines.ping_interval_s), name="watcher")
             timer = asyncio.get_running_loop().call_later(
                 self._deadlines.start_s, self._handle_start_timeout
@@ -264,10 +248,9 @@ class AgentProcess:
         if finding.action is Action.RENEW_MODEL:
             link.send(RenewModel(reason=finding.sign))
             return
-        if not self._stop_wanted.done():
-            self._problem = finding.text
-            self._is_polite = finding.action is Action.LEAVE
-        self.request_stop(finding.exit_reason)
+        self._ending.want(
+            finding.exit_reason, problem=finding.text, is_polite=finding.action is Action.LEAVE
+        )
 
     async def _listen(self, link: Link[ChildMessage]) -> None:
         try:
@@ -278,10 +261,8 @@ class AgentProcess:
         except (LinkBrokenError, IllegalTransitionError) as error:
             _log.error("%s: link broken: %s", self.config.channel_name, error)
         if self._has_spoken:
-            self._is_link_over = True
             self._orders.close()
-            # No link, no agent: usually it is exiting anyway; if not, the ladder sees to it.
-            self.request_stop(ExitReason.CRASHED)
+            self._ending.handle_link_over()
 
     def _handle_message(self, message: ChildMessage) -> None:
         match message:
@@ -324,29 +305,13 @@ class AgentProcess:
             state = self._lifecycle.state
             text = f"not ready after {self._deadlines.start_s:g} s, while {state}"
             self.failure = AgentStartError(str(state), "start_timeout", text)
-            self.request_stop(ExitReason.START_FAILED)
+            self._ending.want(ExitReason.START_FAILED)
 
     # -- ending ----------------------------------------------------------------------------------
 
-    async def _climb_when_wanted(self, link: Link[ChildMessage], process: StartedProcess) -> None:
-        reason = await asyncio.shield(self._stop_wanted)
-        has_goodbye = reason is ExitReason.DRAINED and self.config.goodbye is not None
-        deadlines = self._deadlines.with_goodbye() if has_goodbye else self._deadlines
-        for rung, deadline_s in deadlines.ladder(is_polite=self._is_polite):
-            if rung is not Rung.ASK or not self._is_link_over:
-                self._rung = rung
-            if rung is Rung.ASK:
-                _ask(link, reason, deadline_s)
-            else:
-                process.send_signal(SIGNALS[rung])
-            try:
-                async with asyncio.timeout(deadline_s):
-                    await process.exited.wait()
-            except TimeoutError:
-                _log.warning("%s: no exit after %s", self.config.channel_name, rung)
-            else:
-                return
-        self._stop_done.set()
+    async def _climb(self, link: Link[ChildMessage], process: StartedProcess) -> None:
+        if not await self._ending.climb(link, process):
+            self._stop_done.set()
 
     def _settle(self) -> None:
         """The process is gone: say how it was, and let everybody who waits know."""
@@ -360,10 +325,10 @@ class AgentProcess:
             pid=self.pid,
             exit_reason=self._exit_reason(),
             exit_code=process.exit_code if process else None,
-            stopped_by=self._rung,
+            stopped_by=self._ending.rung,
             uptime_s=self._uptime_s(),
             ended_at_ms=wall_clock_ms(),
-            error=str(self.failure) if self.failure else self._problem,
+            error=str(self.failure) if self.failure else self._ending.problem,
             stacks=process.stacks if process else None,
         )
         if not self._ready.done():
@@ -377,22 +342,17 @@ class AgentProcess:
             return ExitReason.START_FAILED
         if self._reported_reason is not None:
             return self._reported_reason
-        return self._stop_wanted.result() if self._stop_wanted.done() else ExitReason.CRASHED
+        return self._ending.reason or ExitReason.CRASHED
 
     def _unnamed_failure(self) -> AgentStartError:
         phase = str(self._lifecycle.state)
         exit_code = self._process.exit_code if self._process else None
-        if self._stop_wanted.done() and self._stop_wanted.result() in _ASKED_FOR:
+        if self._ending.reason in _ASKED_FOR:
             return AgentStartError(phase, "stopped", "stopped before it was ready")
         return AgentStartError(phase, "crashed", f"the process ended with exit code {exit_code}")
 
     def _handle_state(self, old: AgentState, new: AgentState) -> None:
         _log.info("%s: agent %s -> %s", self.config.channel_name, old, new)
-
-
-def _ask(link: Link[ChildMessage], reason: ExitReason, deadline_s: float) -> None:
-    with contextlib.suppress(LinkBrokenError):  # Then the next rung is due.
-        link.send(Stop(reason=reason, deadline_s=_CHILDS_SHARE * deadline_s))
 
 
 def _ms_since(began_s: float) -> float:
