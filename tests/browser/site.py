@@ -16,6 +16,7 @@ from control.api.console import SECURITY_HEADERS, Console
 from rtc.room_server import RoomServer
 from rtc.turn import IceServers
 from tests.browser.scripted_agent import ScriptedAgent
+from tests.fakes.http_server import HttpServer
 from tests.fakes.media_gate import MediaGate
 
 TOKEN_SECRET = "a secret that is only used in tests of the page"
@@ -43,13 +44,12 @@ class Site:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.start_failure: dict[str, Any] | None = None
         self._api_key = api_key
-        self._port = 0
-        self._runner: web.AppRunner | None = None
+        self._server = HttpServer(host)
 
     @property
     def url(self) -> str:
         """Where the page is."""
-        return f"http://{self._host}:{self._port}/"
+        return f"http://{self._host}:{self._server.port}/"
 
     async def start(self) -> None:
         """Serve, at the first free port or at the one that was served before."""
@@ -64,17 +64,11 @@ class Site:
         app.router.add_post("/start_agent", self._start_agent)
         app.router.add_post("/stop_agent", self._stop_agent)
         app.router.add_post("/token", self._mint_token)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port, reuse_address=True)
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        await self._server.start(app)
 
     async def stop(self) -> None:
         """Stop serving; agents stay as they are."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._server.stop()
 
     async def close(self) -> None:
         """Stop every agent, then the site."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 
 from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from tests.fakes.http_server import HttpServer
 
 DEADLINE_S = 20.0
 
@@ -22,25 +23,17 @@ class OtlpCollector:
         self.services: set[str] = set()
         self.uri = ""
         self._news = asyncio.Condition()
-        self._runner: web.AppRunner | None = None
+        self._server = HttpServer()
 
     async def __aenter__(self) -> OtlpCollector:
         app = web.Application()
         app.router.add_post("/v1/traces", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.uri = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await self._server.start(app)
+        self.uri = f"http://127.0.0.1:{self._server.port}"
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop()
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()

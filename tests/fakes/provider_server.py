@@ -9,6 +9,8 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from aiohttp import web
 
+from tests.fakes.http_server import HttpServer
+
 DEADLINE_S = 10.0
 
 
@@ -43,33 +45,28 @@ class ProviderServer(Generic[SessionT]):
         self.sessions: list[SessionT] = []
         # Set when the first client asks for a socket, whatever becomes of it.
         self.was_asked = asyncio.Event()
-        self._port = port
         self._reply_with = reply_with
-        self._ssl = tls
+        self._scheme = "ws" if tls is None else "wss"
         self._fresh: asyncio.Queue[SessionT] = asyncio.Queue()
         self._closing = asyncio.Event()
-        self._runner: web.AppRunner | None = None
+        self._server = HttpServer(port=port, tls=tls)
 
     @property
     def uri(self) -> str:
         """Where clients connect."""
-        return f"{'ws' if self._ssl is None else 'wss'}://127.0.0.1:{self._port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.port}"
 
     async def __aenter__(self) -> Self:
         app = web.Application()
         self._add_routes(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1.0, access_log=None)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._ssl).start()
-        self._port = self._runner.addresses[0][1]
+        await self._server.start(app)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
         for session in self.sessions:
             await session.drop()
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await self._server.stop()
 
     async def next_session(self) -> SessionT:
         """The next client's session, waiting until one comes."""

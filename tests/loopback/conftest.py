@@ -18,6 +18,7 @@ from rtc.channel import Channel, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
+from tests.fakes.http_server import HttpServer
 
 DEADLINE_S = 15.0
 
@@ -69,9 +70,12 @@ class Site:
     def __init__(self, server: RoomServer, stack: AsyncExitStack) -> None:
         self.server = server
         self._stack = stack
-        self._runner: web.AppRunner | None = None
-        self.port = 0
+        self._http_server = HttpServer()
         self.http = aiohttp.ClientSession()
+
+    @property
+    def port(self) -> int:
+        return self._http_server.port
 
     @property
     def url(self) -> str:
@@ -81,17 +85,11 @@ class Site:
         """Listen, on the same port as before if there was one."""
         app = web.Application()
         self.server.add_routes(app)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        await self._http_server.start(app)
 
     async def stop(self) -> None:
         """Close every socket, as a server does that ends."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        await self._http_server.stop()
 
     async def restart(self) -> None:
         """A new server that knows nothing, at the old address."""

@@ -16,21 +16,23 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 from aiohttp import WSCloseCode, web
 from pydantic import SecretStr
 
 from config import ProviderConfig
 from realtime.capabilities import capabilities_of
-from speech.engines.voice import PiperVoice
-from speech.resampling import Resampler
 from speech.server import ModelServer, _error_frame
 from speech.settings import SpeechSettings
 from speech.workers import load_engines
 from tests.fakes.dashscope_realtime import FakeDashScopeServer, FakeQwenSession
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
+from tests.fakes.provider_server import abort
 from tests.loopback.stage import DEADLINE_S, Person
 from tests.realtime.lasting import told
+from tests.speech.local_model import model_server
+from tests.speech.talk import spoken
 
 LOUD = 1500
 _HEARD_MS = 250.0
@@ -312,8 +314,6 @@ class LocalSide(ProviderSide):
     def __init__(self, config: ProviderConfig, server: ModelServer) -> None:
         super().__init__(config)
         self._server = server
-        # The same sentence sounds the same each time.
-        self._voice = PiperVoice(noise_scale=0.0, width_noise=0.0)
 
     async def attach(self) -> None:
         """Its sessions need no script."""
@@ -322,7 +322,7 @@ class LocalSide(ProviderSide):
         """It says what it is asked to say."""
 
     async def ask(self, person: Person, words: str, answer: Answer) -> None:
-        pcm = await asyncio.to_thread(self._spoken, words)
+        pcm = await asyncio.to_thread(spoken, words)
         person.channel.push_audio_frame(pcm, key=object())
 
     async def call(self, person: Person, words: str, tool: str, arguments: dict[str, str]) -> None:
@@ -339,9 +339,7 @@ class LocalSide(ProviderSide):
 
     async def drop(self) -> None:
         for socket in self._sockets():
-            assert socket._writer is not None
-            assert socket._writer.transport is not None
-            socket._writer.transport.abort()
+            abort(socket)
 
     async def expire(self) -> None:
         for socket in self._sockets():
@@ -356,10 +354,6 @@ class LocalSide(ProviderSide):
         sockets = list(self._server._sessions)
         assert len(sockets) == 1, "one agent, one session"
         return sockets
-
-    def _spoken(self, words: str) -> bytes:
-        resampler = Resampler(self._voice.sample_rate_hz, 24_000)
-        return resampler.push(self._voice.synthesise(words)) + resampler.flush()
 
 
 AnySide = OpenAISide | GeminiSide | LocalSide
@@ -401,14 +395,19 @@ async def qwen() -> AsyncIterator[AnySide]:
 @asynccontextmanager
 async def local() -> AsyncIterator[AnySide]:
     """The local model's server, with its engines loaded."""
-    server = ModelServer(SpeechSettings())
-    server.use(await asyncio.to_thread(load_engines, SpeechSettings()))
-    runner = web.AppRunner(server.application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    uri = f"ws://127.0.0.1:{runner.addresses[0][1]}"
-    try:
+    engines = await asyncio.to_thread(load_engines, SpeechSettings())
+    async with model_server(engines) as (server, port):
+        uri = f"ws://127.0.0.1:{port}"
         yield LocalSide(ProviderConfig(name="local", model="local", base_uri=uri), server)
-    finally:
-        await server.close()
-        await runner.cleanup()
+
+
+SCRIPTED_SIDES = [
+    pytest.param(openai, id="openai"),
+    pytest.param(azure, id="azure"),
+    pytest.param(gemini, id="gemini"),
+    pytest.param(qwen, id="qwen"),
+]
+"""Those that answer by a script."""
+
+SIDES = [*SCRIPTED_SIDES, pytest.param(local, id="local", marks=pytest.mark.speech)]
+"""All of them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,6 +20,7 @@ from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from rtc.remote_audio import PcmAudioFrame
 from rtc.room_server import RoomServer
+from tests.fakes.http_server import HttpServer
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
 from utils import cancel_and_wait
 
@@ -115,7 +115,6 @@ class Stage:
 
     def __init__(self, faults: Faults | None = None, *, host: str = "127.0.0.1") -> None:
         """host: where the room server listens."""
-        self._host = host
         self.provider = FakeRealtimeServer(faults=faults)
         self.states: list[AgentState] = []
         self.published: list[ServerEvent] = []
@@ -123,31 +122,23 @@ class Stage:
         self.room_url = ""
         self.agent: RealtimeKitAgent | None = None
         self._running: asyncio.Task[ExitReason] | None = None
-        self._runner: web.AppRunner | None = None
+        self._rooms = HttpServer(host)
 
     async def __aenter__(self) -> Stage:
         await self.provider.__aenter__()
         app = web.Application()
         RoomServer().add_routes(app)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, self._host, 0).start()
-        self.room_url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        await self._rooms.start(app)
+        self.room_url = f"http://127.0.0.1:{self._rooms.port}"
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for person in self.people:
             await person.leave()
         if self.agent is not None and self._running is not None and not self._running.done():
             self.agent.stop()
             await soon(asyncio.wait([self._running]))
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await self._rooms.stop()
         await self.provider.__aexit__()
 
     # -- the agent -----------------------------------------------------------------------------

@@ -8,8 +8,7 @@ import pytest
 
 from conversation.lifecycle import ExitReason
 from conversation.remembered import RememberedCall, RememberedText, continued
-from tests.loopback import provider_sides
-from tests.loopback.provider_sides import OpenSide
+from tests.loopback.provider_sides import SCRIPTED_SIDES, OpenSide
 from tests.loopback.stage import Stage, soon
 from tests.loopback.test_conversation_everywhere import (
     GREETING,
@@ -36,16 +35,7 @@ EARLIER = (
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "open_side",
-    [
-        provider_sides.openai,
-        provider_sides.azure,
-        provider_sides.gemini,
-        provider_sides.qwen,
-    ],
-    ids=["openai", "azure", "gemini", "qwen"],
-)
+@pytest.mark.parametrize("open_side", SCRIPTED_SIDES)
 async def test_a_later_call_knows_what_was_said(open_side: OpenSide) -> None:
     async with open_side() as side, Stage() as stage:
         stage._ready = asyncio.Event()

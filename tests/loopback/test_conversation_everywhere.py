@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from conversation.lifecycle import AgentState, ExitReason
-from tests.loopback import provider_sides
-from tests.loopback.provider_sides import AnySide, OpenSide
+from tests.loopback.provider_sides import SIDES, AnySide, OpenSide
 from tests.loopback.stage import Person, Stage, soon
 
 GREETING = "Welcome aboard."
@@ -67,17 +66,7 @@ def recall_name(known: str) -> str:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "open_side",
-    [
-        provider_sides.openai,
-        provider_sides.azure,
-        provider_sides.gemini,
-        provider_sides.qwen,
-        pytest.param(provider_sides.local, marks=pytest.mark.speech),
-    ],
-    ids=["openai", "azure", "gemini", "qwen", "local"],
-)
+@pytest.mark.parametrize("open_side", SIDES)
 async def test_one_conversation(open_side: OpenSide) -> None:
     async with open_side() as side, Stage() as stage:
         stage._ready = asyncio.Event()

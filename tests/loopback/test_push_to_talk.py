@@ -8,9 +8,16 @@ from collections.abc import Callable
 import pytest
 
 from tests.fakes.openai_realtime import tone
-from tests.loopback import provider_sides
-from tests.loopback.provider_sides import AnySide, LocalSide, OpenSide, ScriptedSide
+from tests.loopback.provider_sides import (
+    SCRIPTED_SIDES,
+    AnySide,
+    LocalSide,
+    OpenSide,
+    ScriptedSide,
+    local,
+)
 from tests.loopback.stage import DEADLINE_S, Person, Stage, soon
+from tests.speech.talk import spoken
 
 # Made beforehand: it takes long, and the call would stand still meanwhile.
 QUESTION, ANSWER, STORY = tone(400, hz=300), tone(300), tone(8_000)
@@ -48,11 +55,7 @@ class Pusher:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(
-    "open_side",
-    [provider_sides.openai, provider_sides.azure, provider_sides.gemini, provider_sides.qwen],
-    ids=["openai", "azure", "gemini", "qwen"],
-)
+@pytest.mark.parametrize("open_side", SCRIPTED_SIDES)
 async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
     async with open_side() as side, Stage() as stage:
         assert isinstance(side, ScriptedSide)
@@ -94,10 +97,10 @@ async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
 @pytest.mark.asyncio
 @pytest.mark.speech
 async def test_the_local_model_takes_turns_by_hand() -> None:
-    async with provider_sides.local() as side, Stage() as stage:
+    async with local() as side, Stage() as stage:
         assert isinstance(side, LocalSide)
         person = await start(side, stage)
-        question = await asyncio.to_thread(side._spoken, "How much is five plus two?")
+        question = await asyncio.to_thread(spoken, "How much is five plus two?")
         assert stage.agent is not None
         hearing = stage.agent._session.hearing
         pusher = Pusher(stage, person, lambda: hearing.activity_ms)

@@ -12,6 +12,7 @@ from aiohttp import web
 from rtc.errors import RoomError
 from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
 from rtc.signals import Join, Leave, Mute, ServerFrame
+from tests.fakes.http_server import HttpServer
 
 
 @pytest.mark.parametrize(
@@ -38,19 +39,16 @@ class ScriptedRoom:
     def __init__(self, *scripts: list[dict[str, Any]]) -> None:
         self.joins: list[dict[str, Any]] = []
         self._scripts = list(scripts)
-        self._runner: web.AppRunner | None = None
+        self._server = HttpServer()
 
     async def __aenter__(self) -> str:
         app = web.Application()
         app.router.add_get("/rooms/demo/ws", self._handle)
-        self._runner = web.AppRunner(app, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        return f"ws://127.0.0.1:{self._runner.addresses[0][1]}/rooms/demo/ws"
+        await self._server.start(app)
+        return f"ws://127.0.0.1:{self._server.port}/rooms/demo/ws"
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
+        await self._server.stop()
 
     async def _handle(self, request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

@@ -6,12 +6,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from aiohttp import web
 
 from speech.engines.voice import PiperVoice
-from speech.server import ModelServer
 from speech.settings import SpeechSettings
 from speech.workers import Engines, load_engines
+from tests.speech.local_model import model_server
 from tests.speech.talk import Caller, client_for
 
 
@@ -26,14 +25,8 @@ def engines() -> Engines:
 @pytest_asyncio.fixture
 async def port(engines: Engines) -> AsyncIterator[int]:
     """Where a fresh model server listens."""
-    server = ModelServer(SpeechSettings(timezone="Europe/Zurich"))
-    server.use(engines)
-    runner = web.AppRunner(server.application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield runner.addresses[0][1]
-    await server.close()
-    await runner.cleanup()
+    async with model_server(engines, SpeechSettings(timezone="Europe/Zurich")) as (_, port):
+        yield port
 
 
 @pytest_asyncio.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import csv
+import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed
 
+from speech.engines.voice import PiperVoice
 from speech.resampling import Resampler
 from utils import read_wav
 
@@ -32,6 +34,17 @@ def transcripts() -> dict[str, str]:
     with (DATA / "manifest.tsv").open(encoding="utf-8") as manifest:
         rows = csv.DictReader(manifest, delimiter="\t")
         return {Path(row["file"]).stem: row["transcript"] for row in rows}
+
+
+@functools.cache
+def _voice() -> PiperVoice:
+    return PiperVoice(noise_scale=0.0, width_noise=0.0)
+
+
+def spoken(words: str) -> bytes:
+    """`words` in the local voice, the same each time, as PCM16 at 24 kHz."""
+    resampler = Resampler(_voice().sample_rate_hz, 24_000)
+    return resampler.push(_voice().synthesise(words)) + resampler.flush()
 
 
 def utterance(name: str) -> bytes:

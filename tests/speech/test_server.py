@@ -12,7 +12,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +22,7 @@ from speech.server import ModelServer, run_model_server
 from speech.session import Session
 from speech.settings import Limits, SpeechSettings
 from speech.workers import Engines, Workers
+from tests.speech.local_model import model_server
 from tests.speech.talk import VALIDATOR, Caller, client_for
 
 pytestmark = pytest.mark.speech
@@ -30,17 +30,9 @@ pytestmark = pytest.mark.speech
 
 @asynccontextmanager
 async def _served(engines: Engines | None, **limits: Any) -> AsyncIterator[tuple[ModelServer, str]]:
-    server = ModelServer(SpeechSettings(limits=Limits(**limits)))
-    if engines is not None:
-        server.use(engines)
-    runner = web.AppRunner(server.application(), access_log=None)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield server, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await server.close()
-        await runner.cleanup()
+    settings = SpeechSettings(limits=Limits(**limits))
+    async with model_server(engines, settings) as (server, port):
+        yield server, f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.asyncio

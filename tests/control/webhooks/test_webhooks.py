@@ -26,6 +26,7 @@ from control.webhooks.sender import MAX_WAITING, Webhooks
 from control.webhooks.signing import parse_secret
 from conversation.lifecycle import AgentState, ExitReason
 from tests.control.live.test_streams import end
+from tests.fakes.http_server import serving
 from tests.processes.conftest import agent_config
 
 KEY = b"0123456789abcdef01234567"
@@ -80,15 +81,12 @@ async def receiving() -> AsyncIterator[Receiver]:
     receiver = Receiver()
     app = web.Application()
     app.router.add_post("/hook", receiver.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    receiver.url = f"http://127.0.0.1:{runner.addresses[0][1]}/hook?token=hook-secret"
-    try:
-        yield receiver
-    finally:
-        receiver.gate.set()
-        await runner.cleanup()
+    async with serving(app) as port:
+        receiver.url = f"http://127.0.0.1:{port}/hook?token=hook-secret"
+        try:
+            yield receiver
+        finally:
+            receiver.gate.set()
 
 
 @asynccontextmanager
