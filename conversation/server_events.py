@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from conversation.event_parts import AudioFormat, Event, ToolResult, ToolUse
 from conversation.turn_timings import TurnTimings
@@ -284,5 +284,3 @@ ServerEvent = Annotated[
     | AgentError,
     Field(discriminator="type"),
 ]
-
-SERVER_EVENT: TypeAdapter[ServerEvent] = TypeAdapter(ServerEvent)

@@ -61,11 +61,6 @@ class Conversation:
     def __len__(self) -> int:
         return len(self._order)
 
-    @property
-    def last_id(self) -> str | None:
-        """The newest item at the end."""
-        return self._order[-1] if self._order else None
-
     def add(
         self, item: AnyItem, *, after: str | None = None, pcm: bytes = b""
     ) -> tuple[Kept, str | None]:

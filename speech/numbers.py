@@ -199,12 +199,6 @@ def _follows_article(tokens: list[str], index: int) -> bool:
     return index == 0 or tokens[index - 1].lower() not in {"the", "this"}
 
 
-def parse_number(text: str) -> float | None:
-    """The first number in `text`, in words or figures."""
-    match = re.search(r"-?\d[\d,]*(?:\.\d+)?", figures(text))
-    return float(match[0].replace(",", "")) if match else None
-
-
 def plain(value: float) -> str:
     """`value` for people: at most four decimals, no trailing zeros, thousands with commas."""
     rounded = round(value, 4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -156,10 +155,3 @@ def _line(item: dict[str, Any]) -> str:
             return f"output {item['output']}"
         case other:
             return str(other)
-
-
-def pcm_of(session: FakeSession) -> bytes:
-    """All audio that a session got."""
-    return b"".join(
-        base64.b64decode(event["audio"]) for event in session.all_of("input_audio_buffer.append")
-    )

@@ -7,7 +7,6 @@ import base64
 import csv
 import functools
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +106,6 @@ class Caller:
         while True:
             event = await self.next()
             if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
-                return event
-
-    async def until_where(self, is_wanted: Callable[[Event], bool]) -> Event:
-        """Read on up to an event like this."""
-        while True:
-            event = await self.next()
-            if is_wanted(event):
                 return event
 
     async def reply(self) -> str:
