@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 
 from config import AgentConfig
 from control.placement import AgentStatus
+from control.store.changes import DropCall
 from control.store.data_folder import DataFolder
 from control.store.errors import (
     CallIsLiveError,
@@ -18,6 +19,7 @@ from control.store.errors import (
     ThreadBusyError,
     UnknownCallError,
 )
+from control.store.live_call import first_record
 from control.store.recorder import Recorder
 from control.store.records import (
     CallDetails,
@@ -137,21 +139,24 @@ class Archive:
         if not config.thread_id:
             return config.model_copy(update={"thread_id": config.agent_id})
         try:
-            await self._require_free(config.thread_id)
+            await self._claim(config)
             entries = await self._ask(lambda: self._store.thread(config.thread_id))
         except BaseException:
-            self._threads.release(config.agent_id)
+            self.give_up_call(config)
             raise
         return config.model_copy(update={"conversation_seed": continued(entries)})
 
-    async def _require_free(self, thread_id: str) -> None:
-        since_ms = wall_clock_ms() - HEARD_OF_MS
-        if await self._ask(lambda: self._store.is_held_elsewhere(thread_id, since_ms)):
-            raise ThreadBusyError(thread_id)
+    async def _claim(self, config: AgentConfig) -> None:
+        record = first_record(config, at_ms=wall_clock_ms())
+        since_ms = record.started_at_ms - HEARD_OF_MS
+        if not await self._ask(lambda: self._store.claim(record, since_ms)):
+            raise ThreadBusyError(config.thread_id)
 
     def give_up_call(self, config: AgentConfig) -> None:
         """It never began, or is over: its conversation is free. Idempotent."""
-        self._threads.release(config.agent_id)
+        is_written = config.thread_id not in ("", config.agent_id)
+        if self._threads.release(config.agent_id) and is_written:
+            self._writer.put(DropCall(config.agent_id))
 
     # -- asking ----------------------------------------------------------------------------------
 

@@ -27,6 +27,18 @@ class PutCall:
 
 
 @dataclass(frozen=True)
+class DropCall:
+    """The call never began: its record, if there is one, goes."""
+
+    call_id: str
+
+    @property
+    def key(self) -> Hashable:
+        """A newer change of this key takes its place."""
+        return ("call", self.call_id)
+
+
+@dataclass(frozen=True)
 class PutEntry:
     """An entry of a conversation, at its place `number`; None: it was taken back."""
 
@@ -68,7 +80,7 @@ class PutBox:
         return ("box", self.call_id)
 
 
-Change = PutCall | PutEntry | PutTurn | PutBox
+Change = PutCall | DropCall | PutEntry | PutTurn | PutBox
 
 
 class PendingChanges:

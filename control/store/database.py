@@ -12,7 +12,7 @@ from alembic.util.exc import CommandError
 from sqlalchemy import Connection, event, make_url, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 SQLITE_NAME: Final = "parley.sqlite3"
 
@@ -104,12 +104,19 @@ async def migrate(engine: AsyncEngine) -> None:
         SQLAlchemyError, OSError: it cannot be reached or written.
     """
     async with engine.begin() as connection:
-        # Servers that open one database at the same time take turns.
-        if engine.dialect.name == "postgresql":
-            await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
-        else:
-            await connection.execute(text("BEGIN IMMEDIATE"))
+        await take_turn(connection, _MIGRATION_LOCK)
         await connection.run_sync(_upgrade)
+
+
+async def take_turn(connection: AsyncConnection, number: int) -> None:
+    """Wait until no other server is between this, with the same number, and the end of its
+    transaction; to be called first in one.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text(f"SELECT pg_advisory_xact_lock({number:d})"))
+    else:
+        # There is only one who writes.
+        await connection.execute(text("BEGIN IMMEDIATE"))
 
 
 def _upgrade(connection: Connection) -> None:

@@ -16,24 +16,29 @@ from conversation.server_events import AgentResponseDone, AgentTurnMeasured, Ser
 from conversation.turn_timings import TurnTimings
 
 
+def first_record(config: AgentConfig, *, at_ms: int) -> CallRecord:
+    """Of a call that begins."""
+    return CallRecord(
+        call_id=config.agent_id,
+        thread_id=config.thread_id or config.agent_id,
+        channel_name=config.channel_name,
+        uid=config.uid,
+        provider=config.provider.name,
+        model=config.provider.model,
+        language=config.language,
+        started_at_ms=at_ms,
+        updated_at_ms=at_ms,
+        state=AgentState.STARTING,
+    )
+
+
 class LiveCall:
     """Time is an argument: `at_ms`, Unix time in milliseconds."""
 
     def __init__(self, config: AgentConfig, *, at_ms: int) -> None:
         seed = config.conversation_seed or ConversationSeed()
         self.box = Box()
-        self.record = CallRecord(
-            call_id=config.agent_id,
-            thread_id=config.thread_id or config.agent_id,
-            channel_name=config.channel_name,
-            uid=config.uid,
-            provider=config.provider.name,
-            model=config.provider.model,
-            language=config.language,
-            started_at_ms=at_ms,
-            updated_at_ms=at_ms,
-            state=AgentState.STARTING,
-        )
+        self.record = first_record(config, at_ms=at_ms)
         # Where this call begins in the conversation: what is before belongs to earlier calls.
         self._first = seed.offset + len(seed.entries)
         self._offset = seed.offset

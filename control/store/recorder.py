@@ -29,7 +29,7 @@ Put = Callable[[Change], None]
 class Recorder(CallObserver):
     """One for all calls of a supervisor."""
 
-    def __init__(self, put: Put, *, on_end: Callable[[str], None]) -> None:
+    def __init__(self, put: Put, *, on_end: Callable[[str], object]) -> None:
         """put: has a change written; on_end: called with the id of a call that is over"""
         self._put = put
         self._on_end = on_end

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterable, Sequence
+from hashlib import blake2b
 from typing import Any, Final
 
 from pydantic import BaseModel, TypeAdapter
@@ -27,8 +28,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL
 
 from control.black_box.models import BlackBox
-from control.store.changes import Change, PutBox, PutCall, PutEntry, PutTurn
-from control.store.database import create_engine, migrate, prepare_file
+from control.store.changes import Change, DropCall, PutBox, PutCall, PutEntry, PutTurn
+from control.store.database import create_engine, migrate, prepare_file, take_turn
 from control.store.records import (
     CallDetails,
     CallPage,
@@ -54,8 +55,8 @@ _CALL_TABLES: Final = (ENTRIES, TURNS, BLACK_BOXES, CALLS)
 _TAKE_BACK: Final = delete(ENTRIES).where(
     ENTRIES.c.thread_id == bindparam("of_thread"), ENTRIES.c.number == bindparam("at")
 )
-# When something began never changes.
-_KEPT: Final = frozenset({"at_ms", "started_at_ms"})
+# When an entry was first told never changes.
+_KEPT: Final = frozenset({"at_ms"})
 
 
 class Cursor(tuple[int, str]):
@@ -113,10 +114,13 @@ class Store:
         """All of them or none."""
         rows: dict[Table, list[dict[str, Any]]] = {}
         gone: list[dict[str, Any]] = []
+        never_begun: list[str] = []
         for count, change in enumerate(changes, start=1):
             if count % _TURN_OF_OTHERS == 0:
                 await asyncio.sleep(0)
-            if isinstance(change, PutEntry) and change.entry is None:
+            if isinstance(change, DropCall):
+                never_begun.append(change.call_id)
+            elif isinstance(change, PutEntry) and change.entry is None:
                 gone.append({"of_thread": change.thread_id, "at": change.number})
             else:
                 table, row = self._row(change)
@@ -126,8 +130,24 @@ class Store:
                 await connection.execute(self._upsert(table), values)
             if gone:
                 await connection.execute(_TAKE_BACK, gone)
+            if never_begun:
+                await connection.execute(delete(CALLS).where(CALLS.c.call_id.in_(never_begun)))
 
-    def _row(self, change: Change) -> tuple[Table, dict[str, Any]]:
+    async def claim(self, record: CallRecord, since_ms: int) -> bool:
+        """Write that this call begins, unless another server, heard of since then, has a live one
+        with its conversation; of servers that ask at the same time only one hears yes.
+        """
+        theirs = (CALLS.c.thread_id == record.thread_id) & (CALLS.c.server_id != self._server_id)
+        async with self._engine.begin() as connection:
+            await take_turn(connection, _lock_number(record.thread_id))
+            others = _records(await connection.execute(_open_calls(theirs)))
+            if any(other.updated_at_ms >= since_ms for other in others):
+                return False
+            table, row = self._row(PutCall(record))
+            await connection.execute(self._upsert(table), row)
+        return True
+
+    def _row(self, change: PutCall | PutEntry | PutTurn | PutBox) -> tuple[Table, dict[str, Any]]:
         match change:
             case PutCall(record):
                 row = record.model_dump(
@@ -256,24 +276,16 @@ class Store:
         return await self._end_calls(
             [
                 record
-                for record in await self._open_calls(CALLS.c.server_id != self._server_id)
+                for record in _records(
+                    await self._rows(_open_calls(CALLS.c.server_id != self._server_id))
+                )
                 if record.updated_at_ms < before_ms
             ]
         )
 
-    async def is_held_elsewhere(self, thread_id: str, since_ms: int) -> bool:
-        """Whether another server, heard of since then, has a live call with this conversation."""
-        is_of_it = CALLS.c.thread_id == thread_id
-        theirs = await self._open_calls(is_of_it & (CALLS.c.server_id != self._server_id))
-        return any(record.updated_at_ms >= since_ms for record in theirs)
-
     async def _end_lost_calls(self) -> int:
-        return await self._end_calls(await self._open_calls(CALLS.c.server_id == self._server_id))
-
-    async def _open_calls(self, wanted: ColumnElement[bool]) -> list[CallRecord]:
-        is_open = CALLS.c.ended_at_ms.is_(None)
-        rows = await self._rows(select(CALLS.c.record).where(is_open & wanted))
-        return [CallRecord.model_validate_json(row[0]) for row in rows]
+        ours = await self._rows(_open_calls(CALLS.c.server_id == self._server_id))
+        return await self._end_calls(_records(ours))
 
     async def _end_calls(self, records: Sequence[CallRecord]) -> int:
         for record in records:
@@ -288,6 +300,18 @@ class Store:
             async with self._engine.begin() as connection:
                 await connection.execute(update_of(CALLS).where(is_it).values(values))
         return len(records)
+
+
+def _open_calls(wanted: ColumnElement[bool]) -> Select[Any]:
+    return select(CALLS.c.record).where(CALLS.c.ended_at_ms.is_(None) & wanted)
+
+
+def _records(rows: Iterable[Any]) -> list[CallRecord]:
+    return [CallRecord.model_validate_json(row[0]) for row in rows]
+
+
+def _lock_number(thread_id: str) -> int:
+    return int.from_bytes(blake2b(thread_id.encode(), digest_size=8).digest(), signed=True)
 
 
 def _json(model: BaseModel) -> str:

@@ -23,7 +23,9 @@ class OpenThreads:
             raise ThreadBusyError(thread_id)
         self._threads[call_id] = thread_id
 
-    def release(self, call_id: str) -> None:
-        """This call is over. Idempotent."""
-        if (thread_id := self._threads.pop(call_id, None)) is not None:
-            del self._calls[thread_id]
+    def release(self, call_id: str) -> bool:
+        """This call is over. Returns whether it had a conversation until now."""
+        if (thread_id := self._threads.pop(call_id, None)) is None:
+            return False
+        del self._calls[thread_id]
+        return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -120,6 +120,31 @@ async def test_a_conversation_may_be_another_servers(url: URL) -> None:
         await other.settle(20)
         seed = await begin(archive, "ours", "t")
         assert seed.entries == (text(0, "hello"),)
+
+
+@pytest.mark.asyncio
+async def test_of_servers_that_start_with_it_at_the_same_time_one_has_it(url: URL) -> None:
+    async with AsyncExitStack() as stack:
+        archives = [
+            await stack.enter_async_context(opened(url, server_id=f"server-{n}")) for n in range(4)
+        ]
+        for thread_id in ("t", "u", "v"):
+            answers = await asyncio.gather(
+                *(
+                    one.open_call(config(f"{thread_id}-{n}", thread_id=thread_id))
+                    for n, one in enumerate(archives)
+                ),
+                return_exceptions=True,
+            )
+            ((number, winner),) = [
+                (n, one) for n, one in enumerate(answers) if not isinstance(one, BaseException)
+            ]
+            assert {type(one) for one in answers if one is not winner} == {ThreadBusyError}
+            # Its start is refused for another reason: it is anybody's, and there was no call.
+            archives[number].give_up_call(winner)
+            assert await archives[number].settle(20)
+            assert (await archives[number].calls(limit=9, thread_id=thread_id)).calls == []
+            await begin(archives[number - 1], f"{thread_id}-next", thread_id)
 
 
 @pytest.mark.asyncio

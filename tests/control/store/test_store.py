@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from control.black_box.models import BlackBox, SeenEvent
-from control.store.changes import PutBox, PutTurn
+from control.store.changes import DropCall, PutBox, PutTurn
 from control.store.database import StoreUrlError, create_engine, database_url
 from control.store.records import CallTurn
 from control.store.store import Cursor, Store
@@ -145,9 +145,6 @@ async def test_calls_of_servers_that_are_gone_end_too(url: URL) -> None:
     store = Store(url, "this")
     await store.open()
     heard_of_ms = record().updated_at_ms
-    assert await store.is_held_elsewhere("t", heard_of_ms)
-    assert not await store.is_held_elsewhere("t", heard_of_ms + 1)
-    assert not await store.is_held_elsewhere("u", 0)
     assert await store.end_silent_calls(heard_of_ms) == 0
     assert await store.end_silent_calls(heard_of_ms + 1) == 1
     silent, alive = await store.call("silent"), await store.call("alive")
@@ -155,6 +152,26 @@ async def test_calls_of_servers_that_are_gone_end_too(url: URL) -> None:
     assert silent is not None
     assert (silent.exit_reason, silent.ended_at_ms) == (ExitReason.SUPERVISOR_GONE, heard_of_ms)
     assert alive == record("alive", updated_at_ms=9 * 10**12)
+
+
+@pytest.mark.asyncio
+async def test_a_conversation_is_claimed_unless_another_server_lives_in_it(url: URL) -> None:
+    other, store = Store(url, "other"), Store(url, "this")
+    await other.open()
+    await store.open()
+    heard_of_ms = record().updated_at_ms
+    assert await other.claim(record("theirs", thread_id="t"), heard_of_ms)
+    assert not await store.claim(record("ours", thread_id="t"), heard_of_ms)
+    assert await store.call("ours") is None
+    assert await store.claim(record("of-another", thread_id="u"), heard_of_ms)
+    # It was not heard of since then.
+    assert await store.claim(record("ours", thread_id="t"), heard_of_ms + 1)
+    assert await store.call("ours") == record("ours", thread_id="t")
+    await store.write([DropCall("ours"), put_call("of-another", ended_at_ms=heard_of_ms)])
+    assert await store.call("ours") is None
+    assert await other.claim(record("next", thread_id="u"), heard_of_ms)
+    await other.close()
+    await store.close()
 
 
 @pytest.mark.asyncio
