@@ -1,17 +1,28 @@
-"""What is to be written, kept in memory until it is: of each thing only its latest. Pure."""
+"""What is to be written, kept in memory until it is: of each thing only its latest. Pure.
+
+`size_bytes` is about what a change takes in memory: so much for what all of its kind have, and its
+texts.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from control.black_box.models import BlackBox
 from control.store.records import CallRecord, CallTurn
-from conversation.remembered import RememberedEntry
+from conversation.remembered import RememberedCall, RememberedEntry, RememberedText
 
 MAX_PENDING: Final = 20_000
 """Changes that wait for a store that cannot be written; of more, the oldest are given up."""
+
+MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
+"""What they may take; of more, the oldest are given up."""
+
+_SMALL_BYTES: Final = 1_000
+_RECORD_BYTES: Final = 2_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +36,11 @@ class PutCall:
         """A newer change of this key takes its place."""
         return ("call", self.record.call_id)
 
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        return _RECORD_BYTES + _text_bytes(self.record.error)
+
 
 @dataclass(frozen=True)
 class DropCall:
@@ -36,6 +52,11 @@ class DropCall:
     def key(self) -> Hashable:
         """A newer change of this key takes its place."""
         return ("call", self.call_id)
+
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        return _SMALL_BYTES
 
 
 @dataclass(frozen=True)
@@ -53,6 +74,17 @@ class PutEntry:
         """A newer change of this key takes its place."""
         return ("entry", self.thread_id, self.number)
 
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        match self.entry:
+            case RememberedText(text=text):
+                return _SMALL_BYTES + _text_bytes(text)
+            case RememberedCall(arguments=arguments, output=output):
+                return _SMALL_BYTES + _text_bytes(arguments, output)
+            case None:
+                return _SMALL_BYTES
+
 
 @dataclass(frozen=True)
 class PutTurn:
@@ -65,6 +97,11 @@ class PutTurn:
     def key(self) -> Hashable:
         """A newer change of this key takes its place."""
         return ("turn", self.call_id, self.turn.process, self.turn.turn)
+
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        return _SMALL_BYTES
 
 
 @dataclass(frozen=True)
@@ -79,16 +116,30 @@ class PutBox:
         """A newer change of this key takes its place."""
         return ("box", self.call_id)
 
+    @property
+    def size_bytes(self) -> int:
+        """See above."""
+        box = self.box
+        parts = sum(map(len, (box.states, box.exits, box.noticed, box.events, box.curve)))
+        stacks = _text_bytes(*(one.stacks for one in box.exits))
+        return _RECORD_BYTES + parts * _SMALL_BYTES + stacks
+
 
 Change = PutCall | DropCall | PutEntry | PutTurn | PutBox
+
+
+def _text_bytes(*texts: str | None) -> int:
+    return sum(sys.getsizeof(text) for text in texts if text is not None)
 
 
 class PendingChanges:
     """Changes in the order in which their things first changed."""
 
-    def __init__(self, limit: int = MAX_PENDING) -> None:
+    def __init__(self, limit: int = MAX_PENDING, limit_bytes: int = MAX_PENDING_BYTES) -> None:
         self.given_up = 0
+        self.size_bytes = 0
         self._limit = limit
+        self._limit_bytes = limit_bytes
         self._changes: dict[Hashable, Change] = {}
 
     def __len__(self) -> int:
@@ -96,13 +147,17 @@ class PendingChanges:
 
     def put(self, change: Change) -> None:
         """To be written; an older change of the same thing need not be any more."""
+        if (older := self._changes.get(change.key)) is not None:
+            self.size_bytes -= older.size_bytes
         self._changes[change.key] = change
+        self.size_bytes += change.size_bytes
         self._trim()
 
     def take(self) -> list[Change]:
         """All of them; none is left."""
         taken = list(self._changes.values())
         self._changes.clear()
+        self.size_bytes = 0
         return taken
 
     def put_back(self, changes: Iterable[Change]) -> None:
@@ -111,9 +166,11 @@ class PendingChanges:
         self._changes = {key: self._changes.get(key, old) for key, old in older.items()} | {
             key: new for key, new in self._changes.items() if key not in older
         }
+        self.size_bytes = sum(change.size_bytes for change in self._changes.values())
         self._trim()
 
     def _trim(self) -> None:
-        while len(self._changes) > self._limit:
-            del self._changes[next(iter(self._changes))]
+        while len(self._changes) > self._limit or self.size_bytes > self._limit_bytes:
+            oldest = self._changes.pop(next(iter(self._changes)))
+            self.size_bytes -= oldest.size_bytes
             self.given_up += 1
