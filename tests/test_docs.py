@@ -1,4 +1,4 @@
-"""The documentation names what there is: events, providers and their settings."""
+"""The documentation names what there is: settings, routes, events and providers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from typing import get_args
 from agents.realtime.model_events import RealtimeModelEvent
 
 from config import Settings
+from control.api.operations import OPERATIONS
+from conversation.client_events import ClientEvent
+from conversation.server_events import ServerEvent
 from realtime.capabilities import capabilities_of
 from realtime.events import ModelEvent
 from realtime.model import Capabilities
 from realtime.providers import provider_names
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
 
 # As in its version 1.0.21, which is no requirement of ours.
 AGENTSCOPE = {
@@ -27,6 +31,13 @@ AGENTSCOPE = {
     *("model_websocket_connect", "model_websocket_disconnect"),
 }
 
+# Of sockets that carry the audio too.
+UNSENT = {
+    *("server_session_created", "server_session_ended"),
+    *("agent_response_audio_delta", "agent_response_tool_use_delta"),
+}
+REFUSED = {"client_session_create", "client_audio_append"}
+
 
 def rows(page: str, title: str) -> list[list[str]]:
     """The cells of the first table after a heading or a header cell."""
@@ -38,6 +49,42 @@ def rows(page: str, title: str) -> list[list[str]]:
 
 def names(cell: str) -> list[str]:
     return re.findall(r"`([^`]+)`", cell)
+
+
+def test_every_setting_is_explained_and_no_other() -> None:
+    example = (ROOT / ".env.example").read_text(encoding="utf-8")
+    explained = re.findall(r"^([A-Z][A-Z0-9_]*)=", example, re.MULTILINE)
+    assert sorted(explained) == sorted(name.upper() for name in Settings.model_fields)
+
+
+def test_every_route_that_is_told_of_is_served() -> None:
+    served = {(one.method, one.path) for one in OPERATIONS}
+    told = set()
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
+        told |= set(re.findall(r"`(GET|POST|DELETE) (/[\w{}/]*)(?=[`?])", text))
+    assert told
+    assert told <= served
+
+
+def test_every_event_of_people_has_its_row_and_each_row_its_event() -> None:
+    assert _told("## Server events") == _types(ServerEvent) - UNSENT
+    assert _told("## Client events") == _types(ClientEvent) - REFUSED
+
+
+def _types(union: object) -> set[str]:
+    events = get_args(get_args(union)[0])
+    return {event.model_fields["type"].default for event in events}
+
+
+def _told(title: str) -> set[str]:
+    """The events in a table's first column; `_done` and the like stand for the name before."""
+    told = set()
+    for row in rows("events.md", title):
+        first, *others = names(row[0])
+        stem = first.rpartition("_")[0]
+        told |= {first} | {stem + name if name.startswith("_") else name for name in others}
+    return told
 
 
 def test_every_model_event_has_its_row_and_theirs_have_one_too() -> None:
