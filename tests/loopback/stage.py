@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from aiohttp import web
@@ -122,9 +122,10 @@ class Stage:
         self.room_url = ""
         self.agent: RealtimeKitAgent | None = None
         self._running: asyncio.Task[ExitReason] | None = None
+        self._ready = asyncio.Event()
         self._rooms = HttpServer(host)
 
-    async def __aenter__(self) -> Stage:
+    async def __aenter__(self) -> Self:
         await self.provider.__aenter__()
         app = web.Application()
         RoomServer().add_routes(app)
@@ -161,19 +162,23 @@ class Stage:
 
     def run(self, **changes: Any) -> asyncio.Task[ExitReason]:
         """Start the agent; its end is the task's result."""
+        self._ready = asyncio.Event()
         self.agent = RealtimeKitAgent(self.config(**changes), self)
         self._running = asyncio.get_running_loop().create_task(self.agent.run())
         return self._running
 
-    async def start(self, **changes: Any) -> FakeSession:
-        """Start the agent and wait until it is ready; returns the model's side."""
-        self._ready = asyncio.Event()
+    async def run_until_ready(self, **changes: Any) -> None:
+        """Start the agent and wait until it is ready."""
         running = self.run(**changes)
         waiting = asyncio.get_running_loop().create_task(self._ready.wait())
         async with asyncio.timeout(DEADLINE_S):
             await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         await cancel_and_wait(waiting)
         assert self._ready.is_set(), f"the agent did not start: {running.exception()}"
+
+    async def start(self, **changes: Any) -> FakeSession:
+        """Start the agent and wait until it is ready; returns the model's side."""
+        await self.run_until_ready(**changes)
         return await self.provider.next_session()
 
     async def ended(self) -> ExitReason:
@@ -183,7 +188,7 @@ class Stage:
 
     def handle_state(self, _old: AgentState, new: AgentState) -> None:
         self.states.append(new)
-        if new is AgentState.READY and hasattr(self, "_ready"):
+        if new is AgentState.READY:
             self._ready.set()
 
     def handle_event(self, event: ServerEvent) -> None:

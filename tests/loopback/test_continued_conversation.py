@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from conversation.lifecycle import ExitReason
 from conversation.remembered import RememberedCall, RememberedText, continued
 from tests.loopback.provider_sides import SCRIPTED_SIDES, OpenSide
-from tests.loopback.stage import Stage, soon
+from tests.loopback.stage import Stage
 from tests.loopback.test_conversation_everywhere import (
     GREETING,
     WEATHER,
@@ -38,10 +36,10 @@ EARLIER = (
 @pytest.mark.parametrize("open_side", SCRIPTED_SIDES)
 async def test_a_later_call_knows_what_was_said(open_side: OpenSide) -> None:
     async with open_side() as side, Stage() as stage:
-        stage._ready = asyncio.Event()
         seed = continued(EARLIER)
-        stage.run(provider=side.config, tools=(WEATHER,), greeting=GREETING, conversation_seed=seed)
-        await soon(stage._ready.wait())
+        await stage.run_until_ready(
+            provider=side.config, tools=(WEATHER,), greeting=GREETING, conversation_seed=seed
+        )
         await side.attach()
         person = await stage.join()
         listener = Listener(person)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from conversation.lifecycle import AgentState, ExitReason
 from tests.loopback.provider_sides import SIDES, AnySide, OpenSide
-from tests.loopback.stage import Person, Stage, soon
+from tests.loopback.stage import Person, Stage
 
 GREETING = "Welcome aboard."
 JPEG = b"\xff\xd8\xff\xe0 a picture \xff\xd9"
@@ -69,9 +68,7 @@ def recall_name(known: str) -> str:
 @pytest.mark.parametrize("open_side", SIDES)
 async def test_one_conversation(open_side: OpenSide) -> None:
     async with open_side() as side, Stage() as stage:
-        stage._ready = asyncio.Event()
-        stage.run(provider=side.config, tools=(WEATHER,), greeting=GREETING)
-        await soon(stage._ready.wait())
+        await stage.run_until_ready(provider=side.config, tools=(WEATHER,), greeting=GREETING)
         await side.attach()
         person = await stage.join()
         listener = Listener(person)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 
-from config import ProviderConfig
 from conversation.lifecycle import ExitReason
-from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
+from tests.fakes.gemini_live import GeminiSession
 from tests.fakes.openai_realtime import tone
-from tests.loopback.stage import Stage
+from tests.loopback.gemini_stage import GeminiStage
 
-MODEL = "gemini-3.8-live"
 TOOL = {
     "type": "function",
     "name": "look_up",
@@ -25,18 +21,8 @@ TOOL = {
 
 @pytest.mark.asyncio
 async def test_a_call_with_gemini() -> None:
-    stage = Stage()
-    server = FakeGeminiServer(reply_with=lambda session: session.say(tone(300), "Hello."))
-    # The stage needs of a server that it starts, ends and has sessions.
-    stage.provider = cast(Any, server)
-    async with stage:
-        provider = ProviderConfig(
-            name="gemini", model=MODEL, base_uri=server.uri, api_key=SecretStr("k")
-        )
-        session = cast(
-            Any, await stage.start(provider=provider, tools=[TOOL], greeting="Hello.", voice="Kore")
-        )
-        assert isinstance(session, GeminiSession)
+    async with GeminiStage(reply_with=lambda session: session.say(tone(300), "Hello.")) as stage:
+        session = await stage.start_gemini(tools=[TOOL], greeting="Hello.", voice="Kore")
         person = await stage.join()
         await person.wait_event("agent_playout_done")
         assert session.history[0] == ("user", "Say exactly: Hello.")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
-from pydantic import SecretStr
 
-from config import ConfigError, ProviderConfig, Settings
-from tests.fakes.gemini_live import FakeGeminiServer
+from config import ConfigError, Settings
 from tests.fakes.openai_realtime import FakeSession, tone
+from tests.loopback.gemini_stage import GeminiStage
 from tests.loopback.stage import Stage
 from toolsets.definitions import AgentDefinition
 
@@ -91,15 +89,8 @@ async def test_another_agent_stays_after_the_provider_was_lost() -> None:
 
 @pytest.mark.asyncio
 async def test_gemini_hands_over_too_and_keeps_its_voice() -> None:
-    stage = Stage()
-    server = FakeGeminiServer()
-    # The stage needs of a server that it starts, ends and has sessions.
-    stage.provider = cast(Any, server)
-    async with stage:
-        provider = ProviderConfig(
-            name="gemini", model="gemini-3.8-live", base_uri=server.uri, api_key=SecretStr("k")
-        )
-        session = cast(Any, await stage.start(provider=provider, agents=AGENTS))
+    async with GeminiStage() as stage:
+        session = await stage.start_gemini(agents=AGENTS)
         person = await stage.join()
         await session.hear("a bill, please")
         await session.call_tools(("c1", "transfer_to_billing", {}))

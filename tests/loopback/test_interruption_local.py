@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.loopback.provider_sides import local
-from tests.loopback.stage import Person, Stage, soon
+from tests.loopback.stage import Person, Stage
 from tests.speech.talk import spoken, utterance
 
 
@@ -19,9 +17,7 @@ def say(person: Person, pcm: bytes) -> None:
 @pytest.mark.asyncio
 async def test_uh_huh_lets_the_story_go_on_and_stop_stops_it() -> None:
     async with local() as model, Stage() as stage:
-        stage._ready = asyncio.Event()
-        stage.run(provider=model.config)
-        await soon(stage._ready.wait())
+        await stage.run_until_ready(provider=model.config)
         person = await stage.join()
         say(person, utterance("u18_f"))
         await person.wait_event("agent_input_transcription_done")

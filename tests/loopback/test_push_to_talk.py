@@ -113,9 +113,7 @@ async def test_the_local_model_takes_turns_by_hand() -> None:
 
 async def start(side: AnySide, stage: Stage) -> Person:
     """An agent with manual turns, and somebody in its room who knows of them."""
-    stage._ready = asyncio.Event()
-    stage.run(provider=side.config, turn_detection={"type": "none"})
-    await soon(stage._ready.wait())
+    await stage.run_until_ready(provider=side.config, turn_detection={"type": "none"})
     await side.attach()
     person = await stage.join()
     assert (await person.wait_event("agent_ready"))["has_manual_turns"]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 import toolsets
-from config import ProviderConfig
 from conversation.remembered import ConversationSeed, RememberedCall
-from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
 from tests.fakes.openai_frames import Reply, frame, new_id
 from tests.fakes.openai_realtime import FakeSession
+from tests.loopback.gemini_stage import GeminiStage
 from tests.loopback.stage import Stage
 from tools import ToolContext
 from toolsets import ToolServices, everyday
@@ -178,16 +176,8 @@ async def test_agreeing_noises_do_not_stop_a_search(bench: Bench) -> None:
 async def test_calls_that_the_provider_withdraws_are_stopped_and_not_answered(
     bench: Bench,
 ) -> None:
-    stage = Stage()
-    server = FakeGeminiServer()
-    # The stage needs of a server that it starts, ends and has sessions.
-    stage.provider = cast(Any, server)
-    async with stage:
-        provider = ProviderConfig(
-            name="gemini", model="gemini-3.8-live", base_uri=server.uri, api_key=SecretStr("k")
-        )
-        session = cast(Any, await stage.start(provider=provider, toolset="bench"))
-        assert isinstance(session, GeminiSession)
+    async with GeminiStage() as stage:
+        session = await stage.start_gemini(toolset="bench")
         person = await stage.join()
         await session.hear("search for it")
         await session.call_tools(("c1", "work", {}))
