@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from dataclasses import dataclass, field
 
 from bench.figures import row
-from bench.stand import Caller, Server, calling, is_loud, running_server
+from bench.stand import Caller, Server, calling, first_voice_s, running_server
 from tests.fakes.openai_realtime import FakeSession, tone
 
 ROUNDS = 25
@@ -76,18 +75,9 @@ async def _mouth_to_model(session: FakeSession, caller: Caller) -> float:
     seen = len(session.received)
     sent_s = time.monotonic()
     caller.channel.push_audio_frame(tone(20))
-    while True:
-        for stamped in session.received[seen:]:
-            audio = stamped.frame.get("audio")
-            if audio is not None and is_loud(base64.b64decode(audio)):
-                await asyncio.sleep(0.1)  # the codec's tail must not count for the next round
-                return (stamped.at_s - sent_s) * 1000
-        seen = len(session.received)
-        await session.wait_for("input_audio_buffer.append", _appends(session) + 1)
-
-
-def _appends(session: FakeSession) -> int:
-    return len(session.all_of("input_audio_buffer.append"))
+    reached_s = await first_voice_s(session, since=seen)
+    await asyncio.sleep(0.1)  # the codec's tail must not count for the next round
+    return (reached_s - sent_s) * 1000
 
 
 def _first_delta_s(session: FakeSession, since: int) -> float:

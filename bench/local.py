@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import av
 import numpy as np
 
 from bench.figures import row
+from bench.speech import RATE_HZ, load_speech
 from bench.stand import AGENT_UID, DEADLINE_S, LOUD, Caller, Server, calling, running_server
-from utils import read_wav
 
-SPEECH = Path(__file__).parent.parent / "tests" / "data" / "speech"
 QUESTIONS = ("u01_f.wav", "u07_f.wav", "u22_f.wav")
 ROUNDS = 4
 STARTS = 20
-RATE_HZ = 24_000
 
 
 @dataclass
@@ -56,7 +52,9 @@ async def _ask(server: Server, figures: LocalFigures) -> None:
     async with calling(server, "local") as caller:
         for _ in range(ROUNDS):
             for question in QUESTIONS:
-                figures.answer.append(await _ask_once(caller, _load(question)))
+                figures.answer.append(
+                    await _ask_once(caller, np.frombuffer(load_speech(question), np.int16))
+                )
     await server.post("/stop_agent", channel_name="local")
 
 
@@ -72,12 +70,3 @@ async def _ask_once(caller: Caller, speech: np.ndarray) -> float:
         spoken_s = await started + end_s
     await caller.wait_loud(heard + 1)
     return (caller.loud_at_s[heard] - spoken_s) * 1000
-
-
-def _load(name: str) -> np.ndarray:
-    pcm, rate_hz = read_wav(SPEECH / name)
-    frame = av.AudioFrame.from_ndarray(np.frombuffer(pcm, np.int16).reshape(1, -1), "s16", "mono")
-    frame.sample_rate = rate_hz
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
-    pieces = [*resampler.resample(frame), *resampler.resample(None)]
-    return np.concatenate([piece.to_ndarray().reshape(-1) for piece in pieces])

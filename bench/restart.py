@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 import signal
@@ -11,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 
 from bench.figures import row
-from bench.stand import DEADLINE_S, Caller, Server, calling, is_loud, running_server
+from bench.stand import DEADLINE_S, Caller, Server, calling, first_voice_s, running_server
 from tests.fakes.openai_realtime import FakeSession, tone
 
 ROUNDS = 10
@@ -49,7 +48,7 @@ async def _measure(server: Server, channel_name: str, figures: Figures) -> None:
         os.kill(pid, signal.SIGKILL)
         revived = await server.model.next_session()
         async with asyncio.timeout(DEADLINE_S):
-            heard_s = await _first_voice(revived)
+            heard_s = await first_voice_s(revived)
         told = revived.all_of("conversation.item.create")
         if not all(words in json.dumps(told) for words in (QUESTION, ANSWER)):
             raise RuntimeError("the conversation was lost")
@@ -68,14 +67,3 @@ async def _converse(session: FakeSession, caller: Caller) -> None:
     await session.say(tone(300), ANSWER)
     await caller.wait_loud(10)
     await caller.wait_quiet()
-
-
-async def _first_voice(session: FakeSession) -> float:
-    """When the first piece with the caller's voice came."""
-    seen = 0
-    while True:
-        await session.wait_for("input_audio_buffer.append", seen + 1)
-        for stamped in [one for one in session.received if one.type.endswith("append")][seen:]:
-            seen += 1
-            if is_loud(base64.b64decode(stamped.frame["audio"])):
-                return stamped.at_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import sys
@@ -30,6 +31,18 @@ LOUD = 1500
 def is_loud(pcm: bytes) -> bool:
     """Whether a frame holds the test tone rather than silence or its fading rest."""
     return int(np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0)) > LOUD
+
+
+async def first_voice_s(session: FakeSession, *, since: int = 0) -> float:
+    """When the first loud piece after so many messages reached the model's socket (monotonic)."""
+    while True:
+        for stamped in session.received[since:]:
+            audio = stamped.frame.get("audio")
+            if audio is not None and is_loud(base64.b64decode(audio)):
+                return stamped.at_s
+        since = len(session.received)
+        count = len(session.all_of("input_audio_buffer.append"))
+        await session.wait_for("input_audio_buffer.append", count + 1)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import statistics
 import sys
@@ -20,7 +19,7 @@ from bench.stand import (
     ROOT,
     Server,
     calling,
-    is_loud,
+    first_voice_s,
     running_server,
 )
 from tests.fakes.openai_realtime import FakeSession, tone
@@ -112,15 +111,9 @@ async def _mouth_to_model(session: FakeSession, track: SpeechTrack) -> float:
     seen = len(session.received)
     await track.say(tone(20))
     sent_s = asyncio.get_running_loop().time()
-    while True:
-        for stamped in session.received[seen:]:
-            audio = stamped.frame.get("audio")
-            if audio is not None and is_loud(base64.b64decode(audio)):
-                await asyncio.sleep(0.1)  # the codec's tail must not count for the next round
-                return (stamped.at_s - sent_s) * 1000
-        seen = len(session.received)
-        appends = len(session.all_of("input_audio_buffer.append"))
-        await session.wait_for("input_audio_buffer.append", appends + 1)
+    reached_s = await first_voice_s(session, since=seen)
+    await asyncio.sleep(0.1)  # the codec's tail must not count for the next round
+    return (reached_s - sent_s) * 1000
 
 
 async def _cores(pid: int) -> list[float]:
