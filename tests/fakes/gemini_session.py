@@ -7,7 +7,6 @@ import base64
 import contextlib
 import itertools
 import json
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,12 +16,10 @@ from aiohttp import WSMsgType, web
 
 from tests.fakes import gemini_frames as wire
 from tests.fakes.gemini_frames import Frame, InvalidArgumentError
-from tests.fakes.provider_server import DEADLINE_S, abort
-from utils import OwnedTasks
+from tests.fakes.provider_server import DEADLINE_S, ProviderSession
 
 BYTES_PER_MS = 48
 
-_log = logging.getLogger("fake")
 _numbers = itertools.count(1)
 
 
@@ -74,10 +71,11 @@ class Memory:
     by_handle: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
 
 
-class GeminiSession:
+class GeminiSession(ProviderSession):
     """One client's session. Replies come from the test, or from `reply_with` after a turn."""
 
     def __init__(self, socket: web.WebSocketResponse, faults: GeminiFaults, memory: Memory) -> None:
+        super().__init__(socket)
         self.received: list[Received] = []
         self.setup: Frame = {}
         self.audio = bytearray()
@@ -88,17 +86,14 @@ class GeminiSession:
         self.handle: str | None = None
         # What a whole turn gets; None: nothing until the test acts.
         self.reply_with: Callable[[GeminiSession], Any] | None = None
-        self._socket = socket
         self._faults = faults
         self._memory = memory
-        self._news = asyncio.Condition()
         self._is_replying = False
         self._cut = asyncio.Event()
         # Held while a voice is sent: the turn after it begins when this one is over.
         self._turn = asyncio.Lock()
         self._open_calls: set[str] = set()
         self._is_active = False
-        self._tasks = OwnedTasks(_log)
         self._handlers = {
             "clientContent": self._handle_content,
             "realtimeInput": self._handle_realtime,
@@ -236,16 +231,6 @@ class GeminiSession:
                 await self._socket.send_str(text)
             else:
                 await self._socket.send_bytes(text.encode())
-
-    async def close(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye with a close code."""
-        await self._tasks.close()
-        await self._socket.close(code=code, message=reason.encode())
-
-    async def drop(self) -> None:
-        """Vanish without goodbye, as a broken network does."""
-        await self._tasks.close()
-        abort(self._socket)
 
     # -- the life of a session -----------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import logging
 import math
 import struct
 import time
@@ -14,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSMsgType, web
 
 from tests.fakes.openai_frames import (
     BYTES_PER_MS,
@@ -26,10 +25,8 @@ from tests.fakes.openai_frames import (
     new_id,
 )
 from tests.fakes.openai_vocabulary import GA, Vocabulary
-from tests.fakes.provider_server import DEADLINE_S, abort
-from utils import OwnedTasks, wall_clock_ms
-
-_log = logging.getLogger("fake")
+from tests.fakes.provider_server import DEADLINE_S, ProviderSession
+from utils import wall_clock_ms
 
 
 def tone(duration_ms: int, *, hz: int = 440) -> bytes:
@@ -88,7 +85,7 @@ class Stamped:
         return str(self.frame["type"])
 
 
-class FakeSession:
+class FakeSession(ProviderSession):
     """One client's session. Replies come from the test, or from `reply_with` on request."""
 
     def __init__(
@@ -98,6 +95,7 @@ class FakeSession:
         faults: Faults,
         vocabulary: Vocabulary = GA,
     ) -> None:
+        super().__init__(socket)
         self.received: list[Stamped] = []
         self.sent: list[Stamped] = []
         self.settings = vocabulary.new_session(model)
@@ -106,16 +104,13 @@ class FakeSession:
         self.audio = bytearray()
         # What a request for a reply gets; None: nothing until the test acts.
         self.reply_with: Callable[[FakeSession], Any] | None = None
-        self._socket = socket
         self._faults = faults
         self._vocabulary = vocabulary
-        self._news = asyncio.Condition()
         self._active: Reply | None = None
         self._is_reply_coming = False
         self._cut = asyncio.Event()
         self._uncommitted_bytes = 0
         self._items: dict[str, int] = {}  # item id -> length of its audio in ms
-        self._tasks = OwnedTasks(_log)
         self._handlers = {
             "session.update": self._handle_update,
             "input_audio_buffer.append": self._handle_append,
@@ -229,16 +224,6 @@ class FakeSession:
         """Send anything; a client that left is no error."""
         with contextlib.suppress(ConnectionError):
             await self._socket.send_str(text)
-
-    async def close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
-        """Say goodbye with a close code."""
-        await self._tasks.close()
-        await self._socket.close(code=code, message=reason.encode())
-
-    async def drop(self) -> None:
-        """Vanish without goodbye, as a broken network does."""
-        await self._tasks.close()
-        abort(self._socket)
 
     # -- the life of a session -----------------------------------------------------------------
 

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from tests.fakes.http_server import HttpServer
+from utils import OwnedTasks
 
 DEADLINE_S = 10.0
 
+_log = logging.getLogger("fake")
 
-class ProviderSession(Protocol):
-    """One client's session, as its server sees it."""
+
+class ProviderSession(ABC):
+    """One client's session, as its server sees it.
+
+    reply_with: what it says by itself; None: nothing until the test acts
+    """
 
     reply_with: Any
 
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self._socket = socket
+        self._tasks = OwnedTasks(_log)
+        # Notified of what was received, and sent.
+        self._news = asyncio.Condition()
+
+    @abstractmethod
     async def run(self) -> None:
         """Answer the client until it is gone."""
-        ...
+
+    async def close(self, code: int = WSCloseCode.OK, reason: str = "") -> None:
+        """Say goodbye with a close code."""
+        await self._tasks.close()
+        await self._socket.close(code=code, message=reason.encode())
 
     async def drop(self) -> None:
         """Vanish without goodbye, as a broken network does."""
-        ...
+        await self._tasks.close()
+        abort(self._socket)
 
 
 SessionT = TypeVar("SessionT", bound=ProviderSession)
