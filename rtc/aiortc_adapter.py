@@ -6,6 +6,7 @@ a thread per peer.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,12 @@ def prefer_opus(transceiver: RTCRtpTransceiver) -> None:
 async def close_connection(connection: RTCPeerConnection) -> None:
     """Close, and wait for a handshake under way to notice: aiortc leaves it running for a moment."""
     transports = {t.receiver.transport.transport for t in connection.getTransceivers()}
-    await connection.close()
+    if (closed := getattr(connection, "_RTCPeerConnection__isClosed")) is None:  # noqa: B009
+        await connection.close()
+    else:
+        # aiortc closes it already, the other side having gone. Who gives up to wait for that must not
+        # cancel what it waits for: aiortc would fail to say that it is closed, and nobody would see it.
+        await asyncio.wait([closed])
     for transport in transports:
         if (started := getattr(transport, "_RTCIceTransport__start")) is not None:  # noqa: B009
             await started.wait()

@@ -21,7 +21,7 @@ from rtc.options import RtcOptions
 from tests.control.sse import Told, listening
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Person
-from tests.processes.conftest import ServerProcess, all_gone, server_process, until
+from tests.processes.conftest import ServerProcess, all_gone, server_aside, until
 from tests.processes.test_real_agent import START, settings
 from tests.soak.churn import Sample
 
@@ -107,7 +107,7 @@ class Scene:
         person = self.person
         assert person is not None
         if is_new_process:
-            await until(lambda: readies(person) >= 2, DEADLINE_S)
+            await person.wait_ready_agents(2)
             await person.listen_again()
         before_ms = person.loud_ms
         await session.say(tone(REPLY_MS), "still here")
@@ -149,11 +149,6 @@ class Scene:
         await until(lambda: all_gone(family), DEADLINE_S)
 
 
-def readies(person: Person) -> int:
-    """How often they were told that an agent is ready."""
-    return sum(event["type"] == "agent_ready" for event in person.events)
-
-
 @asynccontextmanager
 async def scene(
     folder: Path, provider: FakeRealtimeServer, deadlines: Deadlines = DEADLINES, **more: Any
@@ -165,7 +160,7 @@ async def scene(
         "requests_per_s_per_address": 1_000,
         **more,
     }
-    with server_process(folder, wanted, ENTRY, deadlines) as server:
+    async with server_aside(folder, wanted, ENTRY, deadlines) as server:
         for one in (psutil.Process(server.process.pid), *server.descendants()):
             one.rlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
         # The first question opens what the server needs for questions.

@@ -22,7 +22,6 @@ from tests.chaos.stage import (
     REPLY_MS,
     STATES,
     Scene,
-    readies,
     scene,
 )
 from tests.fakes.openai_realtime import FakeRealtimeServer
@@ -131,7 +130,7 @@ async def lose_in_goodbye(here: Scene, fault: Fault) -> None:
     await until(lambda: not person.channel.remote_users, DEADLINE_S)
     # Once, with what is made up for frames that came late.
     assert person.loud_ms < 2 * REPLY_MS
-    assert (readies(person), len(here.provider.sessions)) == (1, 1)
+    assert (person.ready_agents, len(here.provider.sessions)) == (1, 1)
     record = await here.stored()
     assert (record["restarts"], record["exit_reason"]) == (0, fault.exit_reason)
     last = (await here.listen())[-1]

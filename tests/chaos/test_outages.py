@@ -21,12 +21,11 @@ from tests.chaos.stage import (
     LIMITED,
     STATES,
     Scene,
-    readies,
     scene,
 )
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.loopback.stage import Person
-from tests.processes.conftest import all_gone, server_process, until
+from tests.processes.conftest import all_gone, server_aside, until
 from tests.processes.test_real_agent import START, settings
 
 
@@ -48,7 +47,7 @@ async def test_a_killed_server_is_followed_by_another(state: str, tmp_path: Path
             provider._fresh.get_nowait()
         wanted = settings(provider.uri)
         try:
-            with server_process(tmp_path, wanted, ENTRY, DEADLINES, port=port) as server:
+            async with server_aside(tmp_path, wanted, ENTRY, DEADLINES, port=port) as server:
                 here.server = server
                 await goes_on(here, person)
         finally:
@@ -101,7 +100,7 @@ async def kill_server(here: Scene) -> None:
 async def goes_on(here: Scene, person: Person | None) -> None:
     """The call that was cut is known to be lost; the next one is heard by who was in the room."""
     assert (await here.stored())["exit_reason"] == "supervisor_gone"
-    ready = 0 if person is None else readies(person)
+    ready = 0 if person is None else person.ready_agents
     status, answer = await here.server.post("/start_agent", START)
     assert status == 200, answer
     session = await here.provider.next_session()
@@ -109,7 +108,7 @@ async def goes_on(here: Scene, person: Person | None) -> None:
         person = await here.join()
     else:
         here.person = person
-        await until(lambda: readies(person) > ready, DEADLINE_S)
+        await person.wait_ready_agents(ready + 1)
         await person.listen_again()
     await here.is_heard_again(session, is_new_process=False)
     calls = (await here.server.get("/calls"))[1]["calls"]

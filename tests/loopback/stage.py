@@ -17,7 +17,7 @@ from conversation.lifecycle import AgentState, ExitReason
 from conversation.server_events import ServerEvent
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
-from rtc.options import RtcOptions
+from rtc.options import RemoteUser, RtcOptions
 from rtc.remote_audio import PcmAudioFrame
 from rtc.room_server import RoomServer
 from tests.fakes.http_server import HttpServer
@@ -48,6 +48,10 @@ class Person:
         self.frames: list[PcmAudioFrame] = []
         self.connected = asyncio.Event()
         self._news = asyncio.Condition()
+        # How often the agent came into the room after them, and after which of these it was ready.
+        self._arrivals = 0
+        self._ready_after: set[int] = set()
+        channel.on("user_joined", self._handle_user_joined)
         channel.on("event", self._handle_event)
         channel.on("user_connected", lambda _uid: self.connected.set())
         self._listening: asyncio.Task[None] | None = None
@@ -70,10 +74,26 @@ class Person:
             await cancel_and_wait(self._listening)
         await self.channel.disconnect()
 
+    def _handle_user_joined(self, user: RemoteUser) -> None:
+        self._arrivals += user.uid == AGENT_UID
+
     async def _handle_event(self, text: str, _uid: int) -> None:
+        event = json.loads(text)
+        if event["type"] == "agent_ready":
+            self._ready_after.add(self._arrivals)
         async with self._news:
-            self.events.append(json.loads(text))
+            self.events.append(event)
             self._news.notify_all()
+
+    @property
+    def ready_agents(self) -> int:
+        """How many of the agent's processes told them that they are ready; one may do so again."""
+        return len(self._ready_after)
+
+    async def wait_ready_agents(self, count: int) -> None:
+        """Until so many of the agent's processes, one after the other, have been ready."""
+        async with asyncio.timeout(DEADLINE_S), self._news:
+            await self._news.wait_for(lambda: self.ready_agents >= count)
 
     async def _listen(self) -> None:
         await self.channel.subscribe_audio(AGENT_UID)

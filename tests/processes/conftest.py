@@ -197,6 +197,17 @@ def server_process(
         _end(server)
 
 
+@asynccontextmanager
+async def server_aside(*arguments: Any, **options: Any) -> AsyncIterator[ServerProcess]:
+    """As `server_process`, for a test in which something goes on while a server starts or ends."""
+    server = server_process(*arguments, **options)
+    made = await asyncio.to_thread(server.__enter__)
+    try:
+        yield made
+    finally:
+        await asyncio.to_thread(server.__exit__, None, None, None)
+
+
 def _end(server: ServerProcess) -> None:
     """However the test ended, nothing of its server may stay."""
     left = [] if server.process.poll() is not None else server.descendants()

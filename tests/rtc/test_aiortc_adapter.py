@@ -87,3 +87,28 @@ async def test_a_handshake_that_succeeds_while_it_is_closed_leaves_nothing_runni
         await offerer.setRemoteDescription(answerer.localDescription)
         await closing
         await adapter.close_connection(offerer)
+
+
+@pytest.mark.asyncio
+async def test_giving_up_on_a_close_does_not_disturb_it() -> None:
+    connection = RTCPeerConnection()
+    connection.createDataChannel("events")
+    sctp = connection.sctp
+    assert sctp is not None
+    stop_sctp, may_stop = sctp.stop, asyncio.Event()
+
+    async def stop_late() -> None:
+        await may_stop.wait()
+        await stop_sctp()
+
+    sctp.stop = stop_late  # type: ignore[method-assign]
+    # aiortc does so of its own accord when the other side closes.
+    closing = asyncio.gather(connection.close())
+    await asyncio.sleep(0)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await adapter.close_connection(connection)
+    may_stop.set()
+    async with asyncio.timeout(5):
+        await closing
+        await adapter.close_connection(connection)

@@ -93,10 +93,9 @@ class Churn:
         self.kills += 1
         before_ms = person.loud_ms
         shown = (await self.server.get("/agents/demo"))[1]
-        readies = sum(event["type"] == "agent_ready" for event in person.events)
         os.kill(shown["pid"], signal.SIGKILL)
         session = await self.provider.next_session()
-        await person.wait_event("agent_ready", readies + 1)
+        await person.wait_ready_agents(2)
         await person.listen_again()
         await session.say(tone(300), "back again")
         await person.wait_loud(before_ms + 200)
