@@ -19,7 +19,6 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
     field_validator,
-    model_validator,
 )
 
 from conversation.guardrail import GuardrailRule, parse_guardrails
@@ -28,8 +27,8 @@ from conversation.limits import CallLimits
 from conversation.remembered import ConversationSeed
 from limit_settings import LimitSettings
 from logs import LogFormat
-from rtc.ice_url import parse_ice_url
-from rtc.media_network import IpAddress, MediaNetwork, PortRange
+from media_settings import MediaSettings, OpusConfig
+from rtc.media_network import MediaNetwork
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
@@ -47,10 +46,6 @@ Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
 
 PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
 _BASE_URI_PATTERN = r"^wss?://[^\s/?#]+$"
-
-OpusBitrate = Annotated[int, Field(ge=6_000, le=256_000)]
-OpusComplexity = Annotated[int, Field(ge=0, le=10)]
-Percent = Annotated[int, Field(ge=0, le=100)]
 
 RoomSecret = Annotated[SecretStr, Field(min_length=32)]
 
@@ -76,7 +71,7 @@ def is_channel_name(name: str) -> bool:
     return re.fullmatch(CHANNEL_PATTERN, name) is not None
 
 
-class Settings(LimitSettings):
+class Settings(MediaSettings, LimitSettings):
     """Everything the environment decides; each field's variable is its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -121,15 +116,6 @@ class Settings(LimitSettings):
     local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
-    media_bind_address: IpAddress | None = None
-    media_ports: PortRange | None = None
-    media_advertised_address: IpAddress | None = None
-    media_relay_only: bool = False
-    stun_urls: tuple[str, ...] = ()
-    turn_urls: tuple[str, ...] = ()
-    turn_secret: SecretStr | None = Field(default=None, min_length=16)
-    turn_credential_ttl_s: int = Field(default=21_600, ge=60, le=7 * 86_400)
-
     mcp_servers: tuple[McpServer, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
 
@@ -144,10 +130,6 @@ class Settings(LimitSettings):
 
     warm_processes: int = Field(default=2, ge=0, le=64)
     merge_pages: bool = False
-
-    opus_bitrate_bps: OpusBitrate = 32_000
-    opus_complexity: OpusComplexity = 5
-    opus_expected_loss_percent: Percent = 10
 
     otel_exporter_otlp_endpoint: str | None = Field(default=None, pattern=r"^https?://[^\s?#]+$")
     otel_exporter_otlp_headers: SecretStr | None = None
@@ -172,21 +154,28 @@ class Settings(LimitSettings):
             raise ValueError(f"unknown, known are: {', '.join(filter(None, known))}")
         return name
 
-    @field_validator("stun_urls", "turn_urls")
+    @field_validator("mcp_servers", mode="before")
     @classmethod
-    def _check_ice_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        is_turn = info.field_name == "turn_urls"
-        if any(parse_ice_url(url).is_turn is not is_turn for url in urls):
-            raise ValueError(f"need addresses that begin with {'turn' if is_turn else 'stun'}:")
-        return urls
+    def _parse_mcp_servers(cls, value: Any) -> Any:
+        return parse_mcp_servers(value) if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _check_relay(self) -> Settings:
-        if self.turn_urls and self.turn_secret is None:
-            raise ValueError("TURN_URLS needs TURN_SECRET, the secret shared with the TURN server")
-        if self.media_relay_only and not self.turn_urls:
-            raise ValueError("MEDIA_RELAY_ONLY needs TURN_URLS and TURN_SECRET")
-        return self
+    @field_validator("agents_file", mode="before")
+    @classmethod
+    def _read_agents(cls, value: Any) -> Any:
+        return read_definitions(value) if isinstance(value, str) else value
+
+    @field_validator("guardrails", mode="before")
+    @classmethod
+    def _parse_guardrails(cls, value: Any) -> Any:
+        return parse_guardrails(value) if isinstance(value, str) else value
+
+    @field_validator("otel_exporter_otlp_headers")
+    @classmethod
+    def _check_headers(cls, headers: SecretStr | None) -> SecretStr | None:
+        for each in headers.get_secret_value().split(",") if headers else ():
+            if re.fullmatch(r"\s*[A-Za-z0-9-]+=[!-~ ]+", each) is None:
+                raise ValueError("name=value pairs, separated by commas")
+        return headers
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -210,31 +199,6 @@ class Settings(LimitSettings):
             name = str(first["loc"][0]).upper() if first["loc"] else "settings"
             raise ConfigError(f"{name}: {first['msg']}") from error
 
-    @property
-    def media_network(self) -> MediaNetwork:
-        """Where the media of agents may flow."""
-        return MediaNetwork(
-            bind_address=self.media_bind_address,
-            ports=self.media_ports,
-            advertised_address=self.media_advertised_address,
-            is_relay_only=self.media_relay_only,
-        )
-
-    @field_validator("mcp_servers", mode="before")
-    @classmethod
-    def _parse_mcp_servers(cls, value: Any) -> Any:
-        return parse_mcp_servers(value) if isinstance(value, str) else value
-
-    @field_validator("agents_file", mode="before")
-    @classmethod
-    def _read_agents(cls, value: Any) -> Any:
-        return read_definitions(value) if isinstance(value, str) else value
-
-    @field_validator("guardrails", mode="before")
-    @classmethod
-    def _parse_guardrails(cls, value: Any) -> Any:
-        return parse_guardrails(value) if isinstance(value, str) else value
-
     def mcp_server(self, toolset: str | None) -> McpServer | None:
         """The MCP server behind a tool set; None when the tool set is none of an MCP server.
 
@@ -247,23 +211,6 @@ class Settings(LimitSettings):
             if server.name == toolset[len(MCP_PREFIX) :]:
                 return server
         raise ConfigError(f"toolset {toolset}: MCP_SERVERS names no such server")
-
-    @property
-    def opus(self) -> OpusConfig:
-        """How agents encode what they say."""
-        return OpusConfig(
-            bitrate_bps=self.opus_bitrate_bps,
-            complexity=self.opus_complexity,
-            expected_loss_percent=self.opus_expected_loss_percent,
-        )
-
-    @field_validator("otel_exporter_otlp_headers")
-    @classmethod
-    def _check_headers(cls, headers: SecretStr | None) -> SecretStr | None:
-        for each in headers.get_secret_value().split(",") if headers else ():
-            if re.fullmatch(r"\s*[A-Za-z0-9-]+=[!-~ ]+", each) is None:
-                raise ValueError("name=value pairs, separated by commas")
-        return headers
 
     @property
     def otel_headers(self) -> dict[str, str]:
@@ -313,16 +260,6 @@ class ProviderConfig(BaseModel):
     api_key: SecretStr | None = None
     query: dict[str, str] = {}
     factory: str | None = None
-
-
-class OpusConfig(BaseModel):
-    """How a voice is encoded. expected_loss_percent: above 0, packets can rebuild lost ones (FEC)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    bitrate_bps: OpusBitrate = 32_000
-    complexity: OpusComplexity = 5
-    expected_loss_percent: Percent = 10
 
 
 class AgentConfig(BaseModel):

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientResponse
 from pydantic import SecretStr
 
-from config import OpusConfig, Settings
+from config import Settings
 from control.placement import (
     AgentStartError,
     AtCapacityError,
@@ -16,6 +16,7 @@ from control.placement import (
     StopFailedError,
 )
 from conversation.lifecycle import ExitReason
+from media_settings import OpusConfig
 from tests.control.served_api import SECRET, Api, serve_api
 
 START = {"channel_name": "demo", "uid": 1000}

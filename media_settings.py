@@ -1,0 +1,88 @@
+"""Settings of voices: by which ways they may go, and how they are encoded."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from rtc.ice_url import parse_ice_url
+from rtc.media_network import IpAddress, MediaNetwork, PortRange
+
+OpusBitrate = Annotated[int, Field(ge=6_000, le=256_000)]
+OpusComplexity = Annotated[int, Field(ge=0, le=10)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class OpusConfig(BaseModel):
+    """How a voice is encoded. expected_loss_percent: above 0, packets can rebuild lost ones (FEC)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    bitrate_bps: OpusBitrate = 32_000
+    complexity: OpusComplexity = 5
+    expected_loss_percent: Percent = 10
+
+
+class MediaSettings(BaseModel):
+    """Part of `config.Settings`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # Ways: docs/network.md.
+    media_bind_address: IpAddress | None = None
+    media_ports: PortRange | None = None
+    media_advertised_address: IpAddress | None = None
+    media_relay_only: bool = False
+    stun_urls: tuple[str, ...] = ()
+    turn_urls: tuple[str, ...] = ()
+    turn_secret: SecretStr | None = Field(default=None, min_length=16)
+    turn_credential_ttl_s: int = Field(default=21_600, ge=60, le=7 * 86_400)
+
+    # Encoding: docs/media.md.
+    opus_bitrate_bps: OpusBitrate = 32_000
+    opus_complexity: OpusComplexity = 5
+    opus_expected_loss_percent: Percent = 10
+
+    @field_validator("stun_urls", "turn_urls")
+    @classmethod
+    def _check_ice_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        is_turn = info.field_name == "turn_urls"
+        if any(parse_ice_url(url).is_turn is not is_turn for url in urls):
+            raise ValueError(f"need addresses that begin with {'turn' if is_turn else 'stun'}:")
+        return urls
+
+    @model_validator(mode="after")
+    def _check_relay(self) -> Self:
+        if self.turn_urls and self.turn_secret is None:
+            raise ValueError("TURN_URLS needs TURN_SECRET, the secret shared with the TURN server")
+        if self.media_relay_only and not self.turn_urls:
+            raise ValueError("MEDIA_RELAY_ONLY needs TURN_URLS and TURN_SECRET")
+        return self
+
+    @property
+    def media_network(self) -> MediaNetwork:
+        """Where the media of agents may flow."""
+        return MediaNetwork(
+            bind_address=self.media_bind_address,
+            ports=self.media_ports,
+            advertised_address=self.media_advertised_address,
+            is_relay_only=self.media_relay_only,
+        )
+
+    @property
+    def opus(self) -> OpusConfig:
+        """How agents encode what they say."""
+        return OpusConfig(
+            bitrate_bps=self.opus_bitrate_bps,
+            complexity=self.opus_complexity,
+            expected_loss_percent=self.opus_expected_loss_percent,
+        )
