@@ -9,21 +9,19 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from realtime import struct as wire
 from speech.conversation import Conversation, Kept, dialogue_entry
 from speech.dialogue.brain import respond
-from speech.dialogue.context import Call, Context, Entry, Say, Tool, Turn
+from speech.dialogue.context import Call, Context, Entry, Say, Turn
 from speech.errors import ClientError
 from speech.items import checked_item
 from speech.local_zone import local_zone_name
-from speech.response import ResponseSettings, ResponseWriter
-from speech.session_config import refuse_unsupported_tools
+from speech.reply_plan import Config, ReplyPlan, plan_reply, response_settings
+from speech.response import ResponseWriter
 from speech.settings import SpeechSettings
 from speech.spoken import clauses
-from speech.usage import input_tokens
 from speech.workers import Workers
 from utils import OwnedTasks
 
@@ -32,8 +30,6 @@ log = logging.getLogger(__name__)
 _FIRST_DELTA_BYTES = 40 * 48
 _DELTA_BYTES = 200 * 48
 _MAX_OUT_OF_BAND = 4
-
-Config = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -286,75 +282,3 @@ class _Pace:
 
     async def wait(self) -> None:
         await asyncio.sleep(max(0.0, self.ahead_s() - self._lead_s))
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyPlan:
-    """What a reply goes by: the session's settings, changed by the request's."""
-
-    instructions: str
-    request: str
-    tools: tuple[Tool, ...]
-    forced_tool: str | None
-    must_call_tool: bool
-
-
-def plan_reply(config: Config, params: wire.ResponseParams, max_characters: int) -> ReplyPlan:
-    """Join session and request.
-
-    Raises:
-        ClientError: a tool that is not a function, or a choice of a tool that is not offered.
-    """
-    refuse_unsupported_tools(params.tools, "response.tools")
-    if len(params.instructions or "") > max_characters:
-        raise ClientError(
-            "string_above_max_length",
-            f"Instructions have at most {max_characters} characters.",
-            param="response.instructions",
-        )
-    tools = [tool.model_dump() for tool in params.tools] if params.tools is not None else None
-    offered = tuple(
-        Tool(tool["name"], tool.get("description") or "", tool.get("parameters") or {})
-        for tool in (config["tools"] if tools is None else tools)
-    )
-    choice: Any = params.tool_choice if params.tool_choice is not None else config["tool_choice"]
-    if isinstance(choice, wire.WireObject):
-        choice = choice.model_dump()
-    forced = choice.get("name") if isinstance(choice, dict) else None
-    if forced is not None and forced not in {tool.name for tool in offered}:
-        raise ClientError(
-            "invalid_value",
-            f"Tool {forced!r} is chosen but not offered.",
-            param="response.tool_choice",
-        )
-    return ReplyPlan(
-        instructions=config["instructions"] or "",
-        request=params.instructions or "",
-        tools=() if choice == "none" else offered,
-        forced_tool=forced,
-        must_call_tool=choice == "required",
-    )
-
-
-def response_settings(
-    config: Config, params: wire.ResponseParams, instructions: str, started_from: list[Kept]
-) -> ResponseSettings:
-    """How this reply is delivered. Raises: ClientError for audio formats that are not here."""
-    output = params.audio.output if params.audio is not None else None
-    if output is not None and output.format is not None and output.format.type != "audio/pcm":
-        raise ClientError(
-            "unsupported_audio_format",
-            f"{output.format.type} is not available here: use audio/pcm at 24000 Hz.",
-            param="response.audio.output.format",
-        )
-    voice: Any = output.voice if output is not None and output.voice is not None else None
-    limit = params.max_output_tokens or config["max_output_tokens"]
-    return ResponseSettings(
-        modality=(params.output_modalities or config["output_modalities"])[0],
-        voice=voice if voice is not None else config["audio"]["output"]["voice"],
-        speed=config["audio"]["output"]["speed"],
-        max_output_tokens=None if limit == "inf" else limit,
-        is_in_conversation=params.conversation != "none",
-        metadata=params.metadata,
-        input_tokens=input_tokens(params.instructions or instructions, started_from),
-    )

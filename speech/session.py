@@ -361,11 +361,11 @@ class Session:
 
     # -- nobody speaks -------------------------------------------------------------------------
 
-    def _start_idle_timer(self, playback_left_s: float) -> None:
+    def _start_idle_timer(self, playout_left_s: float) -> None:
         self._stop_idle_timer()
         detection = self._config["audio"]["input"]["turn_detection"] or {}
         if idle_ms := detection.get("idle_timeout_ms"):
-            delay_s = playback_left_s + idle_ms / 1000
+            delay_s = playout_left_s + idle_ms / 1000
             self._idle_timer = self._tasks.start(self._await_idle(delay_s), name="idle timer")
 
     def _stop_idle_timer(self) -> None:
