@@ -8,6 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from conversation.lifecycle import ExitReason
 
+Kind = Literal["agent.started", "agent.ready", "agent.in_call", "agent.restarting", "agent.exited"]
+
 
 class NoticeData(BaseModel):
     """About which agent; the rest is there where it applies."""
@@ -34,8 +36,6 @@ class Notice(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    type: Literal[
-        "agent.started", "agent.ready", "agent.in_call", "agent.restarting", "agent.exited"
-    ]
+    type: Kind
     timestamp: str
     data: NoticeData

@@ -19,7 +19,7 @@ from config import AgentConfig
 from control.observers import CallObserver
 from control.placement import ExitRecord
 from control.processes.link import ChildMessage, StateChanged
-from control.webhooks.notices import Notice, NoticeData
+from control.webhooks.notices import Kind, Notice, NoticeData
 from control.webhooks.retries import RetryPolicy, is_delivered, is_unwanted
 from control.webhooks.signing import parse_secret, signed_headers
 from conversation.lifecycle import AgentState
@@ -33,6 +33,8 @@ CLOSE_DEADLINE_S: Final = 5.0
 
 _AT_ONCE: Final = 4
 _ATTEMPT_TIMEOUT_S: Final = 10.0
+_UNWANTED: Final = "status 410"
+_EXIT_FIELDS: Final = frozenset(NoticeData.model_fields) - {"timings_ms"}
 
 _log = logging.getLogger("control.webhooks")
 
@@ -83,11 +85,11 @@ class Webhooks(CallObserver):
 
     def handle_exit(self, record: ExitRecord) -> None:
         """A process is gone."""
-        fields = {name: getattr(record, name) for name in NoticeData.model_fields if name in _EXIT}
-        kind = "agent.restarting" if record.is_restarted else "agent.exited"
+        fields = {name: getattr(record, name) for name in _EXIT_FIELDS}
+        kind: Kind = "agent.restarting" if record.is_restarted else "agent.exited"
         self._tell(kind, NoticeData(**fields))
 
-    def _tell(self, kind: Any, data: NoticeData) -> None:
+    def _tell(self, kind: Kind, data: NoticeData) -> None:
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         notice = Notice(type=kind, timestamp=now, data=data)
         if self._waiting.full():
@@ -165,10 +167,6 @@ class Webhooks(CallObserver):
                 return _UNWANTED if is_unwanted(response.status) else f"status {response.status}"
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             return type(error).__name__
-
-
-_UNWANTED: Final = "status 410"
-_EXIT: Final = frozenset(NoticeData.model_fields) - {"timings_ms"}
 
 
 def _parse_url(text: str) -> URL:
