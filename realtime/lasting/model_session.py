@@ -21,6 +21,7 @@ from realtime.model import (
     ModelSettings,
     RealtimeModel,
     RealtimeModelConfig,
+    UnsupportedCommandError,
 )
 from realtime.resampling import Resampler
 
@@ -119,6 +120,13 @@ class ModelSession:
             # Whoever reads its events finds out why, and tells.
             return False
         return True
+
+    async def offer(self, command: ModelCommand) -> None:
+        """Send a command; what its model cannot do is left out, and counted."""
+        try:
+            await self.deliver(command)
+        except UnsupportedCommandError:
+            self._statistics.untellable += 1
 
     def _adapt(self, command: ModelCommand) -> ModelCommand | None:
         """In this session's rate and ids; None when it means nothing to it."""

@@ -263,16 +263,10 @@ class ResilientModel:
             return
         note = _GO_ON.format(heard=reply.heard)
         if reply.instructions is None:
-            await self._try(session, ours.AddText(note, "system"))
+            await session.offer(ours.AddText(note, "system"))
             await session.deliver(ours.CreateResponse())
         else:
             await session.deliver(ours.CreateResponse(f"{reply.instructions}\n{note}"))
-
-    async def _try(self, session: ModelSession, command: ModelCommand) -> None:
-        try:
-            await session.deliver(command)
-        except UnsupportedCommandError:
-            self._memory.statistics.untellable += 1
 
     async def _cancel_reply(self, command: ours.CancelResponse) -> None:
         self._memory.owed.clear()
@@ -331,7 +325,7 @@ class ResilientModel:
         call = self._memory.transcript.find_call(command.call_id)
         if call is not None and command.call_id not in session.told_calls:
             session.told_calls.add(command.call_id)
-            await self._try(session, ours.AddToolCall(call.call_id, call.name, call.arguments))
+            await session.offer(ours.AddToolCall(call.call_id, call.name, call.arguments))
         session.answers.handle_tool_output()
         await session.deliver(command)
         if session.answers.must_ask_after_tools and not self._memory.transcript.has_open_calls:

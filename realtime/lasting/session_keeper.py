@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from realtime import events as ours
-from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
+from realtime.events import ConnectionStatus, ModelEvent
 from realtime.lasting.memory import Memory
 from realtime.lasting.model_session import ModelSession, ModelSource
 from realtime.lasting.outage import OutageWatch
@@ -337,7 +337,7 @@ class SessionKeeper:
     async def _tell_again(self, session: ModelSession) -> None:
         """Seed a session; what comes meanwhile is told too."""
         if changes := self._memory.unseen_settings(session):
-            await self._try(session, ours.UpdateSettings(changes))
+            await session.offer(ours.UpdateSettings(changes))
         since = session.knows
         while entries := self._memory.untold(since):
             since = self._memory.transcript.count
@@ -358,16 +358,10 @@ class SessionKeeper:
             for command in commands:
                 await session.deliver(command)
         except UnsupportedCommandError:
-            await self._try(session, retold_as_note(entry, max_characters=limit))
+            await session.offer(retold_as_note(entry, max_characters=limit))
         session.note_told(entry.item_id, item_id)
         if isinstance(entry, Called):
             session.told_calls.add(entry.call_id)
-
-    async def _try(self, session: ModelSession, command: ModelCommand) -> None:
-        try:
-            await session.deliver(command)
-        except UnsupportedCommandError:
-            self._statistics.untellable += 1
 
     async def _tell_loss(self, trouble: Trouble) -> None:
         if not self._is_loss_told:
