@@ -37,7 +37,8 @@ def _room_token(settings: Settings, channel_name: str, uid: int, role: str) -> S
 
 def run_server_command(options: argparse.Namespace, settings: Settings) -> int:
     """The control server with everything it supervises."""
-    from control.server import ServerError, run_server
+    from control.server import ServerError
+    from control.serving import run_server
 
     configure_logging(settings.log_level, log_format=settings.log_format)
     host = options.host or settings.server_host

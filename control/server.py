@@ -1,15 +1,9 @@
-"""The control server: assembles everything, serves until a signal, and leaves nothing behind."""
+"""`ControlServer`: assembles all parts of a server, and takes them apart again."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import errno
 import logging
-import signal
 import socket
-import sys
-from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import web
@@ -30,9 +24,7 @@ from control.live.streams import Streams
 from control.machine.memory import read_memory
 from control.metrics.now import Reading
 from control.processes.child import DEFAULT_ENTRY
-from control.processes.environment import scrub_environment
 from control.processes.forkserver import Forkserver
-from control.processes.hardening import forbid_peeking
 from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
 from control.processes.pool import ProcessPool
 from control.processes.watch import WatchLimits
@@ -44,11 +36,12 @@ from control.supervision.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
-from utils import run_unless
 
 _log = logging.getLogger("control.server")
 
-_BACKLOG: Final = 512
+BACKLOG: Final = 512
+"""Connections that may wait to be accepted."""
+
 _HTTP_SHUTDOWN_S: Final = 2.0
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
@@ -147,7 +140,7 @@ class ControlServer:
         if self.webhooks is not None:
             self.webhooks.start()
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener, backlog=_BACKLOG).start()
+        await web.SockSite(self._runner, self._listener, backlog=BACKLOG).start()
 
     def _readings(self) -> list[Reading]:
         is_model_ready = self.model is not None and self.model.state is ModelState.READY
@@ -255,97 +248,3 @@ def _create_model_server(settings: Settings) -> ModelServer | None:
     except OSError as error:
         port = settings.local_model_port
         raise ServerError(f"LOCAL_MODEL_PORT {port} cannot be had: {error.strerror}") from error
-
-
-def open_listener(host: str, port: int) -> socket.socket:
-    """A bound socket.
-
-    Raises:
-        ServerError: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            text = f"port {port} on {host} is in use: stop that program or choose another port"
-        else:
-            text = f"cannot listen on {host}:{port}: {error.strerror or error}"
-        raise ServerError(text) from error
-    except OverflowError as error:
-        raise ServerError(f"port {port} is out of range: 0 to 65535") from error
-
-
-@contextlib.contextmanager
-def _recorded_signals() -> Iterator[asyncio.Queue[signal.Signals]]:
-    """SIGTERM and SIGINT as they come; the handler does nothing but record."""
-    signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    for number in numbers:
-        loop.add_signal_handler(number, signals.put_nowait, number)
-    try:
-        yield signals
-    finally:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-
-async def run_server(
-    settings: Settings,
-    host: str,
-    port: int,
-    *,
-    agent_entry: str = DEFAULT_ENTRY,
-    deadlines: Deadlines = DEFAULT_DEADLINES,
-) -> None:
-    """Serve until a signal. SIGTERM drains: calls may go on for `drain_deadline_s`, then agents are
-    ended with their goodbyes. SIGINT ends them gracefully now. A second signal ends at once.
-
-    Prints one line with the URL when it serves. The environment is scrubbed for good: `settings`
-    has what matters, and no child shall inherit a secret.
-
-    Raises:
-        ConfigError: `host` needs credentials that are not configured.
-        ServerError: the address is taken, or no processes can be started.
-    """
-    settings.require_safe_bind(host)
-    scrub_environment()
-    forbid_peeking()
-    with open_listener(host, port) as listener, _recorded_signals() as signals:
-        server = ControlServer(settings, listener, agent_entry=agent_entry, deadlines=deadlines)
-        first = None
-        try:
-            first = await _serve(server, signals)
-        finally:
-            await _stop(server, signals, is_patient=first is signal.SIGTERM)
-
-
-async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) -> signal.Signals:
-    """Start and serve until the first signal, which may come at any time; returns it."""
-    async with asyncio.TaskGroup() as group:
-        first = group.create_task(signals.get())
-        await run_unless(first, server.start())
-        if not first.done():
-            sys.stdout.write(f"Parley is ready: {server.url}\n")
-            sys.stdout.flush()
-        _log.info("%s: stopping", (await first).name)
-    return first.result()
-
-
-async def _stop(
-    server: ControlServer, signals: asyncio.Queue[signal.Signals], *, is_patient: bool
-) -> None:
-    """Stop; should another signal come meanwhile, kill."""
-    async with asyncio.TaskGroup() as group:
-        stopping = group.create_task(server.stop(is_patient=is_patient))
-        impatience = group.create_task(signals.get())
-        await asyncio.wait({stopping, impatience}, return_when=asyncio.FIRST_COMPLETED)
-        if impatience.done():
-            _log.warning("%s again: ending at once", impatience.result().name)
-            server.supervisor.kill_all()
-            if server.webhooks is not None:
-                server.webhooks.give_up()
-            if server.model is not None:
-                server.model.kill()
-        impatience.cancel()

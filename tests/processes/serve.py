@@ -15,7 +15,7 @@ from typing import Any
 from config import Settings
 from control.processes import environment
 from control.processes.ladder import Deadlines
-from control.server import run_server
+from control.serving import run_server
 from logs import configure_logging
 
 

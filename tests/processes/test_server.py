@@ -16,7 +16,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from config import ConfigError, Settings
-from control.server import ServerError, open_listener, run_server
+from control.server import ServerError
+from control.serving import open_listener, run_server
 from tests.processes.conftest import (
     DEADLINE_S,
     ROOT,

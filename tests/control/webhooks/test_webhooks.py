@@ -20,7 +20,8 @@ from pydantic import SecretStr
 
 from config import Settings
 from control.processes.link import StateChanged
-from control.server import ControlServer, ServerError, open_listener
+from control.server import ControlServer, ServerError
+from control.serving import open_listener
 from control.webhooks.retries import RetryPolicy
 from control.webhooks.sender import MAX_WAITING, Webhooks
 from control.webhooks.signing import parse_secret
