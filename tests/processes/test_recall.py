@@ -56,9 +56,9 @@ class Scene:
 
     async def survive(self) -> None:
         """Kill the agent; returns when the next process has media with the person."""
-        greeted = [one["type"] for one in self.person.events].count("agent_ready")
+        ready = self.person.ready_agents
         await self.kill()
-        await self.person.wait_event("agent_ready", greeted + 1)
+        await self.person.wait_ready_agents(ready + 1)
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ async def test_the_next_process_knows_all_that_was_said_and_called(tmp_path: Pat
         await scene.wait_shown(lambda shown: shown["remembered"] == 3)
         revived = await scene.kill()
         # Nobody did anything: the person has media with the new process, which goes on.
-        await person.wait_event("agent_ready", 2)
+        await person.wait_ready_agents(2)
         await revived.wait_for("response.create")
         told = items(revived)
         assert [(item["type"], item.get("role"), words_of(item)) for item in told[:2]] == [

@@ -36,7 +36,7 @@ async def test_a_recording_outlives_its_process_and_goes_on(tmp_path: Path) -> N
         revived = await scene.kill()
         before = Recording.read(path)
         first = before.right.spurts_ms[0]
-        await scene.person.wait_event("agent_ready", 2)
+        await scene.person.wait_ready_agents(2)
         await revived.say(AFTER, "after")
         await scene.person.wait_event("agent_playout_done", 2)
         status, _ = await scene.server.post("/stop_agent", {"channel_name": "demo"})
