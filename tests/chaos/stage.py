@@ -108,7 +108,6 @@ class Scene:
         assert person is not None
         if is_new_process:
             await person.wait_ready_agents(2)
-            await person.listen_again()
         before_ms = person.loud_ms
         await session.say(tone(REPLY_MS), "still here")
         await until(lambda: person.loud_ms >= before_ms + 250, DEADLINE_S)

@@ -109,7 +109,6 @@ async def goes_on(here: Scene, person: Person | None) -> None:
     else:
         here.person = person
         await person.wait_ready_agents(ready + 1)
-        await person.listen_again()
     await here.is_heard_again(session, is_new_process=False)
     calls = (await here.server.get("/calls"))[1]["calls"]
     assert [one["call_id"] for one in calls] == [answer["agent_id"], here.call_id]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from aiohttp import WSMsgType, web
 
 from tests.fakes.openai_frames import (
@@ -27,6 +28,8 @@ from tests.fakes.openai_frames import (
 from tests.fakes.openai_vocabulary import GA, Vocabulary
 from tests.fakes.provider_server import DEADLINE_S, ProviderSession
 from utils import wall_clock_ms
+
+_LOUD = 1500
 
 
 def tone(duration_ms: int, *, hz: int = 440) -> bytes:
@@ -140,6 +143,19 @@ class FakeSession(ProviderSession):
         """Until a server event of this type was sent."""
         async with asyncio.timeout(DEADLINE_S), self._news:
             await self._news.wait_for(lambda: any(e.type == event_type for e in self.sent))
+
+    @property
+    def loud_ms(self) -> float:
+        """How much of what the user says came; samples near a tone's zeros do not count."""
+        samples = np.frombuffer(bytes(self.audio), np.int16).astype(np.int32)
+        return float((np.abs(samples) > _LOUD).sum()) / 24
+
+    async def wait_loud(self, duration_ms: float) -> None:
+        """Until so much of what the user says came."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self.loud_ms < duration_ms:
+                appends = len(self.all_of("input_audio_buffer.append"))
+                await self.wait_for("input_audio_buffer.append", appends + 1)
 
     # -- what a test does ----------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 from tests.fakes.http_server import HttpServer
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 
 
 class Recorder:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Self, TypeVar
 
-import numpy as np
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -18,16 +17,15 @@ from conversation.server_events import ServerEvent
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import RemoteUser, RtcOptions
-from rtc.remote_audio import PcmAudioFrame
 from rtc.room_server import RoomServer
 from tests.fakes.http_server import HttpServer
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
+from tests.loopback.ear import listen
 from utils import cancel_and_wait
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 AGENT_UID = 1000
 API_KEY = "sk-test"
-LOUD = 1000
 
 T = TypeVar("T")
 
@@ -39,51 +37,40 @@ async def soon(awaitable: Awaitable[T]) -> T:
 
 
 class Person:
-    """Somebody in the room, who records events and what is heard from the agent."""
+    """Somebody in the room, who records events and all that comes from the agent."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
         self.events: list[dict[str, Any]] = []
-        self.heard = bytearray()
-        self.frames: list[PcmAudioFrame] = []
         self.connected = asyncio.Event()
-        self._news = asyncio.Condition()
+        self._changed = asyncio.Event()
+        now = asyncio.get_running_loop().time
+        self.ear = listen(channel, AGENT_UID, on_news=self._changed.set, now=now)
         # How often the agent came into the room after them, and after which of these it was ready.
         self._arrivals = 0
         self._ready_after: set[int] = set()
         channel.on("user_joined", self._handle_user_joined)
         channel.on("event", self._handle_event)
         channel.on("user_connected", lambda _uid: self.connected.set())
-        self._listening: asyncio.Task[None] | None = None
 
     async def join(self) -> None:
-        """Join, wait for media with the agent, listen."""
+        """Join, and wait for media with the agent."""
         await self.channel.connect()
         await soon(self.connected.wait())
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
-
-    async def listen_again(self) -> None:
-        """Hear the agent's next process: it came in the place of one that is gone."""
-        if self._listening is not None:
-            await cancel_and_wait(self._listening)
-        self._listening = asyncio.get_running_loop().create_task(self._listen())
 
     async def leave(self) -> None:
         """Leave the room."""
-        if self._listening is not None:
-            await cancel_and_wait(self._listening)
         await self.channel.disconnect()
 
     def _handle_user_joined(self, user: RemoteUser) -> None:
         self._arrivals += user.uid == AGENT_UID
 
-    async def _handle_event(self, text: str, _uid: int) -> None:
+    def _handle_event(self, text: str, _uid: int) -> None:
         event = json.loads(text)
         if event["type"] == "agent_ready":
             self._ready_after.add(self._arrivals)
-        async with self._news:
-            self.events.append(event)
-            self._news.notify_all()
+        self.events.append(event)
+        self._changed.set()
 
     @property
     def ready_agents(self) -> int:
@@ -92,38 +79,32 @@ class Person:
 
     async def wait_ready_agents(self, count: int) -> None:
         """Until so many of the agent's processes, one after the other, have been ready."""
-        async with asyncio.timeout(DEADLINE_S), self._news:
-            await self._news.wait_for(lambda: self.ready_agents >= count)
+        await self.until(lambda: self.ready_agents >= count)
 
-    async def _listen(self) -> None:
-        await self.channel.subscribe_audio(AGENT_UID)
-        async for frame in self.channel.get_audio_frames(AGENT_UID):
-            async with self._news:
-                self.heard += frame.pcm
-                self.frames.append(frame)
-                self._news.notify_all()
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Until something holds that an event or a packet brings about."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def all_of(self, event_type: str) -> list[dict[str, Any]]:
+        """Every event of this type so far."""
+        return [event for event in self.events if event["type"] == event_type]
 
     async def wait_event(self, event_type: str, count: int = 1) -> dict[str, Any]:
         """The `count`-th event of this type."""
-
-        def found() -> list[dict[str, Any]]:
-            return [event for event in self.events if event["type"] == event_type]
-
-        async with asyncio.timeout(DEADLINE_S), self._news:
-            await self._news.wait_for(lambda: len(found()) >= count)
-        return found()[count - 1]
+        await self.until(lambda: len(self.all_of(event_type)) >= count)
+        return self.all_of(event_type)[count - 1]
 
     async def wait_loud(self, duration_ms: float) -> None:
-        """Until this much loud audio was heard."""
-        async with asyncio.timeout(DEADLINE_S), self._news:
-            await self._news.wait_for(lambda: self.loud_ms >= duration_ms)
+        """Until this much loud audio came."""
+        await self.until(lambda: self.loud_ms >= duration_ms)
 
     @property
     def loud_ms(self) -> float:
-        """How much of what was heard is loud, in 5 ms steps."""
-        samples = np.frombuffer(bytes(self.heard), np.int16)
-        steps = samples[: len(samples) // 120 * 120].reshape(-1, 120).astype(np.int32)
-        return 5.0 * int((np.abs(steps).max(axis=1) > LOUD).sum()) if len(steps) else 0.0
+        """How much of what came is loud, in 5 ms steps."""
+        return self.ear.loud_ms
 
     def send(self, **event: Any) -> None:
         """Send a client event to the agent."""

@@ -14,6 +14,7 @@ from rtc.channel import Channel, ChatMessage, ConnectionState, RoomError, RtcOpt
 from rtc.engine import RtcEngine
 from rtc.tokens import mint_token
 from tests.loopback.conftest import DEADLINE_S, OpenSite, Recorder, Site
+from tests.loopback.ear import listen
 from tests.rtc.sound import frequency_hz, loudness, tone
 
 RATE_HZ = 24_000
@@ -105,12 +106,12 @@ async def test_several_people_and_agents_hear_each_other(site: Site) -> None:
 async def test_silence_fills_the_stream_in_real_time(site: Site) -> None:
     agent, ada = await site.join(AGENT, "agent"), await site.join(ADA)
     await _meet(agent, ada)
-    await agent[0].subscribe_audio(ADA)
     loop = asyncio.get_running_loop()
-    await _hear(agent[0], ADA, 3)
     start_s = loop.time()
-    assert await _hear(agent[0], ADA, 20) == bytes(20 * FRAME_BYTES)
-    assert loop.time() - start_s > 0.3
+    await agent[0].subscribe_audio(ADA)
+    assert await _hear(agent[0], ADA, 23) == bytes(23 * FRAME_BYTES)
+    # A loop that was held up makes good for it at once, but is never ahead.
+    assert loop.time() - start_s > 22 * 0.02
     assert agent[0].statistics().users[ADA].frames_filled >= 20
 
 
@@ -133,27 +134,38 @@ async def test_mute_stops_the_sound_and_is_announced(site: Site) -> None:
 
 @pytest.mark.asyncio
 async def test_clear_falls_silent_and_tells_what_was_played(site: Site) -> None:
-    agent, ada = await site.join(AGENT, "agent"), await site.join(ADA)
+    agent, ada = site.channel(RtcOptions("demo", AGENT)), site.channel(RtcOptions("demo", ADA))
+    came = asyncio.Event()
+    ear = listen(ada[0], AGENT, on_news=came.set, now=asyncio.get_running_loop().time)
+
+    async def wait_loud(duration_ms: float) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while ear.loud_ms < duration_ms:
+                came.clear()
+                await came.wait()
+
+    for channel, _ in (agent, ada):
+        await channel.connect()
     await _meet(agent, ada)
     agent[0].push_audio_frame(tone(440, 5, RATE_HZ), key="a")
     agent[0].push_audio_frame(tone(440, 5, RATE_HZ), key="b")
-    heard = len(await _hear_loud(ada[0], AGENT, 15)) // 2
+    await wait_loud(300)
     position = agent[0].playout_position()
     assert position is not None
     assert position.key == "a"
+    came_ms = ear.loud_ms
     playing, waiting = agent[0].clear_sender_audio_buffer()
     assert (playing.key, playing.is_complete) == ("a", False)
-    assert heard <= playing.played_samples <= heard + RATE_HZ // 5
+    assert came_ms <= playing.played_ms
     assert (waiting.key, waiting.played_ms) == ("b", 0)
     assert agent[0].clear_sender_audio_buffer() == []
-    rest = await _hear(ada[0], AGENT, 30)
-    frames = [rest[i : i + FRAME_BYTES] for i in range(0, len(rest), FRAME_BYTES)]
-    loud = [loudness(frame) > 300 for frame in frames]
-    # Only what was under way already is heard.
-    assert sum(loud) <= (playing.played_samples - heard) // 480 + 2
-    assert not any(loud[-15:])
+    # Nothing came but what had been played, and then what was said next.
     agent[0].push_audio_frame(tone(880, 0.5, RATE_HZ), key="c")
-    assert abs(frequency_hz(await _hear_loud(ada[0], AGENT, 15), RATE_HZ) - 880) < 10
+    agent[0].finish_audio("c")
+    await wait_loud(playing.played_ms + 480)
+    await agent[1].wait_for("playout_done", "c")
+    assert ear.loud_ms == pytest.approx(playing.played_ms + 500, abs=20)
+    assert abs(frequency_hz(bytes(ear.pcm[-20 * FRAME_BYTES :]), RATE_HZ) - 880) < 10
 
 
 @pytest.mark.asyncio
@@ -166,7 +178,7 @@ async def test_chat_and_events_arrive_in_order(site: Site) -> None:
         message, uid = await recorder.wait_for("message")
         assert (message.text, message.message_id, uid) == ("hello", "m-1", ADA)
         assert message.sent_at_ms > 1_600_000_000_000
-    texts = [f"{number}:" + "x" * (number * 1500) for number in range(30)]
+    texts = [f"{number}:" + "x" * (number * 500) for number in range(30)]
     for text in texts:
         assert agent[0].send_event(text)
     for _, recorder in (ada, ben):

@@ -12,6 +12,7 @@ from tests.fakes.openai_realtime import tone
 from tests.loopback.stage import Stage, soon
 
 RULES = parse_guardrails("secret=project x")
+STORY = tone(8000)
 
 
 @pytest.mark.asyncio
@@ -20,15 +21,18 @@ async def test_a_reply_is_cut_before_its_forbidden_words_are_heard() -> None:
         session = await stage.start(guardrails=RULES)
         person = await stage.join()
         words = "I should not tell you of project x at all"
-        # Words go ahead of the voice: by the seventh 100 ms the forbidden ones are there.
-        saying = asyncio.get_running_loop().create_task(session.say(tone(5000), words, pace=0.5))
+        # Words go ahead of the voice: after 0.35 s the forbidden ones are there, of which the last
+        # begins to sound after 3.5 s.
+        saying = asyncio.get_running_loop().create_task(
+            session.say(STORY, words, delta_ms=500, pace=0.1)
+        )
         tripped = await person.wait_event("agent_guardrail_tripped")
         assert tripped["guardrail"] == "secret"
         await session.wait_for("response.cancel")
         reply = await soon(saying)
         assert (tripped["response_id"], tripped["item_id"]) == (reply.id, reply.item_id)
         truncate = await session.wait_for("conversation.item.truncate")
-        assert truncate["audio_end_ms"] < 700
+        assert truncate["audio_end_ms"] < 3_500
         again = await session.wait_for("response.create")
         assert "secret" in again["response"]["instructions"]
         read = "".join(
@@ -38,11 +42,9 @@ async def test_a_reply_is_cut_before_its_forbidden_words_are_heard() -> None:
         )
         assert words.startswith(read)
         assert "x" not in read
-        heard_ms = person.loud_ms
         await session.say(tone(200), "I cannot tell.")
         await person.wait_event("agent_playout_done")
-        await person.wait_loud(heard_ms + 190)
-        assert person.loud_ms < 1_100, "the cut reply went on"
+        assert person.loud_ms < 3_700, "the cut reply went on"
         kinds = [event["type"] for event in person.events]
         assert kinds.count("agent_guardrail_tripped") == 1
 

@@ -9,36 +9,21 @@ import time
 from collections.abc import AsyncIterator
 from typing import Any
 
-import numpy as np
 import pytest
 
 from realtime.playback import PlaybackState
 from tests.fakes.openai_frames import Reply
 from tests.fakes.openai_realtime import FakeSession, tone
-from tests.loopback.stage import DEADLINE_S, LOUD, Person, Stage, soon
+from tests.loopback.ear import STEP_MS
+from tests.loopback.loop_watch import LoopWatch, watching_loop
+from tests.loopback.stage import DEADLINE_S, Person, Stage, soon
 from tests.real_server import poll
-from utils import cancel_and_wait
 
-STEP_S = 0.005
-STEP_SAMPLES = 120
+STEP_S = STEP_MS / 1000
 LONG = tone(10_000)
 SECOND = tone(1000)
 WORDS = "one two three four five six seven eight nine ten"
 IMMEDIATE = {"mode": "immediate"}
-
-
-class LoopWatch:
-    """How long this process could not run: that much no time in it can be trusted."""
-
-    def __init__(self) -> None:
-        self.held_up_s = 0.0
-
-    async def run(self) -> None:
-        """Watch until cancelled."""
-        while True:
-            began_s = time.monotonic()
-            await asyncio.sleep(STEP_S)
-            self.held_up_s += max(0.0, time.monotonic() - began_s - 2 * STEP_S)
 
 
 class LateListener:
@@ -64,17 +49,17 @@ class LateListener:
         played = 0
         end_s = 0.0
         was_loud = False
-        for frame in self.person.frames:
-            steps = np.frombuffer(frame.pcm, np.int16).astype(int).reshape(-1, STEP_SAMPLES)
-            loud = np.abs(steps).max(axis=1) > LOUD
-            if not loud.any():
+        for piece in self.person.ear.pieces:
+            loud = piece.loud_steps()
+            if not any(loud):
                 was_loud = False
                 continue
             if not was_loud:
-                end_s = frame.received_at + self.delay_s
-            begin_s = max(end_s, frame.received_at)
-            end_s = begin_s + STEP_S * len(steps)
-            played += int((loud & (begin_s + STEP_S * np.arange(1, 5) <= at_s)).sum())
+                end_s = piece.received_at + self.delay_s
+            begin_s = max(end_s, piece.received_at)
+            end_s = begin_s + STEP_S * len(loud)
+            ends_s = (begin_s + STEP_S * number for number in range(1, len(loud) + 1))
+            played += sum(is_loud and s <= at_s for is_loud, s in zip(loud, ends_s, strict=True))
             was_loud = True
         return played * STEP_S * 1000
 
@@ -87,7 +72,7 @@ class LateListener:
 
     def has_heard(self, told_ms: float, played_ms: float, *, within_ms: float) -> bool:
         """Whether both agree, as far as this machine keeps time."""
-        return abs(told_ms - played_ms) <= within_ms + self.watch.held_up_s * 1000
+        return abs(told_ms - played_ms) <= within_ms + self.watch.held_up_ms
 
 
 @contextlib.asynccontextmanager
@@ -96,12 +81,8 @@ async def meeting(delay_s: float) -> AsyncIterator[tuple[Stage, FakeSession, Lat
     async with Stage() as stage:
         session = await stage.start(interrupt=IMMEDIATE)
         person = await stage.join()
-        watch = LoopWatch()
-        watching = asyncio.get_running_loop().create_task(watch.run())
-        try:
+        async with watching_loop() as watch:
             yield stage, session, LateListener(person, delay_s, watch)
-        finally:
-            await cancel_and_wait(watching)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ import numpy.typing as npt
 import pytest
 
 from tests.fakes.openai_realtime import FakeSession, tone
-from tests.loopback.stage import Person, Stage, soon
+from tests.loopback.loop_watch import watching_loop
+from tests.loopback.stage import DEADLINE_S, Person, Stage, soon
+from tests.real_server import poll
 
 RATE_HZ = 24_000
 WINDOW = RATE_HZ // 25  # 40 ms
 LOUD = 1500
+# 15 ms after the fade, three silent frames, and what the codec holds back.
+SILENT_TAIL = RATE_HZ * 80 // 1000
 
 
 def voice(duration_ms: int, *, seed: int = 3) -> bytes:
@@ -57,11 +62,29 @@ class Scene:
             appends += 1
             await self.session.wait_for("input_audio_buffer.append", appends)
 
-    async def say_over(self, duration_ms: int, words: str) -> str:
-        """Somebody says something, as a provider hears it; returns the turn's item."""
+    async def all_is_heard(self) -> None:
+        """Until nothing of the paused reply is on its way any more; nobody is told of that."""
+        assert self.stage.agent is not None
+        outgoing = self.stage.agent._channel.outgoing
+
+        async def has_landed() -> bool:
+            position = outgoing.position()
+            return position is not None and not position.in_flight_samples
+
+        await poll(has_landed, DEADLINE_S)
+
+    async def say_over(
+        self, duration_ms: int, words: str, paused: Callable[[], Awaitable[None]] | None = None
+    ) -> str:
+        """Somebody says something, as a provider hears it; returns the turn's item.
+
+        paused: what to wait for before the words are known
+        """
         await self.make_sound(duration_ms)
         item_id = await self.session.speech_started()
         await self.person.wait_event("agent_paused")
+        if paused is not None:
+            await paused()
         await self.session.speech_stopped(item_id, words)
         return item_id
 
@@ -106,8 +129,8 @@ async def test_a_cough_pauses_the_reply_and_not_a_sample_is_lost_or_repeated() -
         source = voice(2400)
         await scene.begin_reply(source)
         await scene.make_sound(120)
-        await scene.person.wait_event("agent_paused")
         item_id = await scene.session.speech_started()
+        await scene.person.wait_event("agent_paused")
         resumed = await scene.person.wait_event("agent_resumed")
         assert resumed["cause"] == "short"
         await scene.session.speech_stopped(item_id, "")
@@ -116,14 +139,29 @@ async def test_a_cough_pauses_the_reply_and_not_a_sample_is_lost_or_repeated() -
         await scene.person.wait_event("agent_playout_done")
         await scene.person.wait_loud(2350)
         scene.has_lost_nothing()
-        found = lags(bytes(scene.person.heard), source)
-        # Two lags only, the second later by the pause: all of it came once, and in order.
+        found = lags(bytes(scene.person.ear.pcm), source)
+        # Two lags only, the second later by the rest of the frame in which it was silenced and by
+        # the silent ones after it: all of it came once, and in order.
         sure = [lag for lag, likeness in found if likeness > 0.6]
         assert len(sure) >= len(found) - 3, found
         first, last = sure[0], sure[-1]
         assert all(abs(lag - first) < 48 or abs(lag - last) < 48 for lag in sure), sure
-        assert sure == sorted(sure) or max(np.diff(sure)) > 0
-        assert 0.1 < (last - first) / RATE_HZ < 1.0
+        assert max(sure.index(lag) for lag in sure if abs(lag - first) < 48) < len(sure) - 1
+        assert 0 < last - first <= SILENT_TAIL
+
+
+@pytest.mark.asyncio
+async def test_a_sound_that_the_provider_never_hears_pauses_only() -> None:
+    async with Stage() as stage:
+        scene = await open_scene(stage)
+        await scene.begin_reply(voice(2000))
+        await scene.make_sound(120)
+        await scene.person.wait_event("agent_paused")
+        resumed = await scene.person.wait_event("agent_resumed")
+        assert resumed["cause"] in ("short", "unconfirmed")
+        await scene.person.wait_event("agent_playout_done")
+        await scene.person.wait_loud(1950)
+        scene.has_lost_nothing()
 
 
 @pytest.mark.asyncio
@@ -141,7 +179,8 @@ async def test_what_means_nothing_lets_the_reply_go_on(
 ) -> None:
     async with Stage() as stage:
         scene = await open_scene(stage, language=language)
-        await scene.begin_reply(voice(2000), "one two three four", after_ms=1500)
+        # Much is left of it: on a busy machine it takes a while until the sound is heard.
+        await scene.begin_reply(voice(4000), "three four five six seven eight", after_ms=1500)
         item_id = await scene.say_over(400, words)
         assert (await scene.person.wait_event("agent_resumed"))["cause"] == cause
         assert (await scene.session.wait_for("conversation.item.delete"))["item_id"] == item_id
@@ -149,7 +188,7 @@ async def test_what_means_nothing_lets_the_reply_go_on(
         assert done["transcript"] == (words if cause == "backchannel" else "")
         assert done["uid"] == 7
         await scene.person.wait_event("agent_playout_done")
-        await scene.person.wait_loud(1950)
+        await scene.person.wait_loud(3950)
         scene.has_lost_nothing()
 
 
@@ -158,11 +197,12 @@ async def test_words_cut_the_reply_and_are_answered() -> None:
     async with Stage() as stage:
         scene = await open_scene(stage)
         await scene.begin_reply(tone(10_000), " ".join("abcdefghij" * 10), pace=0.5)
-        await scene.say_over(600, "Stop please.")
+        await scene.say_over(600, "Stop please.", paused=scene.all_is_heard)
         truncate = await scene.session.wait_for("conversation.item.truncate")
         interrupted = await scene.person.wait_event("agent_interrupted")
         assert truncate["audio_end_ms"] == interrupted["audio_end_ms"]
-        assert abs(scene.person.loud_ms - truncate["audio_end_ms"]) <= 40
+        # The fade, and what the codec smears, are loud or not.
+        assert abs(scene.person.loud_ms - truncate["audio_end_ms"]) <= 15
         assert scene.saying is not None
         await soon(scene.saying)
         await scene.session.wait_for("response.create")
@@ -224,8 +264,11 @@ async def test_never_lets_the_reply_end_and_answers_then() -> None:
         item_id = await scene.session.speech_started()
         await scene.session.speech_stopped(item_id, "Stop please.")
         await scene.session.wait_for("response.create")
-        assert scene.saying is not None
-        assert scene.saying.done()
+        (ended_at_s,) = (
+            event.at_s for event in scene.session.sent if event.type == "response.done"
+        )
+        asked_at_s = scene.session.received[-1].at_s
+        assert ended_at_s < asked_at_s
         await scene.person.wait_event("agent_playout_done")
         await scene.person.wait_loud(1450)
         assert scene.count("response.cancel") == scene.count("conversation.item.truncate") == 0
@@ -321,7 +364,7 @@ async def test_activity_out_of_place_is_refused(
 
 @pytest.mark.asyncio
 async def test_of_three_people_the_one_who_speaks_is_named_whatever_the_others_do() -> None:
-    async with Stage() as stage:
+    async with Stage() as stage, watching_loop() as watch:
         scene = await open_scene(stage)
         quiet, gone = await stage.join(8), await stage.join(9)
         quiet.channel.set_muted(True)
@@ -340,4 +383,6 @@ async def test_of_three_people_the_one_who_speaks_is_named_whatever_the_others_d
             done = await quiet.wait_event("agent_input_transcription_done", 1 if uid == 10 else 2)
             assert (done["uid"], done["transcript"]) == (uid, f"I am {uid}")
             found = lags(bytes(scene.session.audio[heard:]), voice(600, seed=9))
-            assert sum(likeness > 0.6 for _, likeness in found) >= len(found) - 3
+            # Where this process was held up, the agent made up sound and left some out after.
+            spoilt = 3 + watch.held_up_ms / 20
+            assert sum(likeness > 0.6 for _, likeness in found) >= len(found) - spoilt

@@ -8,16 +8,20 @@ from tests.loopback.provider_sides import local
 from tests.loopback.stage import Person, Stage
 from tests.speech.talk import spoken, utterance
 
+# However long a busy machine takes to understand them.
+WORDS_DECIDE = {"words_timeout_ms": 10_000, "sure_after_ms": 10_000}
+
 
 def say(person: Person, pcm: bytes) -> None:
     person.channel.push_audio_frame(pcm, key=object())
 
 
 @pytest.mark.speech
+@pytest.mark.timeout(180)
 @pytest.mark.asyncio
 async def test_uh_huh_lets_the_story_go_on_and_stop_stops_it() -> None:
     async with local() as model, Stage() as stage:
-        await stage.run_until_ready(provider=model.config)
+        await stage.run_until_ready(provider=model.config, interrupt=WORDS_DECIDE)
         person = await stage.join()
         say(person, utterance("u18_f"))
         await person.wait_event("agent_input_transcription_done")

@@ -63,8 +63,11 @@ async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
         pusher = Pusher(stage, person, side._voice_ms)
 
         # Who does not push is not heard, however long the line has been open.
+        all_sent = asyncio.Event()
+        person.channel.once("playout_done", lambda _key: all_sent.set())
         person.channel.push_audio_frame(QUESTION, key="unheard")
         person.channel.finish_audio("unheard")
+        await soon(all_sent.wait())
         await soon(stage_heard(stage, 600))
         assert side._voice_ms() == 0
 
@@ -85,12 +88,14 @@ async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
         await person.wait_loud(before_ms + 250)
 
         # A touch is no turn, and spoils none.
-        await pusher.start()
+        person.send(type="client_activity_start")
         person.send(type="client_activity_end")
         assert (await person.wait_event("agent_error"))["code"] == "activity_too_short"
         await pusher.say(QUESTION)
         await person.wait_event("agent_playout_done", 2)
-        assert side._voice_ms() <= 3 * 400, "more was heard than was said while pushing"
+        assert stage.agent is not None
+        made_up_ms = 20 * stage.agent._channel._audio[7].statistics.concealed
+        assert side._voice_ms() <= 3 * 400 + made_up_ms, "more was heard than was said pushing"
         await side.close()
 
 

@@ -7,11 +7,19 @@ import asyncio
 import pytest
 
 from tests.fakes.openai_realtime import FakeSession, tone
-from tests.loopback.stage import DEADLINE_S, Stage
-from tests.loopback.test_interruption import open_scene
+from tests.loopback.stage import DEADLINE_S, Stage, soon
+from tests.loopback.test_interruption import is_loud, open_scene
 
 ENDPOINT_S = 0.2
 MODEL_S = 0.3
+QUIET_BYTES = 48 * 200
+
+
+async def quiet(session: FakeSession) -> None:
+    """Until the last 0.2 s of what the model heard are silent."""
+    while is_loud(bytes(session.audio[-QUIET_BYTES:])):
+        appends = len(session.all_of("input_audio_buffer.append"))
+        await session.wait_for("input_audio_buffer.append", appends + 1)
 
 
 async def answer_late(session: FakeSession) -> None:
@@ -27,8 +35,7 @@ async def test_a_spoken_turn_is_told_with_its_steps() -> None:
         await scene.make_sound(400)
         item_id = await scene.session.speech_started()
         # The voice ends, and that much later the provider finds out.
-        appends = len(scene.session.all_of("input_audio_buffer.append"))
-        await scene.session.wait_for("input_audio_buffer.append", appends + 20)
+        await soon(quiet(scene.session))
         await asyncio.sleep(ENDPOINT_S)
         await scene.session.speech_stopped(item_id, "How late is it?")
         event = await scene.person.wait_event("agent_turn_measured")

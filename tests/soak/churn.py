@@ -96,7 +96,6 @@ class Churn:
         os.kill(shown["pid"], signal.SIGKILL)
         session = await self.provider.next_session()
         await person.wait_ready_agents(2)
-        await person.listen_again()
         await session.say(tone(300), "back again")
         await person.wait_loud(before_ms + 200)
 
