@@ -313,13 +313,13 @@ class GeminiSide(ScriptedSide):
 
 
 def _is_understood(words: str, person: Person, known: int) -> bool:
-    """Whether the transcripts after the first `known` hold `words`, in however many turns."""
+    """Whether the transcripts after the first `known` hold `words`, in turns and figures or not."""
     heard = person.all_of("agent_input_transcription_done")[known:]
     said, understood = (
         re.sub(r"[^a-z0-9]", "", text.lower())
         for text in (words, "".join(one["transcript"] for one in heard[-2:]))
     )
-    return SequenceMatcher(None, said, understood).ratio() > 0.8
+    return SequenceMatcher(None, said, understood).ratio() > 0.7
 
 
 class LocalSide(ProviderSide):
