@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 from typing import Final
 
@@ -36,8 +35,6 @@ from control.supervision.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
-
-_log = logging.getLogger("control.server")
 
 BACKLOG: Final = 512
 """Connections that may wait to be accepted."""

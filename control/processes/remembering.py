@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -28,8 +27,6 @@ _TURN_BOUNDARIES: Final = (
     out.AgentResponseToolUseDone,
     out.AgentResponseToolResult,
 )
-
-_log = logging.getLogger("control.remembering")
 
 
 class Changes:

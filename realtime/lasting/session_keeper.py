@@ -69,7 +69,6 @@ class SessionKeeper:
         self._on_open = on_open
         self._clock = clock
         self._wall_clock = wall_clock
-        self._rng = rng
         self._outages = OutageWatch(sources, options.retry, rng)
         self._is_first = True
         self._is_loss_told = False

@@ -30,17 +30,11 @@ class Recorder(OmniRealtimeCallback):
 
     def __init__(self) -> None:
         self.events: list[dict[str, Any]] = []
-        self.is_closed = False
         self._news = threading.Condition()
 
     def on_event(self, message: Any) -> None:
         with self._news:
             self.events.append(message)
-            self._news.notify_all()
-
-    def on_close(self, close_status_code: Any, close_msg: Any) -> None:
-        with self._news:
-            self.is_closed = True
             self._news.notify_all()
 
     def types(self) -> list[str]:
