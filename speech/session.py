@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ from speech.conversation import Conversation, Kept
 from speech.ear import Ear, Utterance
 from speech.engines.recogniser import Transcript
 from speech.errors import ClientError
+from speech.guess import Guess
 from speech.items import checked_item, resample_for_engine
 from speech.replies import Replies
 from speech.session_config import default_session, turn_settings, updated_session
@@ -23,8 +23,6 @@ from speech.turns import (
     SpeechStarted,
     SpeechStopped,
     TurnEvent,
-    longest_hold_ms,
-    semantic_hold_ms,
 )
 from speech.workers import Workers
 from utils import OwnedTasks, wall_clock_ms
@@ -71,7 +69,9 @@ class Session:
             on_done=self._start_idle_timer,
         )
         self._speech_item_id: str | None = None
-        self._guess: asyncio.Task[Transcript] | None = None
+        self._guess = Guess(
+            self._ear, workers, self._replies, self._tasks, detection=lambda: self._turn_detection
+        )
         self._idle_timer: asyncio.Task[None] | None = None
         self._turn_number = 0
 
@@ -131,7 +131,7 @@ class Session:
                 self._commit()
             case wire.InputAudioBufferClear():
                 self._ear.clear()
-                self._drop_guess()
+                self._guess.drop()
                 self._emit(wire.InputAudioBufferCleared())
             case wire.ResponseCreate():
                 self._stop_idle_timer()
@@ -207,9 +207,9 @@ class Session:
             case SpeechStarted():
                 self._handle_speech_started(event)
             case SpeechPaused():
-                self._guess_transcript(event.at_ms)
+                self._guess.begin(event.at_ms)
             case SpeechResumed():
-                self._drop_guess()
+                self._guess.drop()
             case SpeechStopped():
                 self._handle_speech_stopped(event)
 
@@ -228,8 +228,7 @@ class Session:
     def _handle_speech_stopped(self, event: SpeechStopped) -> None:
         item_id = self._speech_item_id or wire.new_id("item")
         self._emit(wire.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=event.end_ms))
-        guess, self._guess = self._guess, None
-        utterance = self._ear.take(event.start_ms, event.end_ms)
+        guess, utterance = self._guess.take(), self._ear.take(event.start_ms, event.end_ms)
         self._commit_utterance(utterance, item_id, guess, should_reply=True)
 
     def _commit(self) -> None:
@@ -240,7 +239,7 @@ class Session:
                 f"{_MIN_COMMIT_MS} ms.",
             )
         item_id = self._speech_item_id or wire.new_id("item")
-        self._drop_guess()
+        self._guess.drop()
         self._commit_utterance(self._ear.take_all(), item_id, None, should_reply=False)
 
     def _commit_utterance(
@@ -267,33 +266,6 @@ class Session:
         return kept
 
     # -- recognition ---------------------------------------------------------------------------
-
-    def _guess_transcript(self, at_ms: int) -> None:
-        """Recognise ahead of the endpoint, and prepare the reply's first clause with it."""
-        turns = self._ear.turns
-        if turns is None or turns.start_ms is None:
-            return
-        self._drop_guess()
-        engine_pcm = self._ear.peek(turns.start_ms, at_ms).engine_pcm
-        detection = self._config["audio"]["input"]["turn_detection"] or {}
-        if detection.get("type") == "semantic_vad":
-            turns.hold(longest_hold_ms(detection["eagerness"]))
-        self._guess = self._tasks.start(self._guess_and_prepare(engine_pcm), name="guess")
-
-    async def _guess_and_prepare(self, engine_pcm: bytes) -> Transcript:
-        transcript = await self._workers.transcribe(engine_pcm)
-        detection = self._config["audio"]["input"]["turn_detection"] or {}
-        if detection.get("type") == "semantic_vad" and self._ear.turns is not None:
-            self._ear.turns.hold(semantic_hold_ms(transcript.text, detection["eagerness"]))
-        # A client that asks for its replies itself will ask about the same words.
-        if transcript.text:
-            self._tasks.start(self._replies.prepare(transcript.text), name="prepare reply")
-        return transcript
-
-    def _drop_guess(self) -> None:
-        if self._guess is not None:
-            self._guess.cancel()
-            self._guess = None
 
     def _start_transcription(
         self,
@@ -355,16 +327,19 @@ class Session:
         except ClientError as error:
             self.emit_error(error.code, str(error), param=error.param)
 
+    @property
+    def _turn_detection(self) -> dict[str, Any]:
+        """Its settings; empty when it is off."""
+        return self._config["audio"]["input"]["turn_detection"] or {}
+
     def _detection(self, key: str) -> bool:
-        detection = self._config["audio"]["input"]["turn_detection"]
-        return detection is not None and bool(detection.get(key, True))
+        return bool(self._turn_detection and self._turn_detection.get(key, True))
 
     # -- nobody speaks -------------------------------------------------------------------------
 
     def _start_idle_timer(self, playout_left_s: float) -> None:
         self._stop_idle_timer()
-        detection = self._config["audio"]["input"]["turn_detection"] or {}
-        if idle_ms := detection.get("idle_timeout_ms"):
+        if idle_ms := self._turn_detection.get("idle_timeout_ms"):
             delay_s = playout_left_s + idle_ms / 1000
             self._idle_timer = self._tasks.start(self._await_idle(delay_s), name="idle timer")
 
@@ -375,8 +350,7 @@ class Session:
 
     async def _await_idle(self, delay_s: float) -> None:
         start_ms = self._ear.now_ms
-        deadline_s = time.monotonic() + delay_s
-        await asyncio.sleep(max(0.0, deadline_s - time.monotonic()))
+        await asyncio.sleep(delay_s)
         turns = self._ear.turns
         if self._replies.is_active or turns is None or turns.is_speaking:
             return
