@@ -11,7 +11,6 @@ import contextlib
 import os
 import socket
 import time
-from types import TracebackType
 from typing import Any
 
 from rtc.media_network import MediaNetwork
@@ -76,12 +75,7 @@ class MediaGate:
             self._read(public, self._handle_outer, port, public)
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for sock in (*self._public.values(), *self._private.values()):
             asyncio.get_running_loop().remove_reader(sock)
             sock.close()

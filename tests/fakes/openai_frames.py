@@ -41,6 +41,17 @@ def error(
     return frame("error", error=details)
 
 
+SERVER_VAD = {
+    "type": "server_vad",
+    "threshold": 0.5,
+    "prefix_padding_ms": 300,
+    "silence_duration_ms": 200,
+    "create_response": True,
+    "interrupt_response": True,
+}
+"""Turn detection of a session that was asked for nothing else."""
+
+
 def new_session(model: str) -> Frame:
     """A whole session as `session.created` shows it."""
     pcm = {"type": "audio/pcm", "rate": 24000}
@@ -57,14 +68,7 @@ def new_session(model: str) -> Frame:
                 "format": pcm,
                 "noise_reduction": None,
                 "transcription": None,
-                "turn_detection": {
-                    "type": "server_vad",
-                    "threshold": 0.5,
-                    "prefix_padding_ms": 300,
-                    "silence_duration_ms": 200,
-                    "create_response": True,
-                    "interrupt_response": True,
-                },
+                "turn_detection": dict(SERVER_VAD),
             },
             "output": {"format": pcm, "voice": "marin", "speed": 1.0},
         },

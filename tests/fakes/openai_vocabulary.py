@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.openai_frames import Frame, new_id, new_session
+from tests.fakes.openai_frames import SERVER_VAD, Frame, new_id, new_session
 
 _BETA_TYPES = {
     "response.output_text": "response.text",
@@ -95,14 +95,7 @@ def new_beta_session(model: str) -> Frame:
         "input_audio_format": "pcm16",
         "output_audio_format": "pcm16",
         "input_audio_transcription": None,
-        "turn_detection": {
-            "type": "server_vad",
-            "threshold": 0.5,
-            "prefix_padding_ms": 300,
-            "silence_duration_ms": 200,
-            "create_response": True,
-            "interrupt_response": True,
-        },
+        "turn_detection": dict(SERVER_VAD),
         "tools": [],
         "tool_choice": "auto",
         "temperature": 0.8,

@@ -11,7 +11,6 @@ import asyncio
 import random
 import re
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any, cast
 
 Address = tuple[str, int]
@@ -106,12 +105,7 @@ class UdpRelay:
             )
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for timer in self._timers:
             timer.cancel()
         for side in self._sides:

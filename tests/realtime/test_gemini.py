@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -16,9 +16,9 @@ from realtime.gemini.model import GeminiLiveModel
 from realtime.model import ModelConnectError, ModelDisconnectedError, ModelSettings
 from realtime.providers import create_model
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiFaults, Tls
-from tests.realtime.calls import DEADLINE_S, Call
+from tests.realtime.calls import Call
 from tests.realtime.gemini_call import MODEL, GeminiCall, calling, config, hello
-from utils import OwnedTasks, cancel_and_wait
+from tests.realtime.giving_up import give_up_connecting
 
 _LOG = logging.getLogger("test")
 
@@ -108,27 +108,12 @@ async def test_failed_connect_says_why_and_leaves_nothing(
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", [GeminiFaults(is_mute=True), GeminiFaults(is_silent=True)])
 @pytest.mark.parametrize("how", ["cancel", "close"])
-async def test_connecting_can_be_given_up(fault: GeminiFaults, how: str) -> None:
+async def test_connecting_can_be_given_up(
+    fault: GeminiFaults, how: Literal["cancel", "close"]
+) -> None:
     async with FakeGeminiServer(faults=fault) as server:
-        model, tasks = GeminiLiveModel(MODEL), OwnedTasks(_LOG)
-        connecting = tasks.start(_connect(model, server), name="connect")
-        async with asyncio.timeout(DEADLINE_S):
-            await server.was_asked.wait()
-            if how == "cancel":
-                await cancel_and_wait(connecting)
-                assert connecting.cancelled()
-            else:
-                await model.close()
-                assert (await connecting) is not None
-        await model.close()
-
-
-async def _connect(model: GeminiLiveModel, server: FakeGeminiServer) -> ModelConnectError | None:
-    try:
-        await model.connect(config(server))
-    except ModelConnectError as error:
-        return error
-    return None
+        model = GeminiLiveModel(MODEL)
+        await give_up_connecting(model, config(server), server.was_asked, how)
 
 
 @pytest.mark.asyncio

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import pytest_asyncio
@@ -24,7 +24,7 @@ from realtime.openai.model import OpenAIRealtimeModel
 from realtime.providers import create_model
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.realtime.calls import DEADLINE_S, Call
-from utils import OwnedTasks, cancel_and_wait
+from tests.realtime.giving_up import give_up_connecting
 
 _LOG = logging.getLogger("test")
 ADAPTER: TypeAdapter[Any] = TypeAdapter(RealtimeClientEvent)
@@ -110,19 +110,10 @@ async def _leave(server: FakeRealtimeServer) -> None:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("fault", [Faults(is_mute=True), Faults(is_silent=True)])
 @pytest.mark.parametrize("how", ["cancel", "close"])
-async def test_connecting_can_be_given_up(fault: Faults, how: str) -> None:
+async def test_connecting_can_be_given_up(fault: Faults, how: Literal["cancel", "close"]) -> None:
     async with FakeRealtimeServer(faults=fault) as server:
-        model, tasks = OpenAIRealtimeModel(), OwnedTasks(_LOG)
-        connecting = tasks.start(_connect(model, server), name="connect")
-        async with asyncio.timeout(DEADLINE_S):
-            await server.was_asked.wait()
-        if how == "cancel":
-            await cancel_and_wait(connecting)
-            assert connecting.cancelled()
-        else:
-            await model.close()
-            async with asyncio.timeout(DEADLINE_S):
-                assert isinstance(await connecting, ModelConnectError)
+        given = config(server, timeout_s=2)
+        await give_up_connecting(OpenAIRealtimeModel(), given, server.was_asked, how)
 
 
 async def _connect(model: OpenAIRealtimeModel, server: FakeRealtimeServer) -> ModelConnectError:
