@@ -17,7 +17,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HEARD_RATE_HZ = 24_000
-WAIT_MS = 10_000
+WAIT_MS = 20_000
 
 _FLAGS = (
     "--autoplay-policy=no-user-gesture-required",

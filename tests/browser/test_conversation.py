@@ -47,7 +47,7 @@ WEATHER_TOOL = {
         "required": ["city"],
     },
 }
-SILENCED_WITHIN_MS = 400
+SILENCED_WITHIN_MS = 1_000
 SPOKEN_WAIT_MS = 30_000
 
 
@@ -102,7 +102,7 @@ def check_interruption(heard: Heard, events: list[dict[str, Any]], reply_at_ms: 
 
 @pytest.mark.asyncio
 async def test_a_spoken_conversation_from_start_to_stop(tmp_path: Path) -> None:
-    microphone = compose(tmp_path / "microphone.wav", 7.0, "u01_f", 60.0)
+    microphone = compose(tmp_path / "microphone.wav", 10.0, "u01_f", 60.0)
     async with (
         open_real_server() as server,
         open_chromium(microphone=microphone) as browser,

@@ -28,12 +28,12 @@ from utils import write_wav
 
 pytestmark = pytest.mark.browser
 
-PORTS = (47_330, 47_337)
+PORTS = (29_330, 29_337)
 RATE_HZ = 24_000
-DEADLINE_S = 10.0
-HEALED_WITHIN_S = 12.0
+DEADLINE_S = 20.0
+HEALED_WITHIN_S = 20.0
 # 3 s, and what a busy machine takes to show it.
-NOTICED_WITHIN_S = 6.0
+NOTICED_WITHIN_S = 10.0
 
 
 async def _hide_addresses(page: Page) -> None:

@@ -25,6 +25,7 @@ from tests.browser.console import Console, open_console
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.browser.test_agent import open_call
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
+from tests.loopback.loop_watch import watching_loop
 from tests.real_server import open_real_server
 
 pytestmark = pytest.mark.browser
@@ -143,7 +144,7 @@ async def listen(
 
 @pytest.mark.asyncio
 async def test_spurts_silences_cuts_and_gaps_are_played_without_clicks() -> None:
-    async with open_call() as (_site, console, agent):
+    async with open_call() as (_site, console, agent), watching_loop() as watch:
         agent.play(soft_tone(SPURT_S), "the first")
         await asyncio.sleep(SPURT_S + SILENCE_S)
         before = await read_voice(console.page)
@@ -159,7 +160,7 @@ async def test_spurts_silences_cuts_and_gaps_are_played_without_clicks() -> None
         emitted = after["jitterBufferEmittedCount"] - before["jitterBufferEmittedCount"]
         delay_s = (after["jitterBufferDelay"] - before["jitterBufferDelay"]) / emitted
         # 30 to 40 ms where the browser is not held up by others.
-        assert delay_s < 0.2
+        assert delay_s < 0.2 + watch.held_up_s
 
 
 @pytest.mark.asyncio

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.browser
 
 LOUD = 1_000
 # The microphone of the tests beeps once a second.
-MORE_THAN_A_BEEP_S = 1.3
+MORE_THAN_A_BEEP_S = 2.2
 BRIEF_RELEASE = """() => {
   const say = (type) => document.getElementById('talk').dispatchEvent(
     new KeyboardEvent(type, { key: ' ', bubbles: true, cancelable: true }));
@@ -54,7 +54,7 @@ async def test_only_what_is_said_while_the_button_is_held_leaves_the_page() -> N
         await expect(console.get("#user-note")).to_have_text("push to talk")
         await expect(console.get("#empty-title")).to_have_text("Hold the button and speak")
         # What was on its way when the microphone went off has arrived after this.
-        await hear(agent, 0.3)
+        await hear(agent, 1.0)
         assert await hear(agent, MORE_THAN_A_BEEP_S) < LOUD
 
         await console.get("#talk").hover()
@@ -67,7 +67,7 @@ async def test_only_what_is_said_while_the_button_is_held_leaves_the_page() -> N
         await expect_event(agent, "client_activity_end")
         await expect(console.get("#talk")).to_have_attribute("aria-pressed", "false")
         await expect(console.get("#talk-label")).to_have_text("Hold to talk")
-        await hear(agent, 0.3)
+        await hear(agent, 1.0)
         assert await hear(agent, MORE_THAN_A_BEEP_S) < LOUD
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.fakes.ports import lasting_port
+
 SECRET = "a secret of the TURN server"
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 
 
 @dataclass
@@ -38,13 +39,6 @@ class Coturn:
         return found[0]
 
 
-def _unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def running_coturn(directory: Path) -> AsyncIterator[Coturn]:
     """Start it; it ends with the block.
@@ -54,7 +48,7 @@ async def running_coturn(directory: Path) -> AsyncIterator[Coturn]:
     """
     if (program := shutil.which("turnserver")) is None:
         raise RuntimeError("these tests need coturn: apt-get install coturn")
-    coturn = Coturn(_unused_port())
+    coturn = Coturn(lasting_port())
     process = await asyncio.create_subprocess_exec(
         program,
         *("-n", "--no-cli", "--no-tls", "--no-dtls", "--log-file=stdout", "--verbose"),

@@ -8,16 +8,18 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from tests.fakes.ports import lasting_port
+
 _SHUTDOWN_S = 1.0
 
 
 class HttpServer:
-    """Serves one application at a time: at the first free port, and then always at that one."""
+    """Serves one application at a time, always at the same port."""
 
     def __init__(
         self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.port = port
+        self.port = port or lasting_port(host)
         self._host = host
         self._ssl = tls
         self._runner: web.AppRunner | None = None
@@ -27,7 +29,6 @@ class HttpServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self.port, ssl_context=self._ssl).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         """Close every socket, as a server does that ends."""

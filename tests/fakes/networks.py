@@ -17,7 +17,7 @@ from tests.fakes.media_gate import MediaGate, own_address
 from tests.fakes.namespaces import HOME_ADDRESS, Namespaces
 
 DEADLINE_S = 20.0
-PORTS = (47_320, 47_327)
+PORTS = (29_320, 29_327)
 
 
 class Network(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
@@ -160,9 +160,8 @@ async def receive(socket: aiohttp.ClientWebSocketResponse, kind: str) -> dict[st
 
 
 @pytest.fixture
-def unused_port() -> int:
-    """A port where nobody listens."""
+def unused_port() -> Iterator[int]:
+    """A port where nobody listens, nor will meanwhile."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+        yield probe.getsockname()[1]

@@ -28,7 +28,7 @@ from tests.rtc.sound import loudness, tone
 from utils import OwnedTasks
 
 AGENT, ADA = 1000, 1
-PORTS = (47_310, 47_317)
+PORTS = (29_310, 29_317)
 RATE_HZ = 24_000
 # Noticed in 2.5 s, half a second for the one who answered to ask, and a handshake on a busy machine.
 HEALED_WITHIN_S = 10.0

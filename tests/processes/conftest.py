@@ -34,8 +34,10 @@ SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 20.0
 QUICK = Deadlines(
-    start_s=10.0, ask_s=0.5, terminate_s=0.3, dump_s=0.2, kill_s=5.0, ping_interval_s=0.1
+    start_s=20.0, ask_s=5.0, terminate_s=5.0, dump_s=1.0, kill_s=10.0, ping_interval_s=0.1
 )
+# For agents that do not listen anyway.
+HASTY = dataclasses.replace(QUICK, ask_s=0.5, terminate_s=0.3)
 
 
 @pytest.fixture(scope="session", autouse=True)

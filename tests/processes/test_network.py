@@ -15,7 +15,7 @@ from tests.fakes.media_gate import own_address
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process
 
-PORTS = (47_340, 47_349)
+PORTS = (29_340, 29_349)
 OUTSIDE = "203.0.113.7"
 
 

@@ -135,6 +135,8 @@ async def test_a_reply_cut_by_the_crash_is_known_as_far_as_it_was_heard(tmp_path
         await scene.session.say(tone(10_000), " ".join(words))
         await scene.person.wait_loud(1500)
         revived = await scene.kill()
+        # All that was on its way is there long before.
+        await scene.person.wait_ready_agents(2)
         heard_ms = scene.person.loud_ms
         await revived.wait_for("response.create")
         question, story, note = items(revived)

@@ -38,14 +38,14 @@ def told(supervisor: Supervisor) -> list[str]:
 async def test_a_killed_agent_is_back_at_once_with_its_conversation() -> None:
     ended: list[ExitRecord] = []
     seed = ConversationSeed(entries=(RememberedText(number=0, role="user", text="hello"),))
-    async with supervised(on_exit=ended.append, policy=QUICKLY) as supervisor:
+    # Any pause before the first restart would be longer than is waited for here.
+    policy = RestartPolicy(first_s=60, cap_s=60, budget=3, window_s=60, immediate=1)
+    async with supervised(on_exit=ended.append, policy=policy) as supervisor:
         first = await supervisor.start(agent_config(conversation_seed=seed))
         assert first.pid is not None
         await until(lambda: told(supervisor) == ["hello", f"I was {first.pid}"])
-        began_s = time.monotonic()
         os.kill(first.pid, signal.SIGKILL)
         await until(lambda: is_ready_again(supervisor, 1))
-        assert time.monotonic() - began_s < 1.0
         second = supervisor.status("demo")
         assert second.pid not in (None, first.pid)
         assert (second.agent_id, second.uid) == (first.agent_id, first.uid)
@@ -67,7 +67,7 @@ async def test_a_killed_agent_is_back_at_once_with_its_conversation() -> None:
 @pytest.mark.parametrize("is_stopped", [False, True])
 async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: bool) -> None:
     ended: list[ExitRecord] = []
-    limits = WatchLimits(silent_warning_s=0.2, silent_limit_s=0.5)
+    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.5)
     script = "ready" if is_stopped else "hang_once"
     async with supervised(on_exit=ended.append, policy=QUICKLY, limits=limits) as supervisor:
         first = await supervisor.start(agent_config(script=script))
@@ -92,11 +92,11 @@ async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: b
 async def test_a_server_that_was_held_up_blames_nobody() -> None:
     """As one that was stopped or starved: what it did not hear may have been said."""
     ended: list[ExitRecord] = []
-    limits = WatchLimits(silent_warning_s=0.3, silent_limit_s=0.6)
+    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.0)
     async with supervised(on_exit=ended.append, limits=limits) as supervisor:
         first = await supervisor.start(agent_config())
         await until(lambda: supervisor.status("demo").vitals is not None)
-        time.sleep(2.0)  # noqa: ASYNC251 - the point of it
+        time.sleep(4.0)  # noqa: ASYNC251 - the point of it
         before = supervisor.status("demo").vitals
         assert before is not None
 

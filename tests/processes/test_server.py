@@ -20,6 +20,7 @@ from control.server import ServerError
 from control.serving import open_listener, run_server
 from tests.processes.conftest import (
     DEADLINE_S,
+    HASTY,
     ROOT,
     ServerProcess,
     all_gone,
@@ -114,7 +115,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         await until(lambda: "SIGTERM: stopping" in server.log.read_text())
         server.signal(signal.SIGINT)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(9):
             assert await asyncio.to_thread(server.wait) == 0
         await until(lambda: all_gone(family))
         assert "SIGINT again" in server.log.read_text()
@@ -161,7 +162,7 @@ async def restarted(server: ServerProcess, channel_name: str) -> dict[str, Any]:
 
 @pytest.mark.asyncio
 async def test_a_hung_agent_leaves_its_stacks_and_goes(tmp_path: Path) -> None:
-    with server_process(tmp_path) as server:
+    with server_process(tmp_path, deadlines=HASTY) as server:
         await start(server, start_body(script="hang"))
         await hung(server, "demo")
         status, answer = await server.post("/stop_agent", {"channel_name": "demo"})

@@ -229,6 +229,8 @@ async def test_a_reply_is_stored_as_far_as_it_was_heard_when_the_call_ends(tmp_p
             await session.say(tone(10_000), " ".join(story))
             await person.wait_loud(1500)
             await server.post("/stop_agent", {"channel_name": "demo"})
+            # It comes after the voice, by the same way.
+            await person.wait_event("agent_ended")
             heard_ms = person.loud_ms
             await person.leave()
             path = f"/calls/{answer['agent_id']}/transcript"
@@ -246,7 +248,7 @@ async def test_an_agent_that_hung_has_its_signs_and_stacks_in_the_black_box() ->
     changes: list[Change] = []
     ended: list[str] = []
     recorder = Recorder(changes.append, on_end=ended.append)
-    limits = WatchLimits(silent_warning_s=0.2, silent_limit_s=0.5)
+    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.5)
     async with supervised(observers=[recorder], policy=QUICKLY, limits=limits) as supervisor:
         await supervisor.start(agent_config(script="hang_once"))
         await until(lambda: is_ready_again(supervisor, 1))

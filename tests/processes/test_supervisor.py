@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
+import time
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]
@@ -16,12 +18,20 @@ from control.placement import (
     ExitRecord,
     NotRunningError,
 )
-from control.processes.ladder import Deadlines, Rung
+from control.processes.ladder import Rung
 from control.supervision.restart import RestartPolicy
 from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.server_events import AgentReady
-from tests.processes.conftest import Observing, agent_config, is_gone, supervised, until
+from tests.processes.conftest import (
+    HASTY,
+    QUICK,
+    Observing,
+    agent_config,
+    is_gone,
+    supervised,
+    until,
+)
 
 
 @pytest.mark.asyncio
@@ -109,7 +119,7 @@ async def test_a_failed_start_names_phase_and_cause_and_leaves_nothing(
 @pytest.mark.asyncio
 async def test_a_start_that_takes_too_long_fails_and_leaves_nothing() -> None:
     ended: list[ExitRecord] = []
-    deadlines = Deadlines(start_s=0.5, ask_s=0.5, terminate_s=0.5, dump_s=0.2, kill_s=5.0)
+    deadlines = dataclasses.replace(QUICK, start_s=3.0)
     async with supervised(deadlines, on_exit=ended.append) as supervisor:
         with pytest.raises(AgentStartError) as caught:
             await supervisor.start(agent_config(script="never_ready"))
@@ -201,7 +211,7 @@ async def test_an_agent_that_leaves_by_itself_says_why() -> None:
 async def test_the_ladder_ends_what_does_not_listen(
     script: str, rung: Rung, exit_code: int
 ) -> None:
-    async with supervised() as supervisor:
+    async with supervised(HASTY) as supervisor:
         status = await supervisor.start(agent_config(script=script))
         if script == "hang":
             await until(lambda: (supervisor.status("demo").heartbeat_age_s or 0) > 0.5)
@@ -213,7 +223,7 @@ async def test_the_ladder_ends_what_does_not_listen(
 
 @pytest.mark.asyncio
 async def test_a_stopped_process_goes_through_the_whole_ladder() -> None:
-    async with supervised() as supervisor:
+    async with supervised(HASTY) as supervisor:
         status = await supervisor.start(agent_config())
         assert status.pid is not None
         os.kill(status.pid, signal.SIGSTOP)
@@ -255,6 +265,8 @@ async def test_no_thread_is_parked_per_agent() -> None:
     async with supervised() as supervisor:
         await supervisor.start(agent_config("first"))
         await until(lambda: supervisor.status("first").private_bytes)
+        # All threads that the loop may have for what takes time; how many it needs is chance.
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.05) for _ in range(64)))
         before = psutil.Process().num_threads()
         for n in range(5):
             await supervisor.start(agent_config(f"c{n}"))

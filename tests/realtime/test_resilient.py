@@ -120,7 +120,7 @@ def short_lived(cap_s: float) -> Callable[[], OpenAIRealtimeModel]:
 async def test_rotation_sends_each_sample_to_one_session_and_forgets_nothing(
     server: FakeRealtimeServer,
 ) -> None:
-    async with talking(server, create=short_lived(1.2)) as (talk, first):
+    async with talking(server, create=short_lived(3.0)) as (talk, first):
         item_id = await first.speech_started()
         await first.speech_stopped(item_id, "what time is it")
         call_id = await first.call_tool("clock", {})
@@ -151,7 +151,7 @@ async def test_rotation_sends_each_sample_to_one_session_and_forgets_nothing(
 
 @pytest.mark.asyncio
 async def test_rotation_waits_for_a_turn_boundary(server: FakeRealtimeServer) -> None:
-    async with talking(server, create=short_lived(4.0)) as (talk, first):
+    async with talking(server, create=short_lived(6.0)) as (talk, first):
         item_id = await first.speech_started()
         await talk.until(ours.SpeechStarted)
         successor = await server.next_session()
@@ -172,7 +172,7 @@ async def test_rotation_waits_for_a_turn_boundary(server: FakeRealtimeServer) ->
 async def test_at_the_last_moment_a_session_is_replaced_within_a_turn(
     server: FakeRealtimeServer,
 ) -> None:
-    async with talking(server, create=short_lived(1.0)) as (talk, first):
+    async with talking(server, create=short_lived(2.5)) as (talk, first):
         await talk.speak(numbered(0, 10))
         await got_frames(first, 9)
         await first.speech_started(audio_start_ms=100)
@@ -183,7 +183,7 @@ async def test_at_the_last_moment_a_session_is_replaced_within_a_turn(
 
 @pytest.mark.asyncio
 async def test_a_reply_cut_after_a_rotation_is_told_anew(server: FakeRealtimeServer) -> None:
-    async with talking(server, create=short_lived(1.0)) as (talk, first):
+    async with talking(server, create=short_lived(2.5)) as (talk, first):
         await first.say(tone(1000), "one two three four five six seven eight nine ten")
         done = await talk.until(ours.AudioDone)
         second = await server.next_session()
@@ -243,7 +243,7 @@ async def test_no_end_of_a_session_ends_the_conversation(
 async def test_a_line_that_dies_unnoticed_costs_no_audio(
     server: FakeRealtimeServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(provider_socket, "HEARTBEAT_S", 0.3)
+    monkeypatch.setattr(provider_socket, "HEARTBEAT_S", 2.0)
     async with FreezingRelay(int(server.uri.rsplit(":", 1)[1])) as relay:
         model = ResilientModel(OpenAIRealtimeModel, heard_text=heard, options=FAST)
         await model.connect(replace(config(server), base_uri=relay.uri))

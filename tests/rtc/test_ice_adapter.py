@@ -26,7 +26,7 @@ from utils import cancel_and_wait
 
 Gathered = list[tuple[str, int, str]]
 Gather = Callable[..., Any]
-FIRST_PORT, LAST_PORT = 47_310, 47_312
+FIRST_PORT, LAST_PORT = 29_310, 29_312
 
 
 @pytest_asyncio.fixture

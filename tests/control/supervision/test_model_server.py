@@ -95,7 +95,7 @@ async def test_a_child_deaf_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.asyncio
 async def test_a_child_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
-    monkeypatch.setattr(model_server, "_HEALTH_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(model_server, "_HEALTH_TIMEOUT_S", 2.0)
     async with model("ready") as server:
         await server.wait_ready(DEADLINE_S)
         first = server.pid

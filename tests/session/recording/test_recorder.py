@@ -97,6 +97,7 @@ async def test_another_process_goes_on_at_the_right_time(tmp_path: Path) -> None
     first = await opened(path)
     begin_s = now_s()
     speak(first, begin_s, 400)
+    begun_s = now_s()
     await first.close()
     # As a lost process leaves it: half a sample too much, and a head that knows less.
     data = path.read_bytes()
@@ -107,13 +108,14 @@ async def test_another_process_goes_on_at_the_right_time(tmp_path: Path) -> None
     second = await opened(path)
     again_s = now_s()
     speak(second, again_s, 400)
+    late_ms = (now_s() - again_s + begun_s - begin_s) * 1000
     await second.close()
     written = Recording.read(path)
     assert len(written.left.spurts_ms) == 2
     (begin_ms, end_ms), (again_ms, last_ms) = written.left.spurts_ms
     assert (begin_ms, end_ms) == (0, 400)
     assert last_ms - again_ms == pytest.approx(400, abs=10)
-    assert again_ms == pytest.approx((again_s - begin_s) * 1000, abs=25)
+    assert again_ms == pytest.approx((again_s - begin_s) * 1000, abs=25 + late_ms)
 
 
 @pytest.mark.asyncio
