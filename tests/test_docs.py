@@ -67,6 +67,17 @@ def test_every_route_that_is_told_of_is_served() -> None:
     assert told <= served
 
 
+def test_every_file_that_is_named_exists() -> None:
+    named = set()
+    for page in (ROOT / "README.md", *DOCS.glob("*.md")):
+        if page.name == "security.md":
+            continue  # its paths are below tests/, and have a test of their own
+        text = page.read_text(encoding="utf-8")
+        named |= set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.(?:py|js))`", text))
+    assert named
+    assert [name for name in sorted(named) if not (ROOT / name).is_file()] == []
+
+
 def test_every_event_of_people_has_its_row_and_each_row_its_event() -> None:
     assert _told("## Server events") == _types(ServerEvent) - UNSENT
     assert _told("## Client events") == _types(ClientEvent) - REFUSED
