@@ -27,8 +27,8 @@ class OpusConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    bitrate_bps: OpusBitrate = 32_000
-    complexity: OpusComplexity = 5
+    bitrate_bps: OpusBitrate = 48_000
+    complexity: OpusComplexity = 1
     expected_loss_percent: Percent = 10
 
 
@@ -48,8 +48,8 @@ class MediaSettings(BaseModel):
     turn_credential_ttl_s: int = Field(default=21_600, ge=60, le=7 * 86_400)
 
     # Encoding: docs/media.md.
-    opus_bitrate_bps: OpusBitrate = 32_000
-    opus_complexity: OpusComplexity = 5
+    opus_bitrate_bps: OpusBitrate = 48_000
+    opus_complexity: OpusComplexity = 1
     opus_expected_loss_percent: Percent = 10
 
     @field_validator("stun_urls", "turn_urls")

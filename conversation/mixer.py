@@ -38,6 +38,8 @@ class _Speaker:
     last_s: float
     credit: float = MAX_BURST_FRAMES
     frames: deque[bytes] = field(default_factory=deque)
+    # The last frame was made up: there is no next one to wait for.
+    is_idle: bool = False
 
 
 class Mixer:
@@ -70,9 +72,24 @@ class Mixer:
             return []
         frame = pcm[: len(pcm) // 2 * 2]
         self._speakers[uid].frames.append(frame)
+        self._speakers[uid].is_idle = False
         due = []
         while self._is_frame_due(now_s):
             due.append(self._mix())
+        return due
+
+    def fill(self, uid: int, pcm: bytes, now_s: float) -> list[bytes]:
+        """A frame of silence of somebody who has sent nothing for long: it keeps the mix going while
+        nobody else does, and is never waited for.
+        """
+        if any(
+            now_s - speaker.last_s < ABSENT_AFTER_S or speaker.frames
+            for each, speaker in self._speakers.items()
+            if each != uid
+        ):
+            return []
+        due = self.push(uid, pcm, now_s)
+        self._speakers[uid].is_idle = True
         return due
 
     def _admit(self, speaker: _Speaker, now_s: float) -> bool:
@@ -88,7 +105,7 @@ class Mixer:
         present = [
             len(speaker.frames)
             for speaker in self._speakers.values()
-            if speaker.frames or now_s - speaker.last_s < ABSENT_AFTER_S
+            if speaker.frames or (not speaker.is_idle and now_s - speaker.last_s < ABSENT_AFTER_S)
         ]
         return (
             bool(present)

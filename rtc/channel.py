@@ -222,6 +222,14 @@ class Channel:
         """
         return self._audio_of(uid).frames()
 
+    def get_audio_batches(self, uid: int) -> AsyncIterator[list[PcmAudioFrame]]:
+        """The same frames, all that wait at once: one while `uid` sends, more after a silence.
+
+        Raises:
+            RoomError: code unknown_member.
+        """
+        return self._audio_of(uid).batches()
+
     def _audio_of(self, uid: int) -> RemoteAudio:
         if (audio := self._audio.get(uid)) is None:
             raise RoomError("unknown_member", f"nobody with uid {uid} is in the channel")
@@ -315,8 +323,9 @@ class Channel:
     def _fan_out(self, payload: bytes, ticks: int) -> None:
         if self._is_muted:
             return
-        for peer in self._connected_peers().values():
-            peer.track.send(payload, ticks)
+        for link in self._mesh.links.values():
+            if (peer := link.peer) is not None and peer.connected.is_set():
+                peer.track.send(payload, ticks)
 
     def _tap_sent(self, pcm: bytes, at_s: float) -> None:
         if self.options.tap is not None and not self._is_muted:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 LOG_S: Final = 5.0
 MAX_DELAY_S: Final = 4.0
@@ -98,8 +98,7 @@ class ListenerDelay:
             self._told_round_trip_s = min(max(round_trip_s, 0.0), MAX_DELAY_S)
 
 
-@dataclass(frozen=True)
-class Departure:
+class Departure(NamedTuple):
     """`samples` of `key` from its `first_sample` on; the first would sound here at `at_s`.
 
     left_s: when they really left, later than `at_s` where we were held up. A listener's buffer makes

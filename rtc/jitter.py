@@ -14,6 +14,8 @@ shortened, takes from `due`. The delay is what `due` exceeds the quickest packet
   at once when packets come late, and left again through shortened frames (`Decode.excess_ticks`).
 - A missing packet is waited for until it is due, and beyond only as long as reordering took lately;
   then it is rebuilt from the next one (Opus FEC) or concealed.
+- While nothing comes, silence is made up in real time: frame by frame at first, then, when nobody can
+  mind when, in batches, since it is the waking up that costs.
 - The stream never gets ahead of our clock by more than a small credit, which grows by `_DRIFT`: so
   fast another clock may run. Drift thus costs neither delay nor audio, and nothing accumulates.
 
@@ -23,7 +25,7 @@ Times are whole ticks of 1/48000 s inside and seconds outside.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rtc.reordering import ReorderWait
 from rtc.transit import TransitTracker
@@ -33,6 +35,9 @@ FRAME_TICKS: Final = 960
 PATIENCE_S: Final = 0.035
 MAX_DELAY_S: Final = 1.0
 MAX_HELD: Final = 128
+# Providers take a turn to be over after half a second or so: beyond this nobody waits for silence.
+IDLE_AFTER_FRAMES: Final = 50
+IDLE_BATCH_FRAMES: Final = 5
 # A sequence number this far off is no late or early packet: the sender started anew.
 MAX_JUMP: Final = 1000
 _PATIENCE: Final = int(PATIENCE_S * RTP_CLOCK_HZ)
@@ -44,8 +49,7 @@ _MAX_REMEMBERED: Final = 256
 _SHORTEST_PACKET: Final = 120
 
 
-@dataclass(frozen=True)
-class Decode:
+class Decode(NamedTuple):
     """Play `payload`, which lasts `ticks`; `excess_ticks` of delay could be left out."""
 
     payload: bytes
@@ -102,8 +106,7 @@ class JitterStatistics:
     dropped: int = 0
 
 
-@dataclass(frozen=True)
-class _Held:
+class _Held(NamedTuple):
     sequence: int
     timestamp: int
     payload: bytes
@@ -126,6 +129,8 @@ class JitterBuffer:
         self._due = 0
         self._played_delay = 0
         self._is_filling = False
+        # Made up since the last packet.
+        self._filled_in_a_row = 0
         self._held: dict[int, _Held] = {}
         self._transits = TransitTracker()
         self._has_new_sender = False
@@ -160,6 +165,11 @@ class JitterBuffer:
     def _wanted(self) -> int:
         return min(max(0, self._transits.spread - _PATIENCE), _MAX_DELAY // 2)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing came for so long that silence is made up in batches."""
+        return self._filled_in_a_row >= IDLE_AFTER_FRAMES
+
     # -- in -------------------------------------------------------------------------------------
 
     def start_filling(self, now_s: float) -> None:
@@ -183,6 +193,7 @@ class JitterBuffer:
     def add(self, sequence: int, timestamp: int, payload: bytes, ticks: int, now_s: float) -> None:
         """Take a packet of `ticks` that arrived at `now_s`."""
         self.statistics.received += 1
+        self._filled_in_a_row = 0
         now = _to_ticks(now_s)
         number = self._unwrap(sequence)
         if number is None:
@@ -268,7 +279,10 @@ class JitterBuffer:
             first = self._held[min(self._held)]
             is_missing = first.sequence != self._next
             return (self._give_up_at(first) if is_missing else self._due) / RTP_CLOCK_HZ
-        return (self._due + _PATIENCE) / RTP_CLOCK_HZ if self._is_filling else None
+        if not self._is_filling:
+            return None
+        batch = (IDLE_BATCH_FRAMES - 1) * FRAME_TICKS if self.is_idle else 0
+        return (self._due + _PATIENCE + batch) / RTP_CLOCK_HZ
 
     def take(self, now_s: float) -> Instruction | None:
         """What is to be played now, if anything."""
@@ -344,6 +358,7 @@ class JitterBuffer:
 
     def _fill(self) -> Instruction:
         self.statistics.filled += 1
+        self._filled_in_a_row += 1
         self._due += FRAME_TICKS
         return Conceal(FRAME_TICKS, is_lost=False)
 

@@ -8,7 +8,6 @@ on changes.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
 from typing import Any
 
 import pylibsrtp
@@ -16,6 +15,8 @@ from aioice import ice
 from aiortc import RTCDtlsTransport
 from aiortc.rtcdtlstransport import State
 from aiortc.rtp import is_rtcp
+
+from rtc.at_once import run_at_once
 
 _NAMES = ("_rx_srtp", "_handle_rtp_data", "_state")
 _FIRST_OF_RTP = range(128, 192)
@@ -43,7 +44,7 @@ class MediaShortcut:
             # Forged, repeated, or too old: aiortc leaves it out too.
             return
         # The time of arrival is for video alone.
-        _run_at_once(self._dtls._handle_rtp_data(plain, arrival_time_ms=0))  # noqa: SLF001
+        run_at_once(self._dtls._handle_rtp_data(plain, arrival_time_ms=0))  # noqa: SLF001
 
     @property
     def _is_free(self) -> bool:
@@ -70,12 +71,3 @@ def shorten_way_of_media(inner: ice.Connection, dtls: RTCDtlsTransport) -> None:
     if missing := [name for name in _NAMES if not hasattr(dtls, name)]:
         raise RuntimeError(f"unknown aiortc: RTCDtlsTransport has no {', '.join(missing)}")
     vars(inner)["data_received"] = MediaShortcut(inner, dtls).data_received
-
-
-def _run_at_once(coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        coroutine.send(None)
-    except StopIteration:
-        return
-    coroutine.close()
-    raise RuntimeError("unknown aiortc: an audio receiver waits for something")

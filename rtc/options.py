@@ -48,8 +48,8 @@ class RtcOptions:
     name: str = ""
     token: str | None = field(default=None, repr=False)
     sample_rate_hz: int = 24_000
-    bitrate_bps: int = 32_000
-    complexity: int = 5
+    bitrate_bps: int = 48_000
+    complexity: int = 1
     expected_loss_percent: int = 10
     dump_dir: Path | None = None
     """Where raw PCM of everything sent and received is written, when set."""

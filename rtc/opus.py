@@ -87,8 +87,8 @@ class OpusEncoder:
         self,
         sample_rate_hz: int,
         *,
-        bitrate_bps: int = 32_000,
-        complexity: int = 5,
+        bitrate_bps: int = 48_000,
+        complexity: int = 1,
         is_dtx: bool = True,
         expected_loss_percent: int = 10,
     ) -> None:
@@ -127,7 +127,7 @@ class OpusEncoder:
         length = _library().opus_encode(
             self._handle, pcm, len(pcm) // 2, self._packet, MAX_PACKET_BYTES
         )
-        return self._packet.raw[: _check(length)]
+        return ctypes.string_at(self._packet, _check(length))
 
     def close(self) -> None:
         """Free the handle. Idempotent."""
@@ -181,7 +181,7 @@ class OpusDecoder:
         decoded = _library().opus_decode(
             self._handle, payload, length, self._pcm, samples, int(is_fec)
         )
-        return self._pcm.raw[: _check(decoded) * 2]
+        return ctypes.string_at(self._pcm, _check(decoded) * 2)
 
     def close(self) -> None:
         """Free the handle. Idempotent."""

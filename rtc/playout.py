@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Hashable
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +44,7 @@ class PlayoutPosition:
         return (self.played_samples - self.in_flight_samples) * 1000 / self.sample_rate_hz
 
 
-@dataclass(frozen=True)
-class FramePart:
+class FramePart(NamedTuple):
     """Consecutive samples of one key inside a frame, from `first_sample` of the key on.
 
     offset: their place in the frame.
@@ -57,8 +56,7 @@ class FramePart:
     samples: int
 
 
-@dataclass(frozen=True)
-class PlayoutFrame:
+class PlayoutFrame(NamedTuple):
     """One frame to send, what it consists of, and the keys whose first or last sample is in it."""
 
     pcm: bytes
@@ -167,7 +165,16 @@ class PlayoutBuffer:
 
     def take_frame(self) -> PlayoutFrame | None:
         """The next frame; None when there is none."""
-        return self._take_upto(self.frame_bytes) if self.has_frame else None
+        if not self.has_frame:
+            return None
+        segment = self._segments[0]
+        is_in_the_middle = segment.played_samples > 0 and not self._has_faded
+        if is_in_the_middle and len(segment.pcm) > self.frame_bytes:
+            # Nearly every frame: as it is.
+            pcm = self._take(segment, self.frame_bytes)
+            self._last = pcm[-self._fade_bytes :]
+            return PlayoutFrame(pcm, (self._part(segment, pcm, offset_bytes=0),))
+        return self._take_upto(self.frame_bytes)
 
     def take_bridge(self, *, is_flush: bool = False) -> PlayoutFrame | None:
         """What to send when audio has run out in the middle of a key: its rest and a fade.
@@ -183,7 +190,7 @@ class PlayoutBuffer:
         frame = self._take_upto(self.frame_bytes - self._fade_bytes)
         rest = sum(part.samples for part in frame.parts) * _SAMPLE_BYTES
         self._has_faded = True
-        return replace(frame, pcm=self._padded(frame.pcm[:rest] + self._mirror()))
+        return frame._replace(pcm=self._padded(frame.pcm[:rest] + self._mirror()))
 
     def _take_upto(self, limit: int) -> PlayoutFrame:
         pcm = bytearray()

@@ -66,8 +66,8 @@ class PlayoutClock:
     def _step(self, loop: asyncio.AbstractEventLoop) -> None:
         """Send what is due, and come back when more is."""
         self._next = None
-        while (next_s := self.line.next_s) is not None:
-            if (now_s := loop.time()) < next_s:
-                self._next = loop.call_at(next_s, self._step, loop)
-                return
-            self.line.tick(now_s)
+        next_s, now_s = self.line.next_s, loop.time()
+        while next_s is not None and next_s <= now_s:
+            next_s = self.line.tick(now_s)
+        if next_s is not None:
+            self._next = loop.call_at(next_s, self._step, loop)

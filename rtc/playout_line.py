@@ -80,8 +80,10 @@ class PlayoutLine:
         """Fall silent now as `clear` does, and forget nothing."""
         self._end_with(self.buffer.pause(), now_s)
 
-    def tick(self, now_s: float) -> None:
-        """Send one frame: of audio, of what bridges a gap in it, or of the silence after it."""
+    def tick(self, now_s: float) -> float | None:
+        """Send one frame: of audio, of what bridges a gap in it, or of the silence after it. Returns
+        `next_s`.
+        """
         frame = self.buffer.take_frame()
         if frame is not None:
             self._tail_left = TAIL_FRAMES
@@ -93,6 +95,8 @@ class PlayoutLine:
             self._announce(frame)
         if self.is_quiet:
             self._pace.stop()
+            return None
+        return self._pace.due_s
 
     def close(self) -> None:
         """Free the encoder, end the dump. Idempotent."""

@@ -7,8 +7,7 @@ after it. RTP time follows the grid inside a spurt, and real time from one spurt
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rtc.playout import PTIME_MS
 
@@ -18,8 +17,7 @@ PTIME_TICKS: Final = RTP_CLOCK_HZ * PTIME_MS // 1000
 MAX_CATCH_UP_S: Final = 0.2
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """The place of one frame: `due_s` on the caller's clock, `ticks` in 1/48000 s."""
 
     due_s: float

@@ -1,7 +1,8 @@
 """What one participant says, as a continuous stream of 20 ms frames of PCM16.
 
 It outlives peer connections: when one is replaced, the stream goes on. While the participant is
-connected and sends nothing (muted, DTX, a stalled network), silence fills the stream in real time.
+connected and sends nothing (muted, DTX, a stalled network), silence fills the stream in real time,
+after some seconds in batches.
 """
 
 from __future__ import annotations
@@ -9,8 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from rtc.aiortc_adapter import RtpPacket
 from rtc.tap import AudioTap
@@ -23,14 +23,17 @@ _LATE_TIMER_S: Final = 0.015
 _READING_S: Final = 0.010
 
 
-@dataclass(frozen=True)
-class PcmAudioFrame:
-    """20 ms of a participant's voice. received_at: loop time (seconds) at which it was ready."""
+class PcmAudioFrame(NamedTuple):
+    """20 ms of a participant's voice. received_at: loop time (seconds) at which it was ready.
+
+    is_idle: made up, like all of the last seconds, while the participant sent nothing.
+    """
 
     pcm: bytes
     sample_rate_hz: int
     uid: int
     received_at: float
+    is_idle: bool = False
 
 
 class RemoteAudio:
@@ -80,6 +83,8 @@ class RemoteAudio:
         now_s = self._loop.time()
         self.last_packet_at_s = now_s
         if self.is_subscribed and not self._is_closed and packet.payload:
+            if self._voice.buffer.is_idle:
+                self._play(now_s)
             self._voice.add(
                 packet.ssrc, packet.sequence_number, packet.timestamp, packet.payload, now_s
             )
@@ -99,13 +104,26 @@ class RemoteAudio:
     async def frames(self) -> AsyncIterator[PcmAudioFrame]:
         """Frames as they come, until the participant has left."""
         self.subscribe()
-        while True:
+        while await self._has_more():
             while self._frames:
                 yield self._frames.popleft()
+
+    async def batches(self) -> AsyncIterator[list[PcmAudioFrame]]:
+        """The same, all that wait at once: usually one."""
+        self.subscribe()
+        while await self._has_more():
+            batch = list(self._frames)
+            self._frames.clear()
+            yield batch
+
+    async def _has_more(self) -> bool:
+        """Wait for a frame; False: there will be none."""
+        while not self._frames:
             if self._is_closed:
-                return
+                return False
             self._wake.clear()
             await self._wake.wait()
+        return True
 
     def close(self) -> None:
         """The participant left; readers end after what waits. Idempotent."""
@@ -122,8 +140,9 @@ class RemoteAudio:
             self._arm_timer()
 
     def _play(self, now_s: float) -> None:
+        is_idle = self._voice.buffer.is_idle
         for pcm in self._voice.take(now_s):
-            self._put(pcm, now_s)
+            self._put(pcm, now_s, is_idle=is_idle)
         self._arm_timer()
 
     def _arm_timer(self) -> None:
@@ -144,7 +163,7 @@ class RemoteAudio:
     def _play_late(self) -> None:
         self._play(self._loop.time())
 
-    def _put(self, pcm: bytes, now_s: float) -> None:
+    def _put(self, pcm: bytes, now_s: float, *, is_idle: bool = False) -> None:
         if self._dump is not None:
             self._dump.write(pcm)
         if self._tap is not None:
@@ -152,5 +171,6 @@ class RemoteAudio:
         if len(self._frames) >= MAX_WAITING_FRAMES:
             self._frames.popleft()
             self.dropped += 1
-        self._frames.append(PcmAudioFrame(pcm, self._voice.sample_rate_hz, self.uid, now_s))
+        rate_hz = self._voice.sample_rate_hz
+        self._frames.append(PcmAudioFrame(pcm, rate_hz, self.uid, now_s, is_idle))
         self._wake.set()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
 
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
@@ -15,8 +15,7 @@ from rtc.playout_pace import PTIME_TICKS
 MAX_WAITING: Final = 25
 
 
-@dataclass(frozen=True)
-class OpusPacket:
+class OpusPacket(NamedTuple):
     """One encoded frame; `ticks` is its RTP time in 1/48000 s.
 
     is_spurt_start: it follows a silence in which nothing was sent, and so carries RTP's marker bit
@@ -29,37 +28,35 @@ class OpusPacket:
 
 
 class OpusTrack(MediaStreamTrack):
-    """Bounded: when the connection does not take packets, the oldest are dropped and counted."""
+    """Bounded: until a connection takes packets, the oldest are dropped and counted."""
 
     kind = "audio"
 
     def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
-        self._packets: deque[tuple[bytes, int]] = deque()
+        self.stopped = asyncio.Event()
+        self._line: deque[tuple[bytes, int]] = deque()
         self._next_ticks: int | None = None
-        self._wake = asyncio.Event()
+        self._on_packet: Callable[[OpusPacket], None] | None = None
 
     def send(self, payload: bytes, ticks: int) -> None:
-        """Queue one packet with its RTP time; never blocks."""
-        if len(self._packets) >= MAX_WAITING:
-            self._packets.popleft()
+        """Pass on one packet with its RTP time; never blocks."""
+        if self._on_packet is not None:
+            self._on_packet(self._packet(payload, ticks))
+            return
+        if len(self._line) >= MAX_WAITING:
+            self._line.popleft()
             self.dropped += 1
-        self._packets.append((payload, ticks))
-        self._wake.set()
+        self._line.append((payload, ticks))
 
-    async def next_packet(self) -> OpusPacket:
-        """The next packet to leave.
+    def deliver_to(self, on_packet: Callable[[OpusPacket], None]) -> None:
+        """From now on `on_packet` gets each packet at once, beginning with those that wait."""
+        self._on_packet = on_packet
+        while self._line:
+            on_packet(self._packet(*self._line.popleft()))
 
-        Raises:
-            MediaStreamError: the track has ended.
-        """
-        while not self._packets:
-            if self.readyState != "live":
-                raise MediaStreamError
-            self._wake.clear()
-            await self._wake.wait()
-        payload, ticks = self._packets.popleft()
+    def _packet(self, payload: bytes, ticks: int) -> OpusPacket:
         is_spurt_start = ticks != self._next_ticks
         self._next_ticks = ticks + PTIME_TICKS
         return OpusPacket(payload, ticks, is_spurt_start)
@@ -69,6 +66,11 @@ class OpusTrack(MediaStreamTrack):
         raise MediaStreamError
 
     def stop(self) -> None:
-        """End the track; a waiting `next_packet` ends too."""
+        """End the track; nothing is passed on any more."""
         super().stop()
-        self._wake.set()
+        self._on_packet = _drop
+        self.stopped.set()
+
+
+def _drop(_packet: OpusPacket) -> None:
+    """Nobody is there any more."""

@@ -1,4 +1,4 @@
-"""From people to the model: one pump a speaker, mixed, in 20 ms pieces."""
+"""From people to the model: one pump a speaker, mixed, in 20 ms pieces or a few of them."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class Hearing:
         self._speakers.add(uid)
         try:
             await channel.subscribe_audio(uid)
-            async for frame in channel.get_audio_frames(uid):
-                await self._hear(frame)
+            async for frames in channel.get_audio_batches(uid):
+                await self._hear(frames)
         except ModelDisconnectedError:
             # The event pump sees the same end with its reason, and decides what follows.
             self._context.log.debug("stopped hearing %d: the model is gone", uid)
@@ -104,17 +104,24 @@ class Hearing:
         if (change := self._speakers.remove(uid, asyncio.get_running_loop().time())) is not None:
             self._on_voice(change)
 
-    async def _hear(self, frame: PcmAudioFrame) -> None:
+    async def _hear(self, frames: list[PcmAudioFrame]) -> None:
+        mixed = b"".join([pcm for frame in frames for pcm in self._mix(frame)])
+        if not mixed:
+            return
+        sample_rate_hz = frames[0].sample_rate_hz
+        if self._dump is not None:
+            self._dump.write(mixed)
+        self._activity_ms += pcm_ms(len(mixed), sample_rate_hz)
+        if heard := self._for_model(mixed, sample_rate_hz):
+            await self._context.model.send(AppendAudio(heard))
+
+    def _mix(self, frame: PcmAudioFrame) -> list[bytes]:
         if (change := self._speakers.push(frame.uid, frame.pcm, frame.received_at)) is not None:
             self._on_voice(change)
         if self._policy.is_manual and frame.uid not in self._active:
-            return
-        for pcm in self._mixer.push(frame.uid, frame.pcm, frame.received_at):
-            if self._dump is not None:
-                self._dump.write(pcm)
-            self._activity_ms += pcm_ms(len(pcm), frame.sample_rate_hz)
-            if heard := self._for_model(pcm, frame.sample_rate_hz):
-                await self._context.model.send(AppendAudio(heard))
+            return []
+        add = self._mixer.fill if frame.is_idle else self._mixer.push
+        return add(frame.uid, frame.pcm, frame.received_at)
 
     def _for_model(self, pcm: bytes, sample_rate_hz: int) -> bytes:
         """The mix at the model's rate, which need not be the room's."""

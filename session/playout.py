@@ -12,7 +12,7 @@ from rtc.outgoing import Heard, Outgoing
 from session.context import SessionContext
 
 # A word lasts some 300 ms: finer steps could not be seen.
-STEP_S: Final = 0.05
+STEP_S: Final = 0.06
 
 
 class PlayoutWatch:
@@ -64,7 +64,7 @@ class PlayoutWatch:
             outgoing = self._context.channel.outgoing
             while outgoing.is_busy:
                 self._look(outgoing)
-                await asyncio.sleep(STEP_S)
+                await asyncio.sleep(outgoing.until_frame_s(after_s=STEP_S))
             self._look(outgoing)
 
     def _look(self, outgoing: Outgoing) -> None:

@@ -60,6 +60,35 @@ def test_one_who_has_vanished_is_not_waited_for_at_all() -> None:
     assert mixer.push(1, _frame(1), 0.02 * last + 0.02) == [_frame(8)]
 
 
+def test_made_up_silence_goes_on_while_nobody_sends_and_is_never_waited_for() -> None:
+    mixer = _mixer(1, 2)
+    assert mixer.fill(2, _frame(0), 1.0) == [_frame(0)]
+    assert mixer.push(1, _frame(7), 1.01) == [_frame(7)], "a voice does not wait for it"
+    assert mixer.fill(2, _frame(0), 1.05) == [], "nor is it added to the stream of a voice"
+    assert mixer.push(1, _frame(8), 1.06) == [_frame(8)]
+    alone_s = 1.06 + ABSENT_AFTER_S
+    assert mixer.fill(2, _frame(0), alone_s) == [_frame(0)]
+
+
+def test_of_several_who_send_nothing_one_makes_the_silence() -> None:
+    mixer = _mixer(1, 2, 3)
+    mixed = 0
+    for tick in range(30):
+        now_s = 1.0 + tick * 0.1
+        for uid in (1, 2, 3):
+            for _ in range(5):
+                mixed += len(mixer.fill(uid, _frame(0), now_s + uid * 0.02))
+    assert 145 <= mixed <= 150, "as long as real time"
+
+
+def test_who_speaks_again_is_waited_for_again() -> None:
+    mixer = _mixer(1, 2)
+    mixer.fill(2, _frame(0), 1.0)
+    assert mixer.push(2, _frame(1), 1.01) == [_frame(1)]
+    assert mixer.push(1, _frame(2), 1.02) == []
+    assert mixer.push(2, _frame(3), 1.03) == [_frame(5)]
+
+
 def test_who_leaves_delays_nobody() -> None:
     mixer = _mixer(1, 2)
     mixer.push(1, _frame(1), 0.0)

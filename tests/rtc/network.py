@@ -58,6 +58,8 @@ class Listener:
     played: list[tuple[float, int]] = field(default_factory=list)
     shortened: int = 0
     length_s: float = 0.0
+    # Which of the steps began a batch of made-up silence.
+    batches: set[int] = field(default_factory=set)
 
     def run_until(self, now_s: float) -> None:
         """Let the buffer's own deadlines pass."""
@@ -66,6 +68,8 @@ class Listener:
 
     def take(self, now_s: float) -> None:
         """All that is due."""
+        if self.buffer.is_idle:
+            self.batches.add(len(self.steps))
         while (step := self.buffer.take(now_s)) is not None:
             if isinstance(step, Restart):
                 continue
@@ -81,9 +85,10 @@ class Listener:
 
     @property
     def stalls_s(self) -> list[float]:
-        """How long the stream paused between any two steps."""
+        """How long the stream paused between any two steps, but before batches of silence."""
         times = [now_s for now_s, _, _ in self.steps]
-        return [later - sooner for sooner, later in itertools.pairwise(times)]
+        pauses_s = [later - sooner for sooner, later in itertools.pairwise(times)]
+        return [s for number, s in enumerate(pauses_s, 1) if number not in self.batches]
 
     @property
     def lead_s(self) -> list[float]:
@@ -105,6 +110,8 @@ def talk(network: Network, spoken: list[int], listener: Listener, first_sequence
     listener.buffer.start_filling(0.0)
     for now_s, index in network.arrivals(spoken):
         listener.run_until(now_s)
+        if listener.buffer.is_idle:
+            listener.take(now_s)
         listener.buffer.add(
             (first_sequence + index) % 2**16,
             (spoken[index] * PTIME_TICKS) % 2**32,

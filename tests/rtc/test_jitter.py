@@ -9,10 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rtc.jitter import (
+    IDLE_AFTER_FRAMES,
+    IDLE_BATCH_FRAMES,
     MAX_DELAY_S,
     MAX_HELD,
     MAX_JUMP,
     PATIENCE_S,
+    RTP_CLOCK_HZ,
     Conceal,
     Decode,
     Instruction,
@@ -280,6 +283,26 @@ def test_a_clean_network_is_passed_through_untouched(seed: int, first: int) -> N
     ]
     arrived = {index: now_s for now_s, index in network.arrivals(spoken)}
     assert all(now_s == arrived[index] for now_s, index in listener.played)
+
+
+def test_long_silence_comes_in_batches_until_the_next_packet() -> None:
+    sender = Sender()
+    sender.add(0, 0.0)
+    now_s, batches = 0.0, []
+    while now_s < 3.0:
+        now_s = sender.buffer.next_s or 0.0
+        batches.append(len(sender.poll(now_s)))
+    singles, rest = batches[:IDLE_AFTER_FRAMES], batches[IDLE_AFTER_FRAMES:]
+    assert (set(singles), set(rest)) == ({1}, {IDLE_BATCH_FRAMES})
+    assert sender.buffer.is_idle
+    spoken_s = now_s + 0.05
+    late = sender.poll(spoken_s)
+    *silence, last = sender.add(1, spoken_s, round(spoken_s * RTP_CLOCK_HZ))
+    assert last == _decode(1), "what is said at last is played at once"
+    assert not sender.buffer.is_idle
+    played = 1 + sum(batches) + len(late) + len(silence)
+    assert abs(played * PTIME_S - spoken_s) <= PTIME_S, "and in its place"
+    assert sender.buffer.next_s == pytest.approx(spoken_s + PTIME_S + PATIENCE_S, abs=1e-3)
 
 
 @given(
