@@ -15,6 +15,8 @@ HEAD_BYTES: Final = 690
 _AUDIO_CHANNELS: Final = 2
 _SAMPLE_BYTES: Final = 2
 _LARGEST_RIFF: Final = 2**32 - 1
+_HIGHEST_RATE_HZ: Final = 1_000_000
+_MOST_BYTES: Final = 2**50
 _BEXT: Final = struct.Struct("<256s32s32s10s8sQH254s")
 _DS64: Final = struct.Struct("<QQQI")
 _FMT: Final = struct.Struct("<HHIIHH")
@@ -95,15 +97,18 @@ class WavHead:
         _, _, rate_hz, *_ = _FMT.unpack_from(data, _FMT_AT)
         is_large = data[:4] == b"RF64"
         size, at = ("<Q", _DATA_BYTES_AT) if is_large else ("<I", HEAD_BYTES - 4)
+        data_bytes = struct.unpack_from(size, data, at)[0]
         try:
             midnight = datetime.strptime(date.decode(), "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
+            return None
+        if not 0 < rate_hz <= _HIGHEST_RATE_HZ or data_bytes > _MOST_BYTES:
             return None
         if since_midnight >= _DAY_S * rate_hz:
             return None
         return cls(
             sample_rate_hz=rate_hz,
-            data_bytes=struct.unpack_from(size, data, at)[0],
+            data_bytes=data_bytes,
             began_ms=round(midnight.timestamp() * 1000) + round(since_midnight * 1000 / rate_hz),
             description=description.rstrip(b"\0").decode("ascii", "replace"),
         )

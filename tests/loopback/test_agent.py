@@ -77,8 +77,10 @@ async def test_the_model_hears_the_user_in_pieces_of_20_ms() -> None:
         spectrum = np.abs(np.fft.rfft(samples))
         hz = np.fft.rfftfreq(len(samples), 1 / 24_000)[int(spectrum.argmax())]
         assert abs(hz - 440) < 5
-        pieces = [event.frame["audio"] for event in session.received if "audio" in event.frame]
-        assert {len(piece) for piece in pieces} == {1280}  # base64 of 960 bytes
+        pieces = [len(event.frame["audio"]) for event in session.received if "audio" in event.frame]
+        frame = 1280  # base64 of 960 bytes
+        assert pieces.count(frame) > 35, "each frame of speech by itself"
+        assert all(piece % frame == 0 for piece in pieces)
 
 
 @pytest.mark.asyncio

@@ -302,7 +302,7 @@ def test_long_silence_comes_in_batches_until_the_next_packet() -> None:
     assert not sender.buffer.is_idle
     played = 1 + sum(batches) + len(late) + len(silence)
     assert abs(played * PTIME_S - spoken_s) <= PTIME_S, "and in its place"
-    assert sender.buffer.next_s == pytest.approx(spoken_s + PTIME_S + PATIENCE_S, abs=1e-3)
+    assert sender.buffer.next_s == pytest.approx(spoken_s + PTIME_S + PATIENCE_S, abs=PTIME_S)
 
 
 @given(
