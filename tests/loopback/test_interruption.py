@@ -18,6 +18,8 @@ from tests.real_server import poll
 RATE_HZ = 24_000
 WINDOW = RATE_HZ // 25  # 40 ms
 LOUD = 1500
+# Of speech that goes on until they are known, on a busy machine too.
+WORDS_DECIDE = {"words_timeout_ms": 10_000, "sure_after_ms": 10_000}
 # 15 ms after the fade, three silent frames, and what the codec holds back.
 SILENT_TAIL = RATE_HZ * 80 // 1000
 
@@ -178,10 +180,10 @@ async def test_what_means_nothing_lets_the_reply_go_on(
     language: str, words: str, cause: str
 ) -> None:
     async with Stage() as stage:
-        scene = await open_scene(stage, language=language)
+        scene = await open_scene(stage, language=language, interrupt=WORDS_DECIDE)
         # Much is left of it: on a busy machine it takes a while until the sound is heard.
         await scene.begin_reply(voice(4000), "three four five six seven eight", after_ms=1500)
-        item_id = await scene.say_over(400, words)
+        item_id = await scene.say_over(1500, words)
         assert (await scene.person.wait_event("agent_resumed"))["cause"] == cause
         assert (await scene.session.wait_for("conversation.item.delete"))["item_id"] == item_id
         done = await scene.person.wait_event("agent_input_transcription_done")
@@ -195,9 +197,9 @@ async def test_what_means_nothing_lets_the_reply_go_on(
 @pytest.mark.asyncio
 async def test_words_cut_the_reply_and_are_answered() -> None:
     async with Stage() as stage:
-        scene = await open_scene(stage)
+        scene = await open_scene(stage, interrupt=WORDS_DECIDE)
         await scene.begin_reply(tone(10_000), " ".join("abcdefghij" * 10), pace=0.5)
-        await scene.say_over(600, "Stop please.", paused=scene.all_is_heard)
+        await scene.say_over(1500, "Stop please.", paused=scene.all_is_heard)
         truncate = await scene.session.wait_for("conversation.item.truncate")
         interrupted = await scene.person.wait_event("agent_interrupted")
         assert truncate["audio_end_ms"] == interrupted["audio_end_ms"]
@@ -243,11 +245,11 @@ async def test_words_that_come_late_still_cut() -> None:
 @pytest.mark.asyncio
 async def test_after_an_echo_speech_pauses_nothing_and_words_still_cut() -> None:
     async with Stage() as stage:
-        scene = await open_scene(stage)
+        scene = await open_scene(stage, interrupt=WORDS_DECIDE)
         await scene.begin_reply(
             tone(8000), "one two three four five six seven eight", after_ms=3500
         )
-        await scene.say_over(400, "two three four")
+        await scene.say_over(1500, "two three four")
         await scene.person.wait_event("agent_resumed")
         item_id = await scene.session.speech_started()
         await scene.person.wait_event("agent_input_started", 2)
