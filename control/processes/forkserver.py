@@ -23,6 +23,7 @@ from typing import Any, Final, Protocol, TypeVar
 from control.processes import child
 from control.processes.environment import MAIN_MODULE, MERGE_PAGES
 from control.processes.stacks import StackFile
+from utils import OwnedTasks
 
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _PROBE_DEADLINE_S: Final = 30.0
@@ -136,6 +137,8 @@ class Forkserver:
         self._should_merge_pages = should_merge_pages
         self._context = multiprocessing.get_context("forkserver")
         self._bookkeeper = ThreadPoolExecutor(1, thread_name_prefix="forkserver")
+        self._tasks = OwnedTasks(_log)
+        self._unwanted: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the forkserver and return when it has proved that it can fork.
@@ -173,13 +176,25 @@ class Forkserver:
             process, ours, stacks = await asyncio.shield(forking)
         except asyncio.CancelledError:
             # The fork goes on in its thread; what nobody wants any more ends when its link does.
-            forking.add_done_callback(self._abandon)
+            ending = self._tasks.start(self._abandon(forking), name="unwanted agent process")
+            self._unwanted.add(ending)
+            ending.add_done_callback(self._unwanted.discard)
             raise
         return StartedProcess(process, ours, stacks, self._bookkeeper)
 
-    def _abandon(self, forking: asyncio.Future[_Forked]) -> None:
-        if not forking.cancelled() and forking.exception() is None:
-            StartedProcess(*forking.result(), self._bookkeeper).sock.close()
+    async def _abandon(self, forking: asyncio.Future[_Forked]) -> None:
+        try:
+            process = StartedProcess(*await forking, self._bookkeeper)
+        except OSError:
+            return
+        process.sock.close()
+        await process.exited.wait()
+
+    async def settle(self) -> None:
+        """Until the processes are gone whose starts were given up; each has a moment to end."""
+        if self._unwanted:
+            await asyncio.wait(self._unwanted, timeout=_STOP_DEADLINE_S)
+        await self._tasks.close()
 
     def _fork(self) -> _Forked:
         with contextlib.ExitStack() as on_failure:
@@ -210,6 +225,7 @@ class Forkserver:
 
     async def stop(self) -> None:
         """End and reap the forkserver, so that our exit leaves nothing to others. Call it last."""
+        await self.settle()
         try:
             async with asyncio.timeout(_STOP_DEADLINE_S):
                 await self._run(_stop_helpers)

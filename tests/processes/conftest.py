@@ -102,6 +102,7 @@ async def supervised(
         yield supervisor
     finally:
         await supervisor.drain()
+        await source.settle()
         source.close()
 
 
