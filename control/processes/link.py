@@ -163,8 +163,11 @@ ChildMessage = Annotated[
     Field(discriminator="type"),
 ]
 
-PARENT_MESSAGE: Final[TypeAdapter[ParentMessage]] = TypeAdapter(ParentMessage)
-CHILD_MESSAGE: Final[TypeAdapter[ChildMessage]] = TypeAdapter(ChildMessage)
+# Pydantic keeps short strings that it has read, 16 384 of them: here ids that never come again, and
+# what people say.
+_READING: Final = ConfigDict(cache_strings="keys")
+PARENT_MESSAGE: Final[TypeAdapter[ParentMessage]] = TypeAdapter(ParentMessage, config=_READING)
+CHILD_MESSAGE: Final[TypeAdapter[ChildMessage]] = TypeAdapter(ChildMessage, config=_READING)
 
 In = TypeVar("In")
 

@@ -199,3 +199,14 @@ def test_any_text_survives_the_line_format(message: str, n: int, code: str) -> N
     assert line.count(b"\n") == 1
     assert parse_message(CHILD_MESSAGE, line) == failed
     assert parse_message(PARENT_MESSAGE, serialize_message(Ping(n=n))) == Ping(n=n)
+
+
+def test_no_text_that_was_read_is_kept() -> None:
+    line = serialize_message(Remember(entry=RememberedText(number=0, role="user", text="hello")))
+    first, second = parse_message(CHILD_MESSAGE, line), parse_message(CHILD_MESSAGE, line)
+    assert isinstance(first, Remember)
+    assert isinstance(second, Remember)
+    assert isinstance(first.entry, RememberedText)
+    assert isinstance(second.entry, RememberedText)
+    assert first.entry.text == second.entry.text
+    assert first.entry.text is not second.entry.text
