@@ -60,10 +60,21 @@ def trim(entries: Sequence[Entry], *, max_turns: int, max_characters: int) -> li
         left, turns = left - size, turns + 1
     if turns == max_turns:
         return kept
-    # What came before anybody spoke, for example a greeting.
-    while turn and sum(len(as_text(each)) for each in turn) > left and (kept or len(turn) > 1):
-        turn.pop(0)
-    return turn + kept
+    return _end_of(turn, left, is_all=not kept) + kept
+
+
+def _end_of(opening: list[Entry], left: int, *, is_all: bool) -> list[Entry]:
+    """What came before anybody spoke, for example a greeting: as much of its end as is to be told.
+
+    Cut, it does not begin with a call whose occasion is left out. is_all: something must be told
+    """
+    told = list(opening)
+    while len(told) > is_all and (
+        sum(len(as_text(each)) for each in told) > left
+        or (len(told) < len(opening) and isinstance(told[0], Called))
+    ):
+        told.pop(0)
+    return told
 
 
 def with_note(told: list[Entry], entries: Sequence[Entry]) -> list[Entry]:

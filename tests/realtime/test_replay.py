@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from realtime import events as ours
@@ -136,6 +136,7 @@ def built(kinds: list[tuple[str, str]]) -> list[Said | Called | Shown]:
 
 
 @given(ENTRIES, st.integers(1, 8), st.integers(1, 400))
+@example([("assistant", "a" * 30), ("call", ""), ("user", "a"), ("user", "a")], 8, 60)
 def test_trimming_keeps_whole_turns_from_the_end(
     kinds: list[tuple[str, str]], max_turns: int, max_characters: int
 ) -> None:
