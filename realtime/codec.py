@@ -52,9 +52,6 @@ class TranslatingCodec:
 
     def encode(self, message: wire.ClientMessage) -> str | None:
         """See `Codec.encode`."""
-        # Fifty times a second, and the same in every dialect.
-        if isinstance(message, wire.InputAudioBufferAppend):
-            return wire.serialize(message)
         translated = self._to_dialect(message.model_dump(mode="json", exclude_unset=True))
         return None if translated is None else wire.to_json_text(translated)
 

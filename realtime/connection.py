@@ -95,6 +95,13 @@ class RealtimeApiConnection:
             _log.debug("-> %s", shorten(json.loads(text)))
         await self._socket.send(text)
 
+    async def send_audio(self, pcm: bytes) -> None:
+        """Append user audio: fifty times a second, and the same in every dialect. Else as `send`."""
+        text = wire.audio_append_text(pcm)
+        if self._is_verbose:
+            _log.debug("-> %s", shorten(json.loads(text)))
+        await self._socket.send(text)
+
     def __aiter__(self) -> RealtimeApiConnection:
         return self
 

@@ -117,6 +117,11 @@ def serialize(message: WireEvent) -> str:
     return message.model_dump_json(exclude_unset=True)
 
 
+def audio_append_text(pcm: bytes) -> str:
+    """An `input_audio_buffer.append` as `serialize` writes it, for a fraction of its cost."""
+    return f'{{"type":"input_audio_buffer.append","audio":"{encode_pcm(pcm)}"}}'
+
+
 def encode_pcm(pcm: bytes) -> str:
     """Audio as the base64 text that messages carry."""
     return base64.b64encode(pcm).decode("ascii")

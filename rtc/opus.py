@@ -77,7 +77,13 @@ def packet_samples(payload: bytes, sample_rate_hz: int) -> int:
     """
     if not payload:
         raise OpusError("an empty packet")
-    return _check(_library().opus_packet_get_nb_samples(payload, len(payload), sample_rate_hz))
+    # All that it takes is in the first two bytes (RFC 6716, section 3).
+    return _samples_after(payload[:2], sample_rate_hz)
+
+
+@functools.lru_cache(maxsize=256)
+def _samples_after(head: bytes, sample_rate_hz: int) -> int:
+    return _check(_library().opus_packet_get_nb_samples(head, len(head), sample_rate_hz))
 
 
 class OpusEncoder:

@@ -23,16 +23,12 @@ def reply_message(request: ReplyRequest) -> wire.ResponseCreate:
 
 
 def command_message(command: ModelCommand, dialect: Dialect) -> wire.AnyClientEvent:
-    """Every command but `CreateResponse`, which goes through the gate.
+    """Every command but audio, and `CreateResponse`, which goes through the gate.
 
     Raises:
         InvalidSettingsError: of an `UpdateSettings`.
     """
     return _MESSAGES[type(command)](command, dialect)
-
-
-def _append(command: ours.AppendAudio, _dialect: Dialect) -> wire.InputAudioBufferAppend:
-    return wire.InputAudioBufferAppend(audio=wire.encode_pcm(command.pcm))
 
 
 def _commit(_command: ours.CommitAudio, _dialect: Dialect) -> wire.InputAudioBufferCommit:
@@ -109,7 +105,6 @@ def _update(command: ours.UpdateSettings, dialect: Dialect) -> wire.SessionUpdat
 
 
 _MESSAGES: dict[type, Callable[[Any, Dialect], wire.AnyClientEvent]] = {
-    ours.AppendAudio: _append,
     ours.CommitAudio: _commit,
     ours.ClearAudio: _clear,
     ours.AddText: _add_text,

@@ -167,6 +167,9 @@ class OpenAIRealtimeModel:
                 await self._send_command(command)
 
     async def _send_command(self, command: ModelCommand) -> None:
+        if isinstance(command, ours.AppendAudio):
+            await self._open_connection.send_audio(command.pcm)
+            return
         try:
             await self._send(command_message(command, self._dialect))
         except InvalidSettingsError as error:
@@ -179,9 +182,13 @@ class OpenAIRealtimeModel:
             await self._send(reply_message(request))
 
     async def _send(self, message: wire.AnyClientEvent) -> None:
+        await self._open_connection.send(message)
+
+    @property
+    def _open_connection(self) -> RealtimeApiConnection:
         if self._connection is None:
             raise ModelDisconnectedError("not connected", code="disconnected", is_retryable=True)
-        await self._connection.send(message)
+        return self._connection
 
     # -- receiving -----------------------------------------------------------------------------
 

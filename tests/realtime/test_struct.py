@@ -68,6 +68,7 @@ def test_absent_and_null_are_different_on_the_wire() -> None:
 def test_serialized_messages_are_compact_and_carry_constants() -> None:
     text = wire.serialize(wire.InputAudioBufferAppend(audio=wire.encode_pcm(b"\1\0")))
     assert text == '{"type":"input_audio_buffer.append","audio":"AQA="}'
+    assert wire.audio_append_text(b"\1\0") == text
 
 
 def test_built_server_message_has_a_fresh_id_and_satisfies_the_official_package() -> None:
