@@ -29,6 +29,7 @@ unit: $(VENV)/.dev system-packages
 # Hours of what `make test` does in small: docs/testing.md.
 soak: $(VENV)/.dev system-packages
 	CONTRACT_EXAMPLES=200 $(BIN)/python -m pytest tests/control/test_contract.py --timeout 1800
+	PROPERTY_EXAMPLES=2000 $(BIN)/python -m pytest -m hypothesis --timeout 1800
 	CHAOS=long $(BIN)/python -m pytest tests/chaos
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.soak

@@ -12,8 +12,22 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 DEADLINE_S = 10.0
+
+# No property becomes false because a machine stood still for a moment. The examples are always the
+# same ones, unless somebody asks for so many that are new.
+_EXAMPLES = os.environ.get("PROPERTY_EXAMPLES")
+settings.register_profile(
+    "parley",
+    max_examples=100 if _EXAMPLES is None else int(_EXAMPLES),
+    derandomize=_EXAMPLES is None,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("parley")
 
 
 def _open_descriptors() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.flight import (
@@ -76,7 +76,6 @@ def test_when_a_sample_left() -> None:
     assert log.left_at("a", 5 * FRAME + 1) is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.integers(1, FRAME), st.floats(0, 0.3)),

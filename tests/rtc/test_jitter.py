@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.jitter import (
@@ -253,7 +253,6 @@ NETWORKS = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(NETWORKS, st.integers(0, 2**16 - 1), st.sets(st.integers(0, 300), max_size=150))
 def test_on_any_network_the_stream_goes_on_and_nothing_comes_twice_or_backwards(
     network: Network, first: int, silent: set[int]
@@ -271,7 +270,6 @@ def test_on_any_network_the_stream_goes_on_and_nothing_comes_twice_or_backwards(
     assert len(played) + counts.late + counts.duplicate + counts.dropped >= counts.received
 
 
-@settings(deadline=None)
 @given(st.integers(0, 2**32), st.integers(0, 2**16 - 1))
 def test_a_clean_network_is_passed_through_untouched(seed: int, first: int) -> None:
     network = Network(jitter_s=0.003, seed=seed)

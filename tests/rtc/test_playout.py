@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.playout import FramePart, PlayoutBuffer, PlayoutFrame, PlayoutPosition
@@ -236,7 +236,6 @@ STEPS = st.one_of(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(STEPS, max_size=60))
 def test_whatever_happens_each_sample_leaves_once_in_order_or_not_at_all(
     steps: list[tuple[str, int | None]],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rtc.playout_pace import MAX_CATCH_UP_S, PTIME_S, PTIME_TICKS, RTP_CLOCK_HZ, Pace, Slot
@@ -58,7 +58,6 @@ def test_an_hour_of_talk_ends_where_the_clock_does() -> None:
     assert slot.due_s == pytest.approx(1000 + (frames - 1) * PTIME_S, abs=1e-6)
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(["take", "stop"]), st.floats(0, 2, allow_subnormal=False)),

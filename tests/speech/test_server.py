@@ -215,7 +215,7 @@ _FRAMES = st.text(max_size=60) | st.dictionaries(_KEYS, _JSON, max_size=4).flatm
 )
 
 
-@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(frames=st.lists(_FRAMES, max_size=6))
 def test_garbage_gets_errors_and_never_harms(engines: Engines, frames: list[str]) -> None:
     emitted = asyncio.run(_handle(engines, frames))

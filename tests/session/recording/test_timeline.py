@@ -61,7 +61,7 @@ def test_a_frame_on_the_border_of_two_blocks_is_whole() -> None:
     assert (np.concatenate([first, second])[:, 1] == np.arange(1, FRAME + 1)).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     bursts=st.lists(st.integers(0, 12), min_size=1, max_size=30),
     takes=st.lists(st.floats(0, 1), max_size=8),
@@ -90,7 +90,7 @@ def test_a_voice_that_comes_in_bursts_is_continuous(bursts: list[int], takes: li
     assert timeline.lost_samples == 0
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     ppm=st.integers(-500, 500),
     minutes=st.integers(1, 8),
@@ -126,7 +126,7 @@ def test_a_voice_that_never_pauses_is_never_further_off_than_its_tolerance() -> 
             timeline.take(at_s - 0.4)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(1, 20), st.integers(3, 100)), min_size=1, max_size=20))
 def test_the_agents_pauses_are_kept_exactly(spurts: list[tuple[int, int]]) -> None:
     timeline = Timeline(RATE_HZ, origin_s=ORIGIN_S)

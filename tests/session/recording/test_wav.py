@@ -16,7 +16,7 @@ GIB = 2**30
 HEAD = WavHead(24_000, 4, 1_700_000_000_000, "Call a1").to_bytes()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rate_hz=st.sampled_from([8_000, 16_000, 24_000, 48_000]),
     samples=st.integers(0, 2**36),
@@ -53,14 +53,14 @@ def test_beyond_4_gib_it_is_rf64() -> None:
     assert struct.unpack_from("<I", beyond, HEAD_BYTES - 4) == (2**32 - 1,)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.binary(max_size=800))
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(NotARecordingError):
         WavHead.parse(data)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @example(HEAD.index(struct.pack("<I", 24_000)) + 3, 64)  # some GHz
 @given(st.integers(0, HEAD_BYTES - 1), st.integers(0, 255))
 def test_a_damaged_head_is_refused_or_read(position: int, value: int) -> None:
