@@ -153,11 +153,6 @@ class JitterBuffer:
         return self._played_delay * 1000 / RTP_CLOCK_HZ
 
     @property
-    def wanted_delay_ms(self) -> float:
-        """What lateness measured lately asks for."""
-        return self._wanted * 1000 / RTP_CLOCK_HZ
-
-    @property
     def _delay(self) -> int:
         return self._due - self._transits.quickest - self._position
 

@@ -239,6 +239,7 @@ class Clients:
         if self._hearing.activity_ms < _MIN_ACTIVITY_MS:
             text = f"nothing was heard: speak for at least {_MIN_ACTIVITY_MS} ms"
             raise CommandRefusedError("activity_too_short", text)
+        self._timing.handle_ended_by_hand()
         await self._context.model.send(CommitAudio())
         await self._context.model.send(CreateResponse())
 

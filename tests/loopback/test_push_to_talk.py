@@ -93,6 +93,10 @@ async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
         assert (await person.wait_event("agent_error"))["code"] == "activity_too_short"
         await pusher.say(QUESTION)
         await person.wait_event("agent_playout_done", 2)
+        # Each of the three turns was measured, from the end of the push on.
+        measured = await person.wait_event("agent_turn_measured", 3)
+        assert measured["timings"]["turn"] == 3
+        assert measured["timings"]["endpoint_to_first_byte_ms"] >= 0
         assert stage.agent is not None
         made_up_ms = 20 * stage.agent._channel._audio[7].statistics.concealed
         assert side._voice_ms() <= 3 * 400 + made_up_ms, "more was heard than was said pushing"
