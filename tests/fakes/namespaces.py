@@ -40,6 +40,10 @@ class Namespaces:
         _ip("netns", "add", self._router)
         _ip("netns", "add", self._away)
         for name in (self._home, self._router, self._away):
+            # An address of IPv6 is ready only after some seconds, and Chromium, seeing a network
+            # change, gives up what it is loading.
+            self._set(name, "net.ipv6.conf.all.disable_ipv6=1")
+            self._set(name, "net.ipv6.conf.default.disable_ipv6=1")
             _ip("-n", name, "link", "set", "lo", "up")
         for name, link, subnet in (
             (self._home, "home0", "10.77.1"),
@@ -52,7 +56,12 @@ class Namespaces:
             _ip("-n", name, "addr", "add", f"{subnet}.2/24", "dev", "eth0")
             _ip("-n", name, "link", "set", "eth0", "up")
             _ip("-n", name, "route", "add", "default", "via", f"{subnet}.1")
-        _run("ip", "netns", "exec", self._router, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        self._set(self._router, "net.ipv4.ip_forward=1")
+
+    @staticmethod
+    def _set(name: str, setting: str) -> None:
+        """A setting of the kernel; one that it does not know needs no setting."""
+        _run("ip", "netns", "exec", name, "sysctl", "-qew", setting)
 
     @contextlib.contextmanager
     def at_home(self) -> Iterator[None]:
