@@ -97,7 +97,7 @@ class PeerLink:
     def start_offering(self) -> None:
         """Call the member, and again whenever the connection dies."""
         self._is_offerer = True
-        self._start_attempt(self._offer_until_connected())
+        self._start_attempt(self._offer_until_connected)
 
     def handle_description(self, frame: RelayedDescription) -> None:
         """React to an offer or an answer of the member."""
@@ -114,7 +114,7 @@ class PeerLink:
             # Ours counts, and may not have arrived.
             self._callbacks.send(self._offered)
         elif not is_known:
-            self._start_attempt(self._answer_then_offer(frame.connection_id, frame.sdp))
+            self._start_attempt(lambda: self._answer_then_offer(frame.connection_id, frame.sdp))
 
     def handle_candidate(self, frame: RelayedCandidate) -> None:
         """React to a trickled candidate of the member."""
@@ -138,21 +138,18 @@ class PeerLink:
 
     # -- a connection comes to be ----------------------------------------------------------------
 
-    def _start_attempt(self, run: Coroutine[Any, Any, None]) -> None:
-        """Of several attempts only the latest goes on."""
+    def _start_attempt(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Of several attempts only the latest goes on; one may be over before it began."""
         self._attempt = self._tasks.start(
             self._run_after(self._attempt, run), name=f"link to {self.member.uid}"
         )
 
     async def _run_after(
-        self, previous: asyncio.Task[None] | None, run: Coroutine[Any, Any, None]
+        self, previous: asyncio.Task[None] | None, run: Callable[[], Coroutine[Any, Any, None]]
     ) -> None:
-        try:
-            if previous is not None:
-                await cancel_and_wait(previous)
-            await run
-        finally:
-            run.close()
+        if previous is not None:
+            await cancel_and_wait(previous)
+        await run()
 
     async def _offer_until_connected(self, patience_s: float = 0.0) -> None:
         await asyncio.sleep(patience_s)
@@ -270,7 +267,7 @@ class PeerLink:
         """Ask for a successor, unless one is on its way."""
         if self._attempt is None or self._attempt.done():
             patience_s = 0.0 if self._is_offerer else ANSWERER_PATIENCE_S
-            self._start_attempt(self._offer_until_connected(patience_s))
+            self._start_attempt(lambda: self._offer_until_connected(patience_s))
 
     def _hang_up(self, peer: Peer, after_s: float = 0.0) -> None:
         async def close() -> None:
