@@ -91,13 +91,13 @@ class RealtimeApiConnection:
         self._socket.require_open()
         if (text := self._codec.encode(message)) is None:
             return
-        if self._is_verbose:
-            _log.debug("-> %s", shorten(json.loads(text)))
-        await self._socket.send(text)
+        await self._send_text(text)
 
     async def send_audio(self, pcm: bytes) -> None:
         """Append user audio: fifty times a second, and the same in every dialect. Else as `send`."""
-        text = wire.audio_append_text(pcm)
+        await self._send_text(wire.audio_append_text(pcm))
+
+    async def _send_text(self, text: str) -> None:
         if self._is_verbose:
             _log.debug("-> %s", shorten(json.loads(text)))
         await self._socket.send(text)
