@@ -35,7 +35,7 @@ from speech.dialogue.tool_choice import (
     is_question_for_slot,
     score,
 )
-from speech.dialogue.tool_results import speak_results
+from speech.dialogue.tool_results import is_failure, speak_results
 
 _RULES: tuple[Callable[[Heard, Context], Action | None], ...] = (
     answer_stop,
@@ -57,6 +57,9 @@ _ORDER_TO_SAY = re.compile(
     r"^\s*(?:say exactly|say|greet the user(?: with)?|announce)\s*:\s*(.+)$",
     re.IGNORECASE | re.DOTALL,
 )
+_TRANSFER_PREFIX = "transfer_to_"
+"""Tools by which a conversation is handed over to another agent."""
+
 _QUOTES = "\"'\u201c\u201d"
 
 
@@ -65,13 +68,37 @@ def respond(context: Context) -> list[Action]:
     if (ordered := words_to_say(context.request)) is not None:
         return [Say(ordered)]
     entries = open_turns(context.history)
-    outputs = [entry for entry in entries if isinstance(entry, ToolOutput)]
-    if outputs:
-        return speak_results(outputs, _calls(context.history), _last_question(context.history))
+    outputs, later = _results(entries)
+    if outputs and not user_words(later):
+        return _go_on(outputs, context)
+    # Somebody spoke after the tool had answered: what counts is what was said last.
+    entries = later
     notes = [e.text for e in entries if isinstance(e, Turn) and e.role == "system"]
     for ordered in filter(None, map(words_to_say, notes)):
         return [Say(ordered)]
     return [_answer(user_words(entries), context)]
+
+
+def _results(entries: list[Entry]) -> tuple[list[ToolOutput], list[Entry]]:
+    """What tools answered, and what came after their last answer; without answers, everything."""
+    outputs = [entry for entry in entries if isinstance(entry, ToolOutput)]
+    if not outputs:
+        return [], entries
+    return outputs, entries[entries.index(outputs[-1]) + 1 :]
+
+
+def _go_on(outputs: list[ToolOutput], context: Context) -> list[Action]:
+    """Say what tools answered; after a transfer, speak as the agent that took over."""
+    calls = _calls(context.history)
+    told = [each for each in outputs if not _is_transfer(calls.get(each.call_id), each.output)]
+    if told:
+        return speak_results(told, calls, _last_question(context.history))
+    return [Say(greeting(context.instructions))]
+
+
+def _is_transfer(call: ToolCall | None, output: str) -> bool:
+    """Whether this call handed the conversation over; its output is for the model alone."""
+    return call is not None and call.name.startswith(_TRANSFER_PREFIX) and not is_failure(output)
 
 
 def words_to_say(instructions: str) -> str | None:

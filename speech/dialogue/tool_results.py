@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 from typing import Any
 
+from json_reader import InvalidJsonError, read_json
 from speech.dialogue.clock import clock_text, date_text, is_date_question, is_time_question
 from speech.dialogue.context import Action, Say, ToolCall, ToolOutput
 from speech.dialogue.heard import Heard
@@ -27,10 +27,7 @@ def speak_results(
 
 def speak_result(output: str, call: ToolCall | None, question: Heard) -> str:
     """A result in words: JSON or plain text, good or bad."""
-    try:
-        value = json.loads(output)
-    except ValueError:
-        value = output
+    value = _value(output)
     problem = _problem(value)
     if problem is not None:
         what = f"{_words(call.name)}" if call is not None else "that"
@@ -40,6 +37,19 @@ def speak_result(output: str, call: ToolCall | None, question: Heard) -> str:
             if (text := special(value, question)) is not None:
                 return text
     return _sentence(_facts(value)[:_MAX_SPOKEN_CHARACTERS])
+
+
+def is_failure(output: str) -> bool:
+    """Whether a result says that nothing was done."""
+    return _problem(_value(output)) is not None
+
+
+def _value(output: str) -> Any:
+    """A result that is no JSON is text."""
+    try:
+        return read_json(output)
+    except InvalidJsonError:
+        return output
 
 
 def _problem(value: Any) -> str | None:

@@ -159,6 +159,43 @@ def test_two_results_are_spoken_about_in_one_reply() -> None:
     assert _said("x", *calls, *outputs) == "First thing. Sorry, two failed: Broken."
 
 
+TIME_TOLD = (
+    Turn("user", "What time is it?"),
+    ToolCall("c1", "get_current_time", '{"zone": "UTC"}'),
+    ToolOutput("c1", '{"zone": "UTC", "time": "19:12", "date": "21 November 2026"}'),
+)
+
+
+@pytest.mark.parametrize("unheard", [(), (Turn("assistant", ""),)], ids=["at once", "cut off"])
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("What is two plus three?", "2 plus 3 is 5."),
+        ("What is your name?", "I have no name. I'm your voice assistant."),
+        ("Stop.", "Okay."),
+    ],
+)
+def test_what_is_said_after_a_tool_answered_is_what_is_answered(
+    words: str, answer: str, unheard: tuple[Turn, ...]
+) -> None:
+    assert _said(*TIME_TOLD, *unheard, words) == answer
+
+
+def test_a_result_that_nobody_spoke_after_is_told() -> None:
+    assert _said(*TIME_TOLD) == "It is 7:12 PM."
+    assert _said(*TIME_TOLD, Turn("user", "")) == "It is 7:12 PM."
+    assert _said("x", TIME_TOLD[1], Turn("user", "and quickly"), TIME_TOLD[2]) == "It is 7:12 PM."
+
+
+def test_who_took_a_conversation_over_speaks_and_does_not_read_out_the_transfer() -> None:
+    call = ToolCall("c1", "transfer_to_billing", "{}")
+    done = ToolOutput("c1", "You are this agent now. Go on as your instructions say.")
+    said = _said("Billing, please", call, done, instructions="You are Bob, the billing agent.")
+    assert said == "Hello! I'm Bob. What can I do for you?"
+    failed = ToolOutput("c1", '{"error": "nobody is there"}')
+    assert _said("Billing", call, failed) == ("Sorry, transfer to billing failed: Nobody is there.")
+
+
 def test_says_exactly_what_it_is_told_to() -> None:
     assert _said(request="Say exactly: Hi, I'm Ada!") == "Hi, I'm Ada!"
     assert _said("hello", request='Greet the user: "Welcome."') == "Welcome."
