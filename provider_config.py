@@ -38,6 +38,9 @@ _TABLE: Final = {
     "dashscope": _Names("dashscope_api_key", "dashscope_model", "dashscope_base_uri"),
     "gemini": _Names("gemini_api_key", "gemini_model", "gemini_base_uri"),
 }
+_LOCAL_MODELS: Final = ("parley-local", "local")
+"""By which names a start may ask for our own model."""
+
 _CUSTOM: Final = _Names(
     "custom_provider_api_key", "custom_provider_model", "custom_provider_base_uri"
 )
@@ -55,7 +58,11 @@ def provider_config(
         ProviderConfigError: naming the setting that is missing.
     """
     if name == "local":
-        return ProviderConfig(name="local", model=model or "local", base_uri=local_uri)
+        if model not in (None, *_LOCAL_MODELS):
+            raise ProviderConfigError(
+                f"model: the local server has one model, {_LOCAL_MODELS[0]}", code="unknown_model"
+            )
+        return ProviderConfig(name="local", model=_LOCAL_MODELS[0], base_uri=local_uri)
     names = _TABLE.get(name, _CUSTOM)
     factory = provider_factories(settings).get(name)
     if names is _CUSTOM and factory is None:

@@ -67,7 +67,6 @@ class Replies:
         self._out_of_band: dict[str, _Reply] = {}
         self._transcriptions: set[asyncio.Task[None]] = set()
         self._should_create_again = False
-        self.has_spoken = False
 
     @property
     def is_active(self) -> bool:
@@ -206,7 +205,6 @@ class Replies:
         writer.end_message()
 
     def _send_audio(self, writer: ResponseWriter, pcm: bytes) -> None:
-        self.has_spoken = True
         start = 0
         while start < len(pcm):
             is_first = writer.audio_ms == 0

@@ -10,7 +10,12 @@ from speech.conversation import Kept
 from speech.dialogue.context import Tool
 from speech.errors import ClientError
 from speech.response import ResponseSettings
-from speech.session_config import refuse_unsupported_tools
+from speech.session_config import (
+    refuse_setting,
+    refuse_unknown_fields,
+    refuse_unknown_voice,
+    refuse_unsupported_tools,
+)
 from speech.usage import input_tokens
 
 Config = dict[str, Any]
@@ -32,8 +37,12 @@ def plan_reply(config: Config, params: wire.ResponseParams, max_characters: int)
     """Join session and request.
 
     Raises:
-        ClientError: a tool that is not a function, or a choice of a tool that is not offered.
+        ClientError: a setting that this server does not have, a tool that is not a function, or a
+            choice of a tool that is not offered.
     """
+    refuse_unknown_fields(params, "response")
+    refuse_setting(params.prompt, "response.prompt")
+    refuse_setting(params.reasoning, "response.reasoning")
     refuse_unsupported_tools(params.tools, "response.tools")
     if len(params.instructions or "") > max_characters:
         raise ClientError(
@@ -68,7 +77,11 @@ def plan_reply(config: Config, params: wire.ResponseParams, max_characters: int)
 def response_settings(
     config: Config, params: wire.ResponseParams, instructions: str, started_from: list[Kept]
 ) -> ResponseSettings:
-    """How this reply is delivered. Raises: ClientError for audio formats that are not here."""
+    """How this reply is delivered.
+
+    Raises:
+        ClientError: an audio format or a voice that is not here.
+    """
     output = params.audio.output if params.audio is not None else None
     if output is not None and output.format is not None and output.format.type != "audio/pcm":
         raise ClientError(
@@ -76,11 +89,12 @@ def response_settings(
             f"{output.format.type} is not available here: use audio/pcm at 24000 Hz.",
             param="response.audio.output.format",
         )
-    voice: Any = output.voice if output is not None and output.voice is not None else None
+    if output is not None:
+        refuse_unknown_voice(output.voice, "response.audio.output.voice")
     limit = params.max_output_tokens or config["max_output_tokens"]
     return ResponseSettings(
         modality=(params.output_modalities or config["output_modalities"])[0],
-        voice=voice if voice is not None else config["audio"]["output"]["voice"],
+        voice=config["audio"]["output"]["voice"],
         speed=config["audio"]["output"]["speed"],
         max_output_tokens=None if limit == "inf" else limit,
         is_in_conversation=params.conversation != "none",

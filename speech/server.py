@@ -138,17 +138,15 @@ class ModelServer:
             await ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"models did not load")
             return
         if self._workers is not None and not ws.closed:
-            model = request.query["model"][:200]
-            await run_session(ws, model=model, workers=self._workers, settings=self._settings)
+            await run_session(ws, workers=self._workers, settings=self._settings)
 
 
 async def run_session(
-    ws: web.WebSocketResponse, *, model: str, workers: Workers, settings: SpeechSettings
+    ws: web.WebSocketResponse, *, workers: Workers, settings: SpeechSettings
 ) -> None:
     """Serve one client until it leaves, stops reading, or its time is over."""
     outbox = Outbox(ws, settings.limits)
     session = Session(
-        model=model,
         workers=workers,
         settings=settings,
         emit=lambda event: outbox.put(wire.serialize(event)),

@@ -41,7 +41,6 @@ class Session:
     def __init__(
         self,
         *,
-        model: str,
         workers: Workers,
         settings: SpeechSettings,
         emit: Callable[[wire.WireEvent], None],
@@ -54,7 +53,7 @@ class Session:
         self._emit = emit
         self._tasks = OwnedTasks(log)
         expires_at = wall_clock_ms() // 1000 + int(self._limits.session_s)
-        self._config = default_session(session_id=self.id, model=model, expires_at=expires_at)
+        self._config = default_session(session_id=self.id, expires_at=expires_at)
         self._conversation = Conversation(self._limits)
         self._ear = Ear(workers.engines.new_detector(), max_turn_ms=int(self._limits.turn_s * 1000))
         self._ear.detect_turns(turn_settings(self._config))
@@ -168,7 +167,7 @@ class Session:
                 )
 
     def _update(self, update: wire.Session) -> None:
-        self._config = updated_session(self._config, update, has_spoken=self._replies.has_spoken)
+        self._config = updated_session(self._config, update)
         self._ear.detect_turns(turn_settings(self._config))
         self._emit(wire.SessionUpdated(session=wire.Session(**self._config)))
 

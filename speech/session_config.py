@@ -9,6 +9,18 @@ from realtime import struct as wire
 from speech.errors import ClientError
 from speech.turns import TurnSettings, semantic_settings
 
+MODEL = "parley-local"
+"""What answers, whatever name a client asked for."""
+
+VOICE = "joe"
+OPENAI_VOICES = frozenset(
+    ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
+)
+"""Clients of OpenAI name these by default: they get our voice, and `session.updated` says so."""
+
+TRANSCRIPTION: dict[str, Any] = {"model": "whisper-tiny.en", "language": "en"}
+"""The one way in which words are written down here, whatever a client asks for."""
+
 DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. You speak English."
 
 _VAD_DEFAULTS: dict[str, dict[str, Any]] = {
@@ -36,14 +48,14 @@ _REPLACED_WHOLE = _NULL_MEANS_OFF | {"format", "tool_choice", "truncation", "rea
 _SET_BY_SERVER = frozenset({"id", "object", "expires_at", "type", "model"})
 
 
-def default_session(*, session_id: str, model: str, expires_at: int) -> dict[str, Any]:
+def default_session(*, session_id: str, expires_at: int) -> dict[str, Any]:
     """A session as it is created."""
     pcm = {"type": "audio/pcm", "rate": 24_000}
     return {
         "type": "realtime",
         "object": "realtime.session",
         "id": session_id,
-        "model": model,
+        "model": MODEL,
         "expires_at": expires_at,
         "output_modalities": ["audio"],
         "instructions": DEFAULT_INSTRUCTIONS,
@@ -51,10 +63,10 @@ def default_session(*, session_id: str, model: str, expires_at: int) -> dict[str
             "input": {
                 "format": pcm,
                 "noise_reduction": None,
-                "transcription": {"model": "whisper-tiny.en", "language": "en"},
+                "transcription": dict(TRANSCRIPTION),
                 "turn_detection": dict(_VAD_DEFAULTS["server_vad"]),
             },
-            "output": {"format": dict(pcm), "voice": "joe", "speed": 1.0},
+            "output": {"format": dict(pcm), "voice": VOICE, "speed": 1.0},
         },
         "tools": [],
         "tool_choice": "auto",
@@ -66,24 +78,20 @@ def default_session(*, session_id: str, model: str, expires_at: int) -> dict[str
     }
 
 
-def updated_session(
-    session: dict[str, Any], update: wire.Session, *, has_spoken: bool
-) -> dict[str, Any]:
+def updated_session(session: dict[str, Any], update: wire.Session) -> dict[str, Any]:
     """`session` with the present fields of `update`; the argument stays as it was.
 
     Raises:
         ClientError: the update asks for something this server does not have.
     """
-    changes = update.model_dump(exclude_unset=True)
     _refuse_unsupported(update)
+    changes = update.model_dump(exclude_unset=True)
     result = deepcopy(session)
     _merge(result, {k: v for k, v in changes.items() if k not in _SET_BY_SERVER})
-    if has_spoken and result["audio"]["output"]["voice"] != session["audio"]["output"]["voice"]:
-        raise ClientError(
-            "cannot_update_voice",
-            "The voice cannot change once the session has produced audio.",
-            param="session.audio.output.voice",
-        )
+    result["tracing"] = None
+    result["audio"]["output"]["voice"] = VOICE
+    if result["audio"]["input"]["transcription"] is not None:
+        result["audio"]["input"]["transcription"] = dict(TRANSCRIPTION)
     return result
 
 
@@ -108,15 +116,63 @@ def _refuse_unsupported(update: wire.Session) -> None:
         raise ClientError(
             "invalid_value", "This server has realtime sessions only.", param="session.type"
         )
+    refuse_unknown_fields(update, "session")
+    for name in ("reasoning", "prompt", "include"):
+        refuse_setting(getattr(update, name), f"session.{name}")
+    if isinstance(update.truncation, wire.RetentionRatio):
+        refuse_setting(update.truncation, "session.truncation")
     refuse_unsupported_tools(update.tools, "session.tools")
     audio = update.audio
     if audio is None:
         return
     if audio.input is not None:
         _refuse_format(audio.input.format, "session.audio.input.format")
+        refuse_setting(audio.input.noise_reduction, "session.audio.input.noise_reduction")
         _refuse_language(audio.input.transcription)
     if audio.output is not None:
         _refuse_format(audio.output.format, "session.audio.output.format")
+        refuse_unknown_voice(audio.output.voice, "session.audio.output.voice")
+
+
+def refuse_unknown_fields(value: wire.WireObject, path: str) -> None:
+    """Fields that are none of the protocol's would be ignored, and nobody would know.
+
+    Raises:
+        ClientError: naming the first of them.
+    """
+    for name in value.model_extra or ():
+        raise ClientError(
+            "unknown_parameter", f"Unknown parameter: {path}.{name[:60]}.", param=f"{path}.{name}"
+        )
+    for name in value.model_fields_set:
+        if isinstance(inner := getattr(value, name), wire.WireObject):
+            refuse_unknown_fields(inner, f"{path}.{name}")
+
+
+def refuse_setting(value: Any, param: str) -> None:
+    """A setting of the protocol that means nothing here must be left out, or be null or empty.
+
+    Raises:
+        ClientError: it is given.
+    """
+    if value:
+        name = param.rpartition(".")[2]
+        raise ClientError(
+            "unsupported_setting", f"The local model has no {name}: leave it out.", param=param
+        )
+
+
+def refuse_unknown_voice(voice: Any, param: str) -> None:
+    """Our one voice, and those that OpenAI's clients ask for unless told otherwise, are fine.
+
+    Raises:
+        ClientError: another voice.
+    """
+    if voice is None or voice == VOICE or (isinstance(voice, str) and voice in OPENAI_VOICES):
+        return
+    raise ClientError(
+        "unsupported_voice", f"The local model has one voice, {VOICE!r}: use it.", param=param
+    )
 
 
 def _refuse_format(audio_format: Any, param: str) -> None:

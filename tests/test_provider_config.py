@@ -29,7 +29,7 @@ def reached(name: str, **environ: str) -> Any:
 @pytest.mark.parametrize(
     ("name", "model", "base_uri", "key"),
     [
-        ("local", "local", "ws://127.0.0.1:1", None),
+        ("local", "parley-local", "ws://127.0.0.1:1", None),
         ("openai", "gpt-realtime-2.1", "wss://api.openai.com", "sk-1"),
         ("azure", "voice", "wss://me.openai.azure.com", "az-1"),
         ("openai-beta", "old", "ws://127.0.0.1:9", "b-1"),
@@ -43,6 +43,15 @@ def test_every_provider_has_settings_of_its_own(
     config = reached(name)
     assert (config.name, config.model, config.base_uri) == (name, model, base_uri)
     assert (config.api_key.get_secret_value() if config.api_key else None) == key
+
+
+def test_the_local_model_is_one_model() -> None:
+    settings = Settings.from_env({})
+    for name in (None, "local", "parley-local"):
+        config = provider_config(settings, "local", local_uri="ws://127.0.0.1:1", model=name)
+        assert config.model == "parley-local"
+    with pytest.raises(ProviderConfigError, match="model: the local server has one model"):
+        provider_config(settings, "local", local_uri="ws://127.0.0.1:1", model="gpt-realtime")
 
 
 def test_a_dated_azure_version_goes_into_the_query() -> None:

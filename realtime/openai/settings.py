@@ -100,6 +100,8 @@ def _invalid(error: ValidationError, *prefix: str) -> InvalidSettingsError:
 def _written(settings: Mapping[str, Any], dialect: Dialect) -> JsonObject:
     if settings.get("temperature") is not None and not dialect.has_temperature:
         raise InvalidSettingsError("temperature: this provider has no such setting")
+    if dialect.voices is not None and settings.get("voice") not in (None, *dialect.voices):
+        raise InvalidSettingsError(f"voice: this provider has {', '.join(dialect.voices)} only")
     session: JsonObject = {}
     for name, value in settings.items():
         if (writer := _WRITERS.get(name)) is not None:

@@ -46,7 +46,7 @@ def test_nothing_set_leaves_the_providers_defaults() -> None:
 def test_everything_set_arrives() -> None:
     settings = ModelSettings(
         instructions="Be brief.",
-        voice="cedar",
+        voice="joe",
         language="fr",
         tools=[TOOL],
         tool_choice={"type": "function", "name": "add"},
@@ -67,7 +67,7 @@ def test_everything_set_arrives() -> None:
                 "transcription": {"language": "fr"},
                 "turn_detection": {"type": "server_vad", "silence_duration_ms": 300},
             },
-            "output": {"format": PCM, "voice": "cedar", "speed": 1.2},
+            "output": {"format": PCM, "voice": "joe", "speed": 1.2},
         },
     }
 
@@ -189,3 +189,10 @@ def test_temperature_is_for_dialects_that_have_it() -> None:
 def as_sent_raw(settings: ModelSettings) -> dict[str, Any]:
     text = wire.serialize(wire.SessionUpdate(session=initial_session(settings, BETA_DIALECT)))
     return dict(json.loads(text)["session"])
+
+
+def test_a_voice_that_a_server_does_not_have_is_refused_before_it_is_asked_for() -> None:
+    with pytest.raises(InvalidSettingsError, match="voice: this provider has joe only"):
+        initial_session(ModelSettings(voice="marin"), LOCAL_DIALECT)
+    with pytest.raises(InvalidSettingsError, match="voice"):
+        changed_session({"voice": "marin"}, LOCAL_DIALECT)

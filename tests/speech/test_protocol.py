@@ -51,6 +51,27 @@ SPOKEN_REPLY = [
 
 
 @pytest.mark.asyncio
+async def test_the_session_tells_what_it_does_whatever_a_client_of_openai_asked_for(
+    caller: Caller,
+) -> None:
+    await caller.update(
+        tracing="auto",
+        audio={
+            "input": {"transcription": {"model": "gpt-4o-mini-transcribe", "prompt": "names"}},
+            "output": {"voice": "marin"},
+        },
+    )
+    session = caller.events[-1]["session"]
+    assert session["model"] == "parley-local"
+    assert session["audio"]["output"]["voice"] == "joe"
+    assert session["audio"]["input"]["transcription"] == {
+        "model": "whisper-tiny.en",
+        "language": "en",
+    }
+    assert session["tracing"] is None
+
+
+@pytest.mark.asyncio
 async def test_a_spoken_question_gets_a_spoken_answer_in_the_protocols_order(
     caller: Caller,
 ) -> None:
@@ -243,6 +264,34 @@ async def test_a_session_update_changes_only_what_it_names(caller: Caller) -> No
             },
             "unsupported_audio_format",
             "session.audio.input.format",
+        ),
+        *(
+            (
+                {"type": "session.update", "session": {"type": "realtime", **changes}},
+                code,
+                f"session.{param}",
+            )
+            for changes, code, param in [
+                ({"reasoning": {"effort": "low"}}, "unsupported_setting", "reasoning"),
+                ({"prompt": {"id": "pmpt_1"}}, "unsupported_setting", "prompt"),
+                ({"include": ["item.input_audio_transcription.logprobs"]}, "unsupported_setting", "include"),
+                ({"truncation": {"type": "retention_ratio", "retention_ratio": 0.5}}, "unsupported_setting", "truncation"),
+                ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "unsupported_setting", "audio.input.noise_reduction"),
+                ({"audio": {"output": {"voice": "nobody"}}}, "unsupported_voice", "audio.output.voice"),
+                ({"audio": {"output": {"voice": {"id": "voice_1"}}}}, "unsupported_voice", "audio.output.voice"),
+                ({"temperature": 0.8}, "unknown_parameter", "temperature"),
+                ({"audio": {"output": {"pitch": 2}}}, "unknown_parameter", "audio.output.pitch"),
+            ]
+        ),
+        (
+            {"type": "response.create", "response": {"prompt": {"id": "pmpt_1"}}},
+            "unsupported_setting",
+            "response.prompt",
+        ),
+        (
+            {"type": "response.create", "response": {"audio": {"output": {"voice": "nobody"}}}},
+            "unsupported_voice",
+            "response.audio.output.voice",
         ),
         (
             {"type": "session.update", "session": {"type": "transcription"}},

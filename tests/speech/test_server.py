@@ -235,7 +235,6 @@ async def _handle(engines: Engines, frames: list[str]) -> list[dict[str, Any]]:
 
     workers = Workers(engines, threads=1)
     session = Session(
-        model="m",
         workers=workers,
         settings=SpeechSettings(),
         emit=emit,
