@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from pathlib import Path
 from typing import NoReturn
+from urllib.parse import urlsplit
 
 from config import MAX_UID, ConfigError, Settings, is_channel_name
 
@@ -30,6 +32,28 @@ def _uid(text: str) -> int:
     return int(text)
 
 
+def _server_url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        is_usable = parts.scheme in ("http", "https", "ws", "wss") and bool(parts.hostname)
+        is_usable = is_usable and parts.port != 0
+    except ValueError:
+        is_usable = False
+    if not is_usable:
+        raise argparse.ArgumentTypeError(f"{text!r} is no address: use http://HOST:PORT")
+    return text.rstrip("/")
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time in seconds above 0")
+    return seconds
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Every command and its options."""
     parser = _OneLineParser(prog="main", description="Self-hosted realtime voice agents.")
@@ -47,7 +71,7 @@ def build_parser() -> argparse.ArgumentParser:
     for command in (agent, token):
         command.add_argument("--uid", type=_uid, required=True)
     for command in (agent, call):
-        command.add_argument("--server", default="", help="URL of the server to join")
+        command.add_argument("--server", type=_server_url, help="URL of the server to join")
 
     agent.add_argument("--greeting", help="said when somebody joins")
     agent.add_argument("--provider", help="a name of docs/providers.md (MODEL_PROVIDER)")
@@ -57,7 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     call.add_argument("--token", help="room token, when the server asks for one")
     call.add_argument("--in", dest="question", type=Path, required=True, help="WAV to say")
     call.add_argument("--out", dest="answer", type=Path, required=True, help="WAV to record")
-    call.add_argument("--max_wait_s", type=float, default=20.0, help="for a reply, then give up")
+    call.add_argument("--max_wait_s", type=_seconds, default=20.0, help="for a reply, then give up")
 
     model = commands.add_parser("model", help="the local model server alone")
     where = model.add_mutually_exclusive_group(required=True)

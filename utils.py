@@ -119,24 +119,9 @@ class PcmDump:
         self.close()
 
 
-def read_wav(path: Path) -> tuple[bytes, int]:
-    """PCM16 mono samples and their rate in Hz.
-
-    Raises:
-        ValueError: not a readable PCM16 WAV, or more than one audio channel.
-    """
-    try:
-        with wave.open(str(path), "rb") as wav:
-            if wav.getsampwidth() != 2 or wav.getnchannels() != 1:
-                raise ValueError(f"{path}: need 16-bit mono PCM, convert the file first")
-            return wav.readframes(wav.getnframes()), wav.getframerate()
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path}: not a PCM WAV file ({error})") from error
-
-
 def write_wav(path: Path, pcm: bytes, sample_rate_hz: int) -> None:
     """Write PCM16 mono samples as a WAV file."""
-    with wave.open(str(path), "wb") as wav:
+    with path.open("wb") as file, wave.open(file, "wb") as wav:
         wav.setnchannels(1)
         wav.setsampwidth(2)
         wav.setframerate(sample_rate_hz)

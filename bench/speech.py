@@ -10,7 +10,7 @@ from pathlib import Path
 
 from speech.numbers import figures
 from speech.resampling import Resampler
-from utils import read_wav
+from tests.wav_files import read_wav
 
 SPEECH = Path(__file__).parent.parent / "tests" / "data" / "speech"
 RATE_HZ = 24_000

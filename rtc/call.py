@@ -6,24 +6,27 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
-
+from json_reader import InvalidJsonError, read_object
+from rtc.audio_file import read_audio
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.errors import RoomError
 from rtc.options import RemoteUser, RtcOptions
-from utils import OwnedTasks, read_wav, run_unless, write_wav
+from utils import OwnedTasks, run_unless, write_wav
 
 SAMPLE_RATE_HZ = 24_000
 _CONNECT_TIMEOUT_S = 10.0
 _GREETING_WITHIN_S = 1.0
 _QUIET_AFTER_REPLY_S = 1.5
 _QUESTION = "question"
+
+_log = logging.getLogger("call")
 
 
 class CallError(Exception):
@@ -54,10 +57,13 @@ class Transcript:
 
     def handle_event(self, text: str, _uid: int) -> None:
         """One server event from the data channel."""
-        event: dict[str, Any] = json.loads(text)
         self.changed.set()
-        if (handler := getattr(self, f"_handle_{event.get('type')}", None)) is not None:
-            handler(event)
+        try:
+            event = read_object(text)
+            if (handler := getattr(self, f"_handle_{event.get('type')}", None)) is not None:
+                handler(event)
+        except (InvalidJsonError, KeyError, TypeError) as error:
+            _log.warning("an event of the agent was not understood: %s", type(error).__name__)
 
     def _handle_agent_input_transcription_done(self, event: dict[str, Any]) -> None:
         self._on_line(f"you:   {event['transcript']}")
@@ -127,7 +133,7 @@ class Call:
         self._is_recording = False
         self._connected = asyncio.Event()
         self._asked = asyncio.Event()
-        self._tasks = OwnedTasks(logging.getLogger("call"))
+        self._tasks = OwnedTasks(_log)
 
     def stop(self) -> None:
         """Hang up; what was heard so far is still written."""
@@ -141,6 +147,7 @@ class Call:
             CallError: unreadable file, no room, no agent, or no reply in time.
         """
         pcm = _load(question)
+        _require_writable(answer)
         self._stopped = asyncio.get_running_loop().create_future()
         try:
             async with self._joined():
@@ -149,7 +156,7 @@ class Call:
             raise CallError(str(error)) from error
         finally:
             if self._heard:
-                write_wav(answer, bytes(self._heard), SAMPLE_RATE_HZ)
+                _save(answer, bytes(self._heard))
 
     async def _talk(self, pcm: bytes) -> None:
         await _wait(self._connected, _CONNECT_TIMEOUT_S, "no agent in this channel")
@@ -236,17 +243,32 @@ async def _wait(event: asyncio.Event, timeout_s: float, problem: str) -> None:
 def _load(path: Path) -> bytes:
     """The WAV as PCM16 mono at our rate."""
     try:
-        pcm, rate_hz = read_wav(path)
-    except (OSError, ValueError) as error:
+        return read_audio(path, SAMPLE_RATE_HZ)
+    except OSError as error:
+        raise CallError(f"{path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise CallError(str(error)) from error
-    return pcm if rate_hz == SAMPLE_RATE_HZ else _resample(pcm, rate_hz)
 
 
-def _resample(pcm: bytes, rate_hz: int) -> bytes:
-    frame = av.AudioFrame.from_ndarray(
-        np.frombuffer(pcm, np.int16).reshape(1, -1), format="s16", layout="mono"
-    )
-    frame.sample_rate = rate_hz
-    resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE_HZ)
-    pieces = [*resampler.resample(frame), *resampler.resample(None)]
-    return b"".join(piece.to_ndarray().tobytes() for piece in pieces)
+def _require_writable(path: Path) -> None:
+    """Find out before the call, not after it, that its answer has no place."""
+    is_new = not path.exists()
+    try:
+        with path.open("ab"):
+            pass
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise CallError(f"{path}: the answer cannot be written ({error.strerror})") from error
+
+
+def _save(path: Path, pcm: bytes) -> None:
+    """Write what was heard; should its place have gone meanwhile, into another one."""
+    try:
+        write_wav(path, pcm, SAMPLE_RATE_HZ)
+    except OSError as error:
+        descriptor, name = tempfile.mkstemp(prefix="parley-answer-", suffix=".wav")
+        os.close(descriptor)
+        write_wav(Path(name), pcm, SAMPLE_RATE_HZ)
+        problem = f"{path}: the answer could not be written ({error.strerror})"
+        raise CallError(f"{problem}; it is in {name}") from error

@@ -61,6 +61,18 @@ def question(tmp_path: Path) -> Path:
         (("agent", "--channel_name=x", "--uid=0"), ("uid", "4294967295")),
         (("agent", "--channel_name=x"), ("--uid",)),
         (("call", "--channel_name=x"), ("--in", "--out")),
+        *(
+            (("call", "--channel_name=x", "--in=q", "--out=a", option), (option.partition("=")[0],))
+            for option in (
+                "--server=nonsense",
+                "--server=http://[::1",
+                "--server=http://127.0.0.1:99999",
+                "--server=ftp://127.0.0.1",
+                "--max_wait_s=nan",
+                "--max_wait_s=-1",
+            )
+        ),
+        (("agent", "--channel_name=x", "--uid=1", "--server=nonsense"), ("--server",)),
         (("model",), ("--port",)),
         (("server", "--port=many"), ("port",)),
     ],

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import wave
 from pathlib import Path
 
 import pytest
 
+from tests.wav_files import read_wav
 from utils import (
     OwnedTasks,
     PcmDump,
     cancel_and_wait,
-    read_wav,
     run_unless,
     shorten,
     write_wav,
@@ -138,17 +137,3 @@ def test_a_full_disk_costs_the_dump_and_nothing_else(caplog: pytest.LogCaptureFi
 def test_a_wav_survives(tmp_path: Path) -> None:
     write_wav(tmp_path / "a.wav", b"\x01\x00\x02\x00", 16_000)
     assert read_wav(tmp_path / "a.wav") == (b"\x01\x00\x02\x00", 16_000)
-
-
-def test_a_file_that_is_no_mono_pcm_wav_is_refused_by_name(tmp_path: Path) -> None:
-    text = tmp_path / "text.wav"
-    text.write_text("hello")
-    stereo = tmp_path / "stereo.wav"
-    with wave.open(str(stereo), "wb") as wav:
-        wav.setnchannels(2)
-        wav.setsampwidth(2)
-        wav.setframerate(8_000)
-        wav.writeframes(bytes(8))
-    for path in (text, stereo):
-        with pytest.raises(ValueError, match=path.name):
-            read_wav(path)

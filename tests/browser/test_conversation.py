@@ -27,7 +27,8 @@ from tests.browser.chromium import (
 )
 from tests.browser.console import Console, open_console
 from tests.real_server import open_real_server, poll, wait_until_gone
-from utils import read_wav, write_wav
+from tests.wav_files import read_wav
+from utils import write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.timeout(180)]
 

@@ -16,7 +16,8 @@ from rtc.call import SAMPLE_RATE_HZ
 from speech.engines.recogniser import WhisperRecogniser
 from speech.resampling import Resampler
 from tests.real_server import ROOT, RealServer, open_real_server, wait_until_gone
-from utils import read_wav, write_wav
+from tests.wav_files import read_wav
+from utils import write_wav
 
 SPEECH = ROOT / "tests" / "data" / "speech"
 DEADLINE_S = 50.0

@@ -25,7 +25,8 @@ from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults,
 from tests.loopback.stage import Person
 from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
 from tests.processes.test_real_agent import START, settings
-from utils import read_wav, write_wav
+from tests.wav_files import read_wav
+from utils import write_wav
 
 TOOL = {"name": "look_up", "description": "", "parameters": {"type": "object"}}
 

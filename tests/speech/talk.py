@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from speech.engines.voice import PiperVoice
 from speech.resampling import Resampler
-from utils import read_wav
+from tests.wav_files import read_wav
 
 DATA = Path(__file__).parent.parent / "data" / "speech"
 PIECE_BYTES = 40 * 48

@@ -16,7 +16,7 @@ from speech.resampling import Resampler
 from speech.spoken import spoken_form
 from speech.workers import Engines
 from tests.speech.talk import DATA, transcripts
-from utils import read_wav
+from tests.wav_files import read_wav
 
 EXACT = sorted(set(transcripts()) - {"p01_f_pause700"})
 

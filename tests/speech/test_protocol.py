@@ -25,6 +25,30 @@ TIMER = {
     },
 }
 
+UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
+    ({"reasoning": {"effort": "low"}}, "unsupported_setting", "reasoning"),
+    ({"prompt": {"id": "pmpt_1"}}, "unsupported_setting", "prompt"),
+    ({"include": ["item.input_audio_transcription.logprobs"]}, "unsupported_setting", "include"),
+    (
+        {"truncation": {"type": "retention_ratio", "retention_ratio": 0.5}},
+        "unsupported_setting",
+        "truncation",
+    ),
+    (
+        {"audio": {"input": {"noise_reduction": {"type": "near_field"}}}},
+        "unsupported_setting",
+        "audio.input.noise_reduction",
+    ),
+    ({"audio": {"output": {"voice": "nobody"}}}, "unsupported_voice", "audio.output.voice"),
+    (
+        {"audio": {"output": {"voice": {"id": "voice_1"}}}},
+        "unsupported_voice",
+        "audio.output.voice",
+    ),
+    ({"temperature": 0.8}, "unknown_parameter", "temperature"),
+    ({"audio": {"output": {"pitch": 2}}}, "unknown_parameter", "audio.output.pitch"),
+]
+
 SPOKEN_TURN = [
     "input_audio_buffer.speech_started",
     "input_audio_buffer.speech_stopped",
@@ -266,22 +290,8 @@ async def test_a_session_update_changes_only_what_it_names(caller: Caller) -> No
             "session.audio.input.format",
         ),
         *(
-            (
-                {"type": "session.update", "session": {"type": "realtime", **changes}},
-                code,
-                f"session.{param}",
-            )
-            for changes, code, param in [
-                ({"reasoning": {"effort": "low"}}, "unsupported_setting", "reasoning"),
-                ({"prompt": {"id": "pmpt_1"}}, "unsupported_setting", "prompt"),
-                ({"include": ["item.input_audio_transcription.logprobs"]}, "unsupported_setting", "include"),
-                ({"truncation": {"type": "retention_ratio", "retention_ratio": 0.5}}, "unsupported_setting", "truncation"),
-                ({"audio": {"input": {"noise_reduction": {"type": "near_field"}}}}, "unsupported_setting", "audio.input.noise_reduction"),
-                ({"audio": {"output": {"voice": "nobody"}}}, "unsupported_voice", "audio.output.voice"),
-                ({"audio": {"output": {"voice": {"id": "voice_1"}}}}, "unsupported_voice", "audio.output.voice"),
-                ({"temperature": 0.8}, "unknown_parameter", "temperature"),
-                ({"audio": {"output": {"pitch": 2}}}, "unknown_parameter", "audio.output.pitch"),
-            ]
+            ({"type": "session.update", "session": {"type": "realtime"} | changes}, code, f"session.{param}")
+            for changes, code, param in UNSUPPORTED
         ),
         (
             {"type": "response.create", "response": {"prompt": {"id": "pmpt_1"}}},
