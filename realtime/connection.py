@@ -68,6 +68,11 @@ class RealtimeApiConnection:
         """The same in words; empty while it is there."""
         return self._socket.end_reason
 
+    @property
+    def phase(self) -> str:
+        """What of connecting is under way."""
+        return self._socket.phase
+
     async def connect(self, api_key: ApiKey = None, *, timeout_s: float = 10.0) -> None:
         """Open the socket.
 

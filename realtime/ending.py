@@ -34,6 +34,22 @@ class Ending:
 CLOSED_BY_US: Final = Ending("closed by us", "closed", is_retryable=False)
 
 
+_VIOLATIONS: Final = {
+    1007: "it sent text that is not UTF-8",
+    1009: "it sent a message beyond our limit",
+}
+
+
+def read_violation(close_code: int) -> Ending:
+    """We closed the connection with this code, since what came breaks the WebSocket protocol.
+
+    Whatever it was, a new session need not begin with the same.
+    """
+    what = _VIOLATIONS.get(close_code, "it broke the WebSocket protocol")
+    reason = f"we ended the provider's connection: {what} (close code {close_code})"
+    return Ending(reason, "protocol_violation")
+
+
 def read_close(close_code: int | None, text: str = "", error: str = "") -> Ending:
     """An ending as the socket shows it.
 

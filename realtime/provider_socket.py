@@ -7,12 +7,17 @@ import inspect
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 import yarl
 
-from realtime.ending import CLOSED_BY_US, Ending, read_close
+from proxies import outbound_proxy, proxy_name
+from realtime.connect_errors import RedirectedError, explain
+from realtime.ending import CLOSED_BY_US, Ending, read_close, read_violation
 from realtime.model import ApiKey, ModelConnectError, ModelDisconnectedError
+from utils import shorten
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 HEARTBEAT_S = 6.0
@@ -20,13 +25,6 @@ HEARTBEAT_S = 6.0
 less than the sent audio that is kept to be told again (`audio_backlog.KEPT_SENT_S`)."""
 
 CLOSE_TIMEOUT_S = 1.0
-
-_HTTP_CODES: dict[int, tuple[str, bool]] = {
-    401: ("invalid_api_key", False),
-    403: ("invalid_api_key", False),
-    404: ("model_not_found", False),
-    429: ("rate_limited", True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +55,8 @@ class ProviderSocket:
         self._ssl = True if ssl_context is None else ssl_context
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._phase = "getting the key"
+        self._proxy: str | None = None
         self._is_closed = False
         self._ending: Ending | None = None
 
@@ -80,13 +80,17 @@ class ProviderSocket:
         Raises:
             ModelConnectError: saying why; nothing is left open.
         """
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(
+            trace_configs=[self._phases()], middlewares=(_refuse_redirects,)
+        )
         try:
             async with asyncio.timeout(timeout_s):
                 await self._open(self._http, address(await _resolve(api_key)))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, ValueError, RedirectedError) as error:
             await self.close()
-            raise self._explain(error) from error
+            where = host_of(self._base_uri)
+            # Nothing of the library's own chain of errors says more than this line does.
+            raise explain(error, where=where, proxy=self._proxy, phase=self._phase) from None
         except BaseException:
             await self.close()
             raise
@@ -95,6 +99,8 @@ class ProviderSocket:
             raise ModelConnectError("closed while connecting", code="closed", is_retryable=False)
 
     async def _open(self, http: aiohttp.ClientSession, address: Address) -> None:
+        proxy = outbound_proxy(address.url)
+        self._proxy = None if proxy is None else proxy_name(proxy)
         self._socket = await http.ws_connect(
             address.url,
             headers=address.headers,
@@ -102,29 +108,30 @@ class ProviderSocket:
             max_msg_size=MAX_FRAME_BYTES,
             timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
             ssl=self._ssl,
+            proxy=proxy,
         )
+        self._phase = "opening the session"
 
-    def _explain(self, error: Exception) -> ModelConnectError:
-        where = _host(self._base_uri)
-        match error:
-            case aiohttp.WSServerHandshakeError():
-                code, is_retryable = _HTTP_CODES.get(
-                    error.status, ("handshake_failed", error.status >= 500)
-                )
-                text = f"{where} refused the connection with HTTP status {error.status}"
-            case aiohttp.ClientConnectorCertificateError():
-                code, is_retryable = "untrusted_certificate", False
-                text = f"the certificate of {where} is not trusted"
-            case TimeoutError():
-                code, is_retryable = "timeout", True
-                text = f"{where} did not answer in time"
-            case aiohttp.InvalidURL() | ValueError():
-                code, is_retryable = "invalid_uri", False
-                text = f"{where} is not a usable address, or a header is malformed"
-            case _:
-                code, is_retryable = "unreachable", True
-                text = f"{where} cannot be reached"
-        return ModelConnectError(text, code=code, is_retryable=is_retryable)
+    @property
+    def phase(self) -> str:
+        """What of connecting is under way."""
+        return self._phase
+
+    def _phases(self) -> aiohttp.TraceConfig:
+        """Tells which phase of the handshake is under way, for errors that do not say it."""
+
+        def entering(phase: str) -> Any:
+            async def enter(_http: aiohttp.ClientSession, _: SimpleNamespace, __: Any) -> None:
+                self._phase = phase
+
+            return enter
+
+        trace = aiohttp.TraceConfig()
+        trace.on_connection_create_start.append(entering("connecting"))
+        trace.on_dns_resolvehost_start.append(entering("looking up the name"))
+        trace.on_dns_resolvehost_end.append(entering("connecting"))
+        trace.on_connection_create_end.append(entering("waiting for the handshake's answer"))
+        return trace
 
     async def send(self, text: str) -> None:
         """Send one message; waits while the peer is slower than we are.
@@ -168,6 +175,9 @@ class ProviderSocket:
         self, socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage
     ) -> Ending:
         error = socket.exception()
+        if isinstance(frame.data, aiohttp.WebSocketError):
+            # The close code is our own: we ended it over what came, nobody refused us.
+            return read_violation(frame.data.code)
         return self._read_ending(
             socket.close_code,
             str(frame.extra or "") if frame.type is aiohttp.WSMsgType.CLOSE else "",
@@ -191,13 +201,32 @@ class ProviderSocket:
                 await http.close()
 
 
-def _host(uri: str) -> str:
+def host_of(uri: str) -> str:
     """Host and port, without a password that the address may hold."""
     try:
         url = yarl.URL(uri)
     except ValueError:
         return "the provider's address"
     return f"{url.host}:{url.port}" if url.host else "the provider's address"
+
+
+async def _refuse_redirects(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Never go where an answer points: the key would go along, in a header of the provider's own."""
+    response = await handler(request)
+    if not 300 <= response.status < 400:
+        return response
+    target = response.headers.get("Location", "")
+    response.close()
+    raise RedirectedError(_origin(request.url, target))
+
+
+def _origin(url: yarl.URL, target: str) -> str:
+    try:
+        return str(shorten(str(url.join(yarl.URL(target)).origin())))
+    except ValueError:
+        return "no address"
 
 
 async def _resolve(api_key: ApiKey) -> str | None:

@@ -90,10 +90,10 @@ class GeminiLiveModel:
         try:
             async with asyncio.timeout(config.timeout_s):
                 await self._open(socket, setup, config)
-        except TimeoutError as error:
+        except TimeoutError:
             await self.close()
-            text = f"the provider did not open a session in {config.timeout_s:g} s"
-            raise ModelConnectError(text, code="timeout", is_retryable=True) from error
+            text = f"the provider did not open a session in {config.timeout_s:g} s ({socket.phase})"
+            raise ModelConnectError(text, code="timeout", is_retryable=True) from None
         except BaseException:
             await self.close()
             raise

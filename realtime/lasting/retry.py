@@ -38,11 +38,13 @@ CAUSES: dict[str, Cause] = {
     # The way to the provider broke: another attempt may find it whole again.
     "disconnected": Cause.LOST,
     "unreachable": Cause.LOST,
+    "proxy_refused": Cause.LOST,
     "timeout": Cause.LOST,
     "handshake_failed": Cause.LOST,
     "send_stalled": Cause.LOST,
     "reply_stalled": Cause.LOST,
     "malformed_burst": Cause.LOST,
+    "protocol_violation": Cause.LOST,
     "no_api_key": Cause.LOST,
     "server_error": Cause.LOST,
     "internal": Cause.LOST,
@@ -65,6 +67,9 @@ CAUSES: dict[str, Cause] = {
     "invalid_settings": Cause.REFUSED,
     "invalid_uri": Cause.REFUSED,
     "untrusted_certificate": Cause.REFUSED,
+    "tls_failed": Cause.REFUSED,
+    "redirected": Cause.REFUSED,
+    "invalid_proxy": Cause.REFUSED,
     # Still open.
     "go_away": Cause.LEAVING,
     "malformed_event": Cause.HICCUP,

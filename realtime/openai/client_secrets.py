@@ -9,7 +9,11 @@ from typing import Any, Final
 import aiohttp
 import yarl
 
+from json_reader import read_object
+from proxies import outbound_proxy
+from realtime.connect_errors import explain
 from realtime.model import ModelConnectError
+from realtime.provider_socket import host_of
 
 MIN_TTL_S: Final = 10
 MAX_TTL_S: Final = 7200
@@ -43,12 +47,15 @@ async def create_client_secret(
     try:
         async with asyncio.timeout(timeout_s), aiohttp.ClientSession() as http:
             return await _ask(http, _url(base_uri), api_key, body)
-    except TimeoutError as error:
+    except TimeoutError:
         text = f"no client secret came in {timeout_s:g} s"
-        raise ModelConnectError(text, code="timeout", is_retryable=True) from error
+        raise ModelConnectError(text, code="timeout", is_retryable=True) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        text = f"no client secret could be had ({type(error).__name__})"
-        raise ModelConnectError(text, code="unreachable", is_retryable=True) from error
+        explained = explain(error, where=host_of(base_uri), proxy=None, phase="asking for a key")
+        text = f"no client secret could be had: {explained}"
+        raise ModelConnectError(
+            text, code=explained.code, is_retryable=explained.is_retryable
+        ) from None
 
 
 def client_secret_key(base_uri: str, api_key: str, **options: Any) -> Callable[[], Awaitable[str]]:
@@ -72,7 +79,9 @@ async def _ask(
     http: aiohttp.ClientSession, url: yarl.URL, api_key: str, body: Mapping[str, Any]
 ) -> str:
     headers = {"Authorization": f"Bearer {api_key}"}
-    async with http.post(url, json=body, headers=headers, allow_redirects=False) as answer:
+    async with http.post(
+        url, json=body, headers=headers, allow_redirects=False, proxy=outbound_proxy(url)
+    ) as answer:
         if answer.status != 200:
             is_key_wrong = answer.status in (401, 403)
             raise ModelConnectError(
@@ -80,9 +89,16 @@ async def _ask(
                 code="invalid_api_key" if is_key_wrong else "client_secret_refused",
                 is_retryable=answer.status == 429 or answer.status >= 500,
             )
-        if (answer.content_length or 0) > _MAX_ANSWER_BYTES:
-            raise ValueError("the answer is too large")
-        secret = (await answer.json()).get("value")
+        secret = read_object(await _read(answer.content)).get("value")
     if not isinstance(secret, str) or not secret:
         raise ValueError("the answer holds no key")
     return secret
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    body = bytearray()
+    async for piece in content.iter_any():
+        body += piece
+        if len(body) > _MAX_ANSWER_BYTES:
+            raise ValueError("the answer is too large")
+    return bytes(body)

@@ -94,10 +94,11 @@ class OpenAIRealtimeModel:
         try:
             async with asyncio.timeout(config.timeout_s):
                 await self._open(self._connection, update, config)
-        except TimeoutError as error:
+        except TimeoutError:
             await self.close()
-            text = f"the provider did not open a session in {config.timeout_s:g} s"
-            raise _connect_error(text, "timeout", is_retryable=True) from error
+            phase = self._connection.phase
+            text = f"the provider did not open a session in {config.timeout_s:g} s ({phase})"
+            raise _connect_error(text, "timeout", is_retryable=True) from None
         except InvalidSettingsError as error:  # of the dialect: GA has it, this server has not
             await self.close()
             raise _connect_error(str(error), "invalid_settings") from error

@@ -42,6 +42,12 @@ class ProviderSession(ABC):
         await self._tasks.close()
         await self._socket.close(code=code, message=reason.encode())
 
+    async def send_bytes(self, data: bytes) -> None:
+        """Put these bytes on the wire, whatever the protocol says about them."""
+        writer = self._socket._writer
+        assert writer is not None
+        writer.transport.write(data)
+
     async def drop(self) -> None:
         """Vanish without goodbye, as a broken network does."""
         await self._tasks.close()

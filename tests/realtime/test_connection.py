@@ -13,6 +13,7 @@ import pytest_asyncio
 from realtime import struct as wire
 from realtime.codec import ServerMessage
 from realtime.connection import RealtimeApiConnection
+from realtime.lasting.retry import Trouble
 from realtime.model import ModelConnectError, ModelDisconnectedError
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
 
@@ -169,6 +170,45 @@ async def test_a_goodbye_ends_iteration_with_its_reason(server: FakeRealtimeServ
     assert "session_expired" in reason
     with pytest.raises(ModelDisconnectedError, match="1001"):
         await connection.send(wire.ResponseCreate())
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (b"\x81\x02\xff\xfe", "not UTF-8"),
+        (b"\x88\x04\x03\xe8\xff\xfe", "close code 10"),
+        (b"\x83\x00", "broke the WebSocket protocol"),
+        (b"\x81\x7f\x00\x00\x00\x00\x10\x00\x00\x00", "beyond our limit"),
+        (b"\xf1\x00", "broke the WebSocket protocol"),
+        (b"\x88\x01\x03", "broke the WebSocket protocol"),
+    ],
+    ids=["text", "reason", "opcode", "size", "reserved", "close"],
+)
+async def test_what_we_close_over_is_no_refusal(
+    server: FakeRealtimeServer, frame: bytes, words: str
+) -> None:
+    connection, session = await connect(server)
+    await session.send_bytes(frame)
+    assert words in await ended(connection)
+    ending = connection.ending
+    assert ending is not None
+    assert (ending.code, ending.is_retryable) == ("protocol_violation", True)
+    assert not Trouble(ending.code).is_refusal
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("code", [1002, 1007, 1009])
+async def test_the_same_codes_of_the_provider_are_its_refusal(
+    server: FakeRealtimeServer, code: int
+) -> None:
+    connection, session = await connect(server)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.close(code))
+        await ended(connection)
+    ending = connection.ending
+    assert ending is not None
+    assert (ending.code, ending.is_retryable) == (f"closed_{code}", False)
 
 
 @pytest.mark.asyncio
