@@ -4,7 +4,8 @@
 each at any time. The load comes from processes of their own (`crowd_callers`), the model's side from
 this one, which reads no more than the length of what it gets. A frame is late when it comes more
 than 20 ms later, against its stream's own time, than the quickest one of the whole run; one that
-never comes counts as late.
+never comes counts as late; a stream that had no frame at all is counted apart. Everybody has a turn
+only from 10 s on.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
@@ -24,7 +26,7 @@ from aiohttp import web
 
 from bench.crowd_callers import TURN_S, is_users_turn
 from bench.figures import row
-from bench.lateness import Lateness
+from bench.lateness import Lateness, late_percents
 from bench.processes import cpu_s, memory_mb
 from bench.speech import RATE_HZ, talk
 from bench.stand import ROOT, Server, running_server
@@ -91,10 +93,11 @@ async def rows() -> list[str]:
     load = [found["cores"] for found in crowd.callers]
     name = f"{CALLS} calls"
     return [
-        row(f"{name}: frames late at the callers", "%", [x.late_percent for x in heard], digits=2),
-        row(f"{name}: frames late at the model", "%", [x.late_percent for x in appended], digits=2),
-        row(f"{name}: frames our callers sent late", "%", [x.late_percent for x in sent], digits=2),
+        row(f"{name}: frames late at the callers", "%", late_percents(heard), digits=2),
+        row(f"{name}: frames late at the model", "%", late_percents(appended), digits=2),
+        row(f"{name}: frames our callers sent late", "%", late_percents(sent), digits=2),
         _total(f"{name}: late of all frames", [*heard, *appended]),
+        row(f"{name}: streams without a frame", "streams", [_without_frames(heard, appended)]),
         row(f"{name}: calls that ended early", "calls", [sum(c["lost"] for c in crowd.callers)]),
         row(f"{name}: cores per agent", "cores", crowd.agent_cores, digits=3),
         row(f"{name}: cores of all agents", "cores", [sum(crowd.agent_cores)], digits=2),
@@ -107,6 +110,11 @@ async def rows() -> list[str]:
 def _total(name: str, streams: list[Lateness]) -> str:
     late, frames = sum(one.late for one in streams), sum(one.frames for one in streams)
     return row(name, "%", [100 * late / frames] if frames else [], digits=2)
+
+
+def _without_frames(*kinds: list[Lateness]) -> int:
+    """Streams that should have had frames, since everybody had a turn: a call that was silent."""
+    return sum(each.frames == 0 for streams in kinds for each in streams)
 
 
 async def measure_crowd(calls: int) -> Crowd:
@@ -161,7 +169,7 @@ async def _talk(sessions: list[LeanSession], begin_s: float, end_s: float) -> No
     for session in sessions:
         session.is_measuring = True
     async with asyncio.TaskGroup() as group:
-        for turn in range(int((end_s - begin_s) / TURN_S)):
+        for turn in range(math.ceil((end_s - begin_s) / TURN_S)):
             await asyncio.sleep(max(0.0, begin_s + turn * TURN_S + 0.3 - time.monotonic()))
             for number, session in enumerate(sessions):
                 if not is_users_turn(number, turn * TURN_S):

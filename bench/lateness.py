@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,6 +35,11 @@ class Lateness:
         self.late += frames
 
     @property
-    def late_percent(self) -> float:
-        """Of all frames; 100 when there were none, as something is wrong then."""
-        return 100 * self.late / self.frames if self.frames else 100.0
+    def late_percent(self) -> float | None:
+        """Of all frames; None when there were none, of which nothing can be said."""
+        return 100 * self.late / self.frames if self.frames else None
+
+
+def late_percents(streams: Sequence[Lateness]) -> list[float]:
+    """Of each stream that had a frame."""
+    return [share for each in streams if (share := each.late_percent) is not None]

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from bench.lateness import Lateness
+from bench.lateness import Lateness, late_percents
 
 
 def test_only_what_comes_over_20_ms_after_its_time_is_late() -> None:
@@ -18,8 +18,13 @@ def test_time_is_measured_against_the_quickest_frame_so_far() -> None:
     assert lateness.late == 1
 
 
-def test_lost_frames_count_as_late_and_silence_as_failure() -> None:
-    assert Lateness().late_percent == 100
+def test_of_a_stream_without_frames_nothing_is_said() -> None:
+    assert Lateness().late_percent is None
+    heard = Lateness(frames=4, late=1)
+    assert late_percents([Lateness(), heard]) == [25.0]
+
+
+def test_lost_frames_count_as_late() -> None:
     lateness = Lateness()
     lateness.add(0.0, 7.0, frames=3)
     lateness.add_lost(1)
