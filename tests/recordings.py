@@ -26,9 +26,11 @@ class Side:
 
     @property
     def loud_ms(self) -> list[float]:
-        """Where it is loud: the beginnings of loud steps of 5 ms."""
+        """Where it is loud: the beginnings of loud steps of 5 ms. The last may be a part of a step,
+        so that what a growing recording had already is the same when more of it is there.
+        """
         size = self.sample_rate_hz * _STEP_MS // 1000
-        steps = self.samples[: len(self.samples) // size * size].reshape(-1, size)
+        steps = np.pad(self.samples, (0, -len(self.samples) % size)).reshape(-1, size)
         loud = np.abs(steps.astype(np.int32)).max(axis=1, initial=0) > LOUD
         return [float(step) * _STEP_MS for step in np.flatnonzero(loud)]
 
