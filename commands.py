@@ -7,19 +7,31 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 from pydantic import SecretStr
 
 from config import AgentConfig, Settings
 from conversation.lifecycle import ExitReason
-from logs import configure_logging
+from logs import configure_logging, guard_standard_output
+from logs.secrets import secrets_of
 from provider_config import provider_config
+from utils import sole_cause
+
+T = TypeVar("T")
 
 
 class CommandError(Exception):
     """A command cannot go on; the text is the one line its user sees."""
+
+
+def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run it; an error that only a group of tasks stands between comes out as itself."""
+    try:
+        return asyncio.run(coroutine)
+    except BaseExceptionGroup as group:
+        raise sole_cause(group) from group.__cause__
 
 
 def _server_url(options: argparse.Namespace, settings: Settings) -> str:
@@ -40,11 +52,14 @@ def run_server_command(options: argparse.Namespace, settings: Settings) -> int:
     from control.server import ServerError
     from control.serving import run_server
 
-    configure_logging(settings.log_level, log_format=settings.log_format)
+    configure_logging(
+        settings.log_level, log_format=settings.log_format, secrets=secrets_of(settings)
+    )
+    guard_standard_output()
     host = options.host or settings.server_host
     port = settings.server_port if options.port is None else options.port
     try:
-        asyncio.run(run_server(settings, host, port))
+        _run(run_server(settings, host, port))
     except ServerError as error:
         raise CommandError(str(error)) from error
     return 0
@@ -55,7 +70,13 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
     from agent import RealtimeKitAgent, StartFailedError
 
     context = {"channel": options.channel_name, "uid": options.uid}
-    configure_logging(settings.log_level, log_format=settings.log_format, context=context)
+    configure_logging(
+        settings.log_level,
+        log_format=settings.log_format,
+        context=context,
+        secrets=secrets_of(settings),
+    )
+    guard_standard_output()
     local_uri = settings.local_model_uri
     name = options.provider or settings.model_provider
     if name == "local" and local_uri is None:
@@ -87,7 +108,7 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
             return await agent.run()
 
     try:
-        asyncio.run(run())
+        _run(run())
     except StartFailedError as error:
         raise CommandError(f"{error.phase} failed ({error.code}): {error}") from error
     return 0
@@ -121,7 +142,7 @@ def run_call_command(options: argparse.Namespace, settings: Settings) -> int:
     if token is None and settings.room_token_secret is not None:
         minted = _room_token(settings, options.channel_name, options.uid or 0, "user")
         token = minted.get_secret_value() if minted else None
-    configure_logging("WARNING")
+    configure_logging("WARNING", secrets=[token] if token else [])
     call = Call(
         _server_url(options, settings),
         channel_name=options.channel_name,
@@ -136,7 +157,7 @@ def run_call_command(options: argparse.Namespace, settings: Settings) -> int:
             await call.run(options.question, options.answer)
 
     try:
-        asyncio.run(run())
+        _run(run())
     except CallError as error:
         raise CommandError(str(error)) from error
     return 0
@@ -163,7 +184,7 @@ def run_model_command(options: argparse.Namespace, settings: Settings) -> int:
             await run_model_server(sock=sock, stopped=stopped)
 
     try:
-        asyncio.run(run())
+        _run(run())
     except SpeechError as error:
         raise CommandError(str(error)) from error
     return 0

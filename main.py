@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import sys
@@ -11,6 +12,7 @@ from typing import NoReturn
 from urllib.parse import urlsplit
 
 from config import MAX_UID, ConfigError, Settings, is_channel_name
+from logs.writer import open_standard_descriptors
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -95,13 +97,15 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    open_standard_descriptors()
     from commands import COMMANDS, CommandError  # heavy imports wait for valid arguments
 
     options = build_parser().parse_args(arguments)
     try:
         return COMMANDS[options.command](options, Settings.from_env(os.environ))
     except (CommandError, ConfigError) as error:
-        print(f"main: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"main: {error}", file=sys.stderr, flush=True)
         return 1
     except KeyboardInterrupt:
         return 130

@@ -53,6 +53,13 @@ class OwnedTasks:
             await asyncio.wait(tasks)
 
 
+def sole_cause(error: BaseException) -> BaseException:
+    """What a group of one member, or of one within another, was raised for; else `error` itself."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
 async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
     """Cancel `task` and wait for its end; `asyncio.wait` never raises the child's cancellation."""
     task.cancel()

@@ -8,7 +8,6 @@ import errno
 import logging
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 
 from config import Settings
@@ -17,6 +16,7 @@ from control.processes.environment import scrub_environment
 from control.processes.hardening import forbid_peeking
 from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
 from control.server import BACKLOG, ControlServer, ServerError
+from logs import say
 from utils import run_unless
 
 _log = logging.getLogger("control.server")
@@ -92,8 +92,7 @@ async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) 
         first = group.create_task(signals.get())
         await run_unless(first, server.start())
         if not first.done():
-            sys.stdout.write(f"Parley is ready: {server.url}\n")
-            sys.stdout.flush()
+            say(f"Parley is ready: {server.url}")
         _log.info("%s: stopping", (await first).name)
     return first.result()
 

@@ -14,57 +14,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from logs import JsonFormatter, configure_logging, forward_line
+from logs import JsonFormatter, LineHandler, configure_logging, flush_logs, forward_line
 
 LOG = logging.getLogger("agent")
 CONTEXT = {"channel": "demo", "agent_id": "agent-12", "uid": 1000, "pid": 42}
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
+def _restored(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    hooks = sys.excepthook, threading.excepthook, sys.stderr, sys.stdout
     yield
-    configure_logging()
+    for handler in root.handlers:
+        if isinstance(handler, LineHandler):
+            handler.writer.close(5.0)
+    logging.captureWarnings(False)
+    logging.raiseExceptions = raises
     root.handlers[:] = handlers
     root.setLevel(level)
+    sys.excepthook, threading.excepthook, sys.stderr, sys.stdout = hooks
 
 
-def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+def said(capfd: pytest.CaptureFixture[str]) -> str:
+    flush_logs(5.0)
+    return capfd.readouterr().err
 
 
-def test_lines_of_text_carry_their_marks(capsys: pytest.CaptureFixture[str]) -> None:
+def lines(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in said(capfd).splitlines()]
+
+
+def test_lines_of_text_carry_their_marks(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", context=CONTEXT)
     LOG.info("here")
-    line = capsys.readouterr().err
+    line = said(capfd)
     assert "demo 1000 42 agent: here" in line
     assert line[8] == "."  # milliseconds after HH:MM:SS
 
 
-def test_a_json_line_has_time_level_logger_and_context(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_json_line_has_time_level_logger_and_context(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", log_format="json", context=CONTEXT)
     LOG.warning("one\ntwo %s", "ü")
     LOG.debug("not told")
-    (line,) = lines(capsys)
+    (line,) = lines(capfd)
     assert line.pop("time").endswith("Z")
     assert line == {"level": "WARNING", "logger": "agent", "message": "one\ntwo ü", **CONTEXT}
 
 
-def test_an_exception_is_part_of_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_exception_is_part_of_its_line(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", log_format="json")
     try:
         int("on purpose")
     except ValueError:
         LOG.exception("it failed")
-    (line,) = lines(capsys)
+    (line,) = lines(capfd)
     assert line["message"] == "it failed"
     assert line["exception"].startswith("Traceback")
     assert "on purpose" in line["exception"]
 
 
 def test_what_ends_a_process_or_a_thread_and_warnings_are_lines_too(
-    capsys: pytest.CaptureFixture[str],
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("INFO", log_format="json")
     error = RuntimeError("a defect")
@@ -73,29 +84,29 @@ def test_what_ends_a_process_or_a_thread_and_warnings_are_lines_too(
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("old ways", DeprecationWarning, stacklevel=1)
-    process, thread, warning = lines(capsys)
+    process, thread, warning = lines(capfd)
     assert "a defect" in process["exception"]
     assert "a defect" in thread["exception"]
     assert "old ways" in warning["message"]
 
 
-def test_other_programs_lines_are_put_into_ours(capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_programs_lines_are_put_into_ours(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", log_format="json")
     theirs = JsonFormatter({"process": "model"})
     record = logging.LogRecord("model", logging.INFO, "", 0, "ready", None, None)
     assert forward_line(theirs.format(record) + "\n") == "ready"
     assert forward_line("onnx: hm\n") == "onnx: hm"
     assert forward_line("[1]\n") == "[1]"
-    said, native, odd = lines(capsys)
+    said, native, odd = lines(capfd)
     assert (said["process"], said["message"]) == ("model", "ready")
     assert (native["logger"], native["message"]) == ("output", "onnx: hm")
     assert odd["message"] == "[1]"
 
 
-def test_text_is_passed_on_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_is_passed_on_as_it_is(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO")
     assert forward_line("main: no model\n") == "main: no model"
-    assert capsys.readouterr().err == "main: no model\n"
+    assert said(capfd) == "main: no model\n"
 
 
 @given(st.text(), st.dictionaries(st.text(min_size=1), st.text(), max_size=3))

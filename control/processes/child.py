@@ -48,7 +48,8 @@ from conversation.live_commands import CommandRefusedError, CommandResult, LiveC
 from conversation.remembered import RememberedEntry
 from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
-from logs import configure_logging
+from logs import configure_logging, flush_logs, guard_standard_output
+from logs.secrets import secrets_of
 from utils import OwnedTasks, wall_clock_ms
 
 DEFAULT_ENTRY: Final = "agent:RealtimeKitAgent"
@@ -305,8 +306,13 @@ async def _serve(sock: socket.socket, entry: str, stacks: StackFile) -> ExitCode
             return ExitCode.LINK_BROKEN
         config = AgentConfig.model_validate(first.config)
         configure_logging(
-            config.log_level, log_format=config.log_format, context=_log_context(config)
+            config.log_level,
+            log_format=config.log_format,
+            context=_log_context(config),
+            secrets=secrets_of(config),
         )
+        # What tools print is no reason to wait either.
+        guard_standard_output()
         return await AgentHost(link, config, entry, stacks).run()
     except (LinkBrokenError, ValueError) as error:
         _log.error("no start came over the link: %s", type(error).__name__)
@@ -323,4 +329,12 @@ def main(sock: socket.socket, stacks: StackFile, entry: str = DEFAULT_ENTRY) -> 
         die_with_parent(int(os.environ.get(FORKSERVER_PID, os.getppid())))
     except ParentGoneError:
         sys.exit(ExitCode.SUPERVISOR_GONE)
-    sys.exit(asyncio.run(_serve(sock, entry, stacks)))
+    try:
+        exit_code = asyncio.run(_serve(sock, entry, stacks))
+    except Exception:  # noqa: BLE001 - whatever it is, it is told before the process ends
+        _log.critical("the agent process ends", exc_info=True)
+        exit_code = ExitCode.CRASHED
+    finally:
+        # multiprocessing ends its forks without what is registered for the end.
+        flush_logs()
+    sys.exit(exit_code)

@@ -24,6 +24,7 @@ from control.processes.environment import (
     scrub_environment,
 )
 from control.processes.page_merging import merge_equal_pages
+from logs import guard_error_output
 
 LINGER_S: Final = 4.0
 
@@ -61,13 +62,17 @@ def _linger() -> None:
             return
 
 
+def _tell(text: str) -> None:
+    sys.stderr.write(f"forkserver: {text}\n")
+
+
 def _import_heavy_modules() -> None:
     for name in _HEAVY_MODULES:
         try:
             importlib.import_module(name)
         except ImportError as error:
             # An agent meets the same error and reports it through its link.
-            os.write(2, f"forkserver: cannot preload {name}: {error}\n".encode())
+            _tell(f"cannot preload {name}: {error}")
 
 
 def _rehearse() -> None:
@@ -81,7 +86,7 @@ def _rehearse() -> None:
     else:
         reason = "no connection over loopback"
     if not has_worked:
-        os.write(2, f"forkserver: no rehearsal, agents need more memory: {reason}\n".encode())
+        _tell(f"no rehearsal, agents need more memory: {reason}")
 
 
 def _merge_pages() -> None:
@@ -89,7 +94,7 @@ def _merge_pages() -> None:
         try:
             merge_equal_pages()
         except OSError as error:
-            os.write(2, f"forkserver: MERGE_PAGES has no effect: {error}\n".encode())
+            _tell(f"MERGE_PAGES has no effect: {error}")
 
 
 def _stand_in_for_main() -> None:
@@ -105,6 +110,9 @@ def _stand_in_for_main() -> None:
 
 
 scrub_environment()
+# Whoever reads the log may be stuck; this process, and its forks until they have a log of their
+# own, must not be.
+guard_error_output()
 _stand_in_for_main()
 # One thread only: threads do not survive a fork, their locks do.
 os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")

@@ -86,7 +86,10 @@ class ModelServer:
 
     @property
     def state(self) -> ModelState:
-        """Where the model is now."""
+        """Where the model is now: ready only while there is a process."""
+        process = self._process
+        if self._state is ModelState.READY and (process is None or process.returncode is not None):
+            return ModelState.BACKOFF
         return self._state
 
     @property
@@ -145,7 +148,11 @@ class ModelServer:
     async def _supervise(self) -> None:
         while True:
             await self._enter(ModelState.STARTING)
-            await self._run_once()
+            try:
+                await self._run_once()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the next one is started
+                self.problem = f"cannot be looked after: {type(error).__name__}"
+                _log.error("the local model: %s", self.problem, exc_info=error)
             delay_s = self._budget.next_delay_s(time.monotonic())
             if delay_s is None:
                 _log.error("the local model is given up: %s", self.problem)
@@ -173,8 +180,9 @@ class ModelServer:
             await _end(process)
             self._process = None
         await asyncio.wait([last_words], timeout=_LAST_WORDS_S)
-        words = last_words.result() if last_words.done() and not last_words.cancelled() else ""
-        self.problem = self._hang or words or f"it ended with exit code {process.returncode}"
+        self.problem = (
+            self._hang or _result_of(last_words) or f"it ended with exit code {process.returncode}"
+        )
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         # A session of its own: a terminal's Ctrl-C reaches the server only, which ends us in order.
@@ -199,7 +207,10 @@ class ModelServer:
             except ValueError:
                 continue  # A line over the limit: its rest is read as the next ones.
             if line:
-                last = forward_line(line) or last
+                try:
+                    last = forward_line(line) or last
+                except Exception as error:  # noqa: BLE001 - a line is lost, never what reads them
+                    _log.warning("a line of the local model is lost: %s", type(error).__name__)
         return last[:500]
 
     async def _watch_health(self, process: asyncio.subprocess.Process) -> None:
@@ -227,8 +238,14 @@ async def _is_healthy(http: aiohttp.ClientSession, url: str) -> bool:
     try:
         async with http.get(url) as response:
             return response.status == 200
-    except (aiohttp.ClientError, TimeoutError):
+    except (aiohttp.ClientError, OSError, ValueError):
         return False
+
+
+def _result_of(last_words: asyncio.Task[str]) -> str:
+    if not last_words.done() or last_words.cancelled() or last_words.exception() is not None:
+        return ""
+    return last_words.result()
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

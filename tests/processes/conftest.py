@@ -172,7 +172,9 @@ def server_process(
     entry: str = SCRIPTED,
     deadlines: Deadlines = QUICK,
     port: int = 0,
+    error_output: int | None = None,
 ) -> Iterator[ServerProcess]:
+    """error_output: a descriptor to log to, rather than to `server.log`"""
     # Without a warm pool every process can be told apart.
     usual = {"warm_processes": 0, "drain_deadline_s": 0, "data_dir": str(tmp_path / "data")}
     wanted = {
@@ -187,7 +189,7 @@ def server_process(
         process = subprocess.Popen(
             [sys.executable, "-m", "tests.processes.serve", json.dumps(wanted)],
             stdout=subprocess.PIPE,
-            stderr=stderr,
+            stderr=stderr if error_output is None else error_output,
             text=True,
             cwd=ROOT,
             env=os.environ | {"OPENAI_API_KEY": "sk-must-not-leak"},

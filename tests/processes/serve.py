@@ -16,7 +16,8 @@ from config import Settings
 from control.processes import environment
 from control.processes.ladder import Deadlines
 from control.serving import run_server
-from logs import configure_logging
+from logs import configure_logging, guard_standard_output
+from logs.secrets import secrets_of
 
 
 def write_counts(path: Path) -> None:
@@ -49,7 +50,13 @@ def main() -> None:
         environment._KEPT |= {"LD_PRELOAD"}  # type: ignore[misc]
     settings = Settings.model_validate(wanted["settings"])
     context = {"process": "server"}
-    configure_logging("INFO", log_format=settings.log_format, context=context)
+    configure_logging(
+        "INFO",
+        log_format=settings.log_format,
+        context=context,
+        secrets=secrets_of(settings),
+    )
+    guard_standard_output()
     asyncio.run(serve(settings, wanted))
 
 
