@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from config import AgentConfig
 from control.placement import ExitRecord
@@ -37,6 +37,9 @@ class CallObserver:
     def handle_exit(self, record: ExitRecord) -> None:
         """A process is gone; its channel is free unless `is_restarted`."""
 
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """These calls, which are over, are deleted: nothing of them may be told any more."""
+
 
 class Observers(CallObserver):
     """Tells several; one that fails is logged and disturbs neither the others nor the call."""
@@ -63,6 +66,10 @@ class Observers(CallObserver):
     def handle_exit(self, record: ExitRecord) -> None:
         """See `CallObserver.handle_exit`."""
         self._tell("handle_exit", record)
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """See `CallObserver.forget_calls`."""
+        self._tell("forget_calls", call_ids)
 
     def _tell(self, method: str, *arguments: object, **named: object) -> None:
         for observer in self._observers:

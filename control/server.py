@@ -115,6 +115,8 @@ class ControlServer:
             self._archive,
             self._drain.begin,
         )
+        # The supervisor tells all who observe, event streams and webhooks among them.
+        self._archive.share_deletions([self.supervisor, api], self.supervisor.forget_words)
         calls = CallsApi(self._archive, Recordings(self._settings.recordings_dir))
         return [api, LiveApi(self.supervisor), EventsApi(streams), calls]
 

@@ -79,6 +79,8 @@ class RememberedConversation:
         """seed: what the agent that now tells its entries began with"""
         self._entries: dict[int, RememberedEntry] = {}
         self._characters = 0
+        # Where the next seed begins when nothing is left to tell.
+        self._end_of_forgotten = 0
         self._offset = 0 if seed is None else seed.offset
         for entry in () if seed is None else seed.entries:
             self.update(entry)
@@ -99,6 +101,13 @@ class RememberedConversation:
         if (old := self._entries.pop(number, None)) is not None:
             self._characters -= _size(old)
 
+    def forget_before(self, place: int) -> None:
+        """Drop all entries whose places in the whole conversation are before `place`."""
+        end = place - self._offset
+        for number in [number for number in self._entries if number < end]:
+            self.forget(number)
+        self._end_of_forgotten = max(self._end_of_forgotten, end)
+
     def seed(self) -> ConversationSeed:
         """With what the next process begins: calls without output are answered as failed, replies
         under way are cut where they were heard, and whoever is left waiting is owed a reply.
@@ -108,7 +117,7 @@ class RememberedConversation:
         is_open = isinstance(last, RememberedText) and last.is_open
         return ConversationSeed(
             entries=tuple(_closed(entry for entry in told if _is_telling(entry))),
-            offset=self._offset + min(self._entries, default=0),
+            offset=self._offset + min(self._entries, default=self._end_of_forgotten),
             is_reply_owed=is_open or isinstance(last, RememberedCall) or _is_of_user(last),
             heard=last.text if isinstance(last, RememberedText) and is_open else "",
         )

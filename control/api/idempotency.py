@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,8 @@ class Answer:
     status: int
     body: str
     headers: Mapping[str, str] = field(default_factory=dict)
+    call_id: str | None = None
+    """Of the call that the request began."""
 
     @property
     def is_final(self) -> bool:
@@ -40,6 +42,14 @@ class _Entry:
     fingerprint: str
     answer: asyncio.Future[Answer]
     answered_s: float | None = None
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """Keep that the key was used; what it was answered with goes if it tells of such a call."""
+        if self.answered_s is None or self.answer.result().call_id not in call_ids:
+            return
+        self.fingerprint = ""
+        self.answer = asyncio.get_running_loop().create_future()
+        self.answer.set_result(_deleted())
 
 
 def scoped_key(headers: Mapping[str, str]) -> str | None:
@@ -54,6 +64,12 @@ def scoped_key(headers: Mapping[str, str]) -> str | None:
         text = f"{KEY_HEADER}: use 1 to {MAX_KEY_CHARACTERS} visible ASCII characters"
         raise ApiError(400, "invalid_request", text)
     return f"{digest(headers.get('Authorization', ''))} {key}"
+
+
+def _deleted() -> Answer:
+    text = f"the call of this {KEY_HEADER} is deleted: use a new one for another call"
+    response = ApiError(410, "call_deleted", text).response()
+    return Answer(410, response.text or "", {"Content-Type": response.headers["Content-Type"]})
 
 
 def digest(text: str) -> str:
@@ -78,7 +94,7 @@ class IdempotentAnswers:
         """
         self._forget()
         if (known := self._entries.get(key)) is not None:
-            if known.fingerprint != fingerprint:
+            if known.fingerprint not in (fingerprint, ""):
                 text = f"this {KEY_HEADER} came with another request: use a new one"
                 raise ApiError(422, "idempotency_key_reused", text)
             return await asyncio.shield(known.answer), True
@@ -99,6 +115,11 @@ class IdempotentAnswers:
         else:
             del self._entries[key]
         return answer, False
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """These calls are deleted: their keys are answered with 410 until they are too old."""
+        for entry in self._entries.values():
+            entry.forget_calls(call_ids)
 
     def _forget(self) -> None:
         """What is too old, and of too many those that were answered first."""

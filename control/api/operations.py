@@ -136,6 +136,7 @@ OPERATIONS: Final = (
             400: "invalid_request, already_running, missing_api_key, unknown_provider, "
             "provider_not_configured, unknown_toolset, unknown_skill, no_price",
             409: "stopped: before it was ready; thread_busy: a live call has the conversation",
+            410: "call_deleted: the call that the idempotency key began was deleted",
             422: "idempotency_key_reused: the key came with another request",
             429: "too_many_requests, too_many_open; at_capacity: `details` have the reason and its figures; see Retry-After",
             502: "start_failed: the phase and its cause are in `details`; no process remains",
@@ -243,7 +244,11 @@ OPERATIONS: Final = (
         "delete_call",
         "Forget a call that is over, with all that was said in it",
         {200: CallDeleted},
-        errors={**_CALL_ERRORS, 409: "call_is_live: stop its agent first"},
+        errors={
+            **_CALL_ERRORS,
+            409: "call_is_live: stop its agent first",
+            500: "not_deleted: its recording cannot be; the call is kept so that it can be tried again",
+        },
     ),
     Operation(
         "GET",

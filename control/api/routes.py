@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from aiohttp import web
@@ -67,7 +67,7 @@ class ControlApi:
         """POST /start_agent"""
         wanted = await parse_body(request, StartAgentRequest)
         if (key := scoped_key(request.headers)) is None:
-            return await self._start_agent(wanted)
+            return _started(await self._start_agent(wanted))
         answer, is_replayed = await self._answers.answer(
             key, digest(wanted.model_dump_json()), lambda: self._start_once(wanted)
         )
@@ -75,8 +75,10 @@ class ControlApi:
         return web.Response(status=answer.status, text=answer.body, headers=headers)
 
     async def _start_once(self, wanted: StartAgentRequest) -> Answer:
+        call_id = None
         try:
-            response = await self._start_agent(wanted)
+            answer = await self._start_agent(wanted)
+            response, call_id = _started(answer), answer.agent_id
         except (ApiError, ArchiveError, PlacementError) as error:
             response = failure_of(error).response()
         kept = {
@@ -84,9 +86,13 @@ class ControlApi:
             for name in ("Content-Type", "Retry-After")
             if name in response.headers
         }
-        return Answer(response.status, response.text or "", kept)
+        return Answer(response.status, response.text or "", kept, call_id)
 
-    async def _start_agent(self, wanted: StartAgentRequest) -> web.Response:
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """These calls are deleted: no answer may tell of them any more."""
+        self._answers.forget_calls(call_ids)
+
+    async def _start_agent(self, wanted: StartAgentRequest) -> StartAgentAnswer:
         config, prepare = self._configurator.configure(wanted)
         config = await self._archive.open_call(config)
         try:
@@ -94,7 +100,7 @@ class ControlApi:
         except PlacementError:
             self._archive.give_up_call(config)
             raise
-        answer = StartAgentAnswer(
+        return StartAgentAnswer(
             status="Agent started!" if wanted.wait else "Agent starting",
             channel_name=status.channel_name,
             uid=status.uid,
@@ -103,7 +109,6 @@ class ControlApi:
             state=status.state,
             timings_ms=status.timings_ms,
         )
-        return respond(answer, status=200 if wanted.wait else 202)
 
     async def stop_agent(self, request: web.Request) -> web.Response:
         """POST /stop_agent"""
@@ -157,3 +162,7 @@ class ControlApi:
     async def openapi(self, _request: web.Request) -> web.Response:
         """GET /openapi.json"""
         return web.Response(text=self._document, content_type="application/json")
+
+
+def _started(answer: StartAgentAnswer) -> web.Response:
+    return respond(answer, status=200 if answer.status == "Agent started!" else 202)

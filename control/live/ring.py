@@ -41,10 +41,19 @@ class EventRing:
 
     def since(self, number: int) -> list[NumberedEvent]:
         """What is left of the events after `number`."""
-        first = self._events[0].number if self._events else 1
+        first = self._first
         return [self._events[at] for at in range(max(0, number + 1 - first), len(self._events))]
 
     def missed(self, number: int) -> int:
         """How many events after `number` are forgotten."""
-        first = self._events[0].number if self._events else 1
-        return max(0, first - 1 - number)
+        return max(0, self._first - 1 - number)
+
+    def clear(self) -> None:
+        """Forget all events; their numbers are not given again."""
+        self._events.clear()
+        self._size_bytes = 0
+
+    @property
+    def _first(self) -> int:
+        """Number of the oldest event that is left, or of the next one."""
+        return self._events[0].number if self._events else self.last + 1

@@ -8,7 +8,9 @@ replaced, and ends with the `agent_exited` that nothing follows. Of the ended on
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +56,15 @@ class Stream:
     def append(self, event: BaseModel) -> None:
         """Tell all readers."""
         self.ring.append(event.model_dump_json())
+        self._tell_readers()
+
+    def clear(self) -> None:
+        """Forget all events and end: readers are told of a gap and no more."""
+        self.ring.clear()
+        self.is_over = True
+        self._tell_readers()
+
+    def _tell_readers(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
@@ -102,8 +113,8 @@ class Reader:
         elif missed := ring.missed(self._position):
             told.append(Told(StreamGap(missed=missed).model_dump_json()))
         events = ring.since(self._position)[:BATCH]
-        if events:
-            self._position = events[-1].number
+        # Of a call that was deleted nothing is left.
+        self._position = events[-1].number if events else ring.last
         prefix = self._stream.call_id
         return told + [Told(event.data, f"{prefix}:{event.number}") for event in events]
 
@@ -118,13 +129,17 @@ class Streams(CallObserver):
 
     def __init__(self) -> None:
         self._streams: OrderedDict[str, Stream] = OrderedDict()
+        # By call: those above, and those that somebody still reads though a later call of their
+        # channel has taken their place.
+        self._of_calls: weakref.WeakValueDictionary[str, Stream] = weakref.WeakValueDictionary()
 
     # -- what happens ----------------------------------------------------------------------------
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
         """A call begins, or goes on in another process."""
         if restarts == 0:
-            self._streams[config.channel_name] = Stream(config.agent_id)
+            stream = self._streams[config.channel_name] = Stream(config.agent_id)
+            self._of_calls[config.agent_id] = stream
         self._tell_state(config, AgentState.STARTING)
 
     def handle_message(self, config: AgentConfig, message: ChildMessage) -> None:
@@ -147,6 +162,14 @@ class Streams(CallObserver):
         self._streams.move_to_end(record.channel_name)
         ended = [name for name, one in self._streams.items() if one.is_over]
         for name in ended[:-MAX_ENDED]:
+            del self._streams[name]
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """Have nothing of these calls told any more, not even to those who read just now."""
+        for call_id in call_ids:
+            if (stream := self._of_calls.pop(call_id, None)) is not None:
+                stream.clear()
+        for name in [name for name, one in self._streams.items() if one.call_id in call_ids]:
             del self._streams[name]
 
     def _tell_state(self, config: AgentConfig, state: AgentState) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import Any, Final, Literal, Protocol, TypeVar
 
 from sqlalchemy.engine import URL
 
@@ -14,11 +14,13 @@ from control.placement import AgentStatus
 from control.store.changes import DropCall
 from control.store.data_folder import DataFolder
 from control.store.errors import (
+    ArchiveError,
     CallIsLiveError,
     StoreUnavailableError,
     ThreadBusyError,
     UnknownCallError,
 )
+from control.store.keeper import Keeper
 from control.store.live_call import first_record
 from control.store.recorder import Recorder
 from control.store.records import (
@@ -29,7 +31,7 @@ from control.store.records import (
     Transcript,
     TranscriptEntry,
 )
-from control.store.retention import FOREVER, SWEEP_S, Retention
+from control.store.retention import FOREVER, Retention
 from control.store.store import Store
 from control.store.threads import OpenThreads
 from control.store.writer import Writer
@@ -42,15 +44,20 @@ ANSWER_DEADLINE_S: Final = 5.0
 HEARD_OF_MS: Final = 60_000
 """A call of another server that was not heard of for so long holds its conversation no more."""
 
-GONE_MS: Final = 3_600_000
-"""A server that was not heard of for so long is gone, and its calls with it."""
-
 STOP_DEADLINE_S: Final = 2.0
 """How long the answer to a stop waits for the record to be written."""
 
 T = TypeVar("T")
 
 _log = logging.getLogger("control.store")
+
+
+class Memory(Protocol):
+    """Whatever else in the server remembers calls. Its methods return at once."""
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """These calls, which are over, are deleted: keep nothing of them."""
+        ...
 
 
 class Archive:
@@ -67,22 +74,42 @@ class Archive:
     ) -> None:
         """
         folder: closed with the archive
-        on_deleted: has what else there is of these calls deleted
+        on_deleted: has the files of these calls deleted, or raises `NotDeletedError`
         """
         self._folder = folder
         self._store = Store(url, server_id)
-        self._retention = retention
         self._on_deleted = on_deleted
+        self._memories: list[Memory] = []
+        self._forget_words: Callable[[str, int], None] | None = None
         self._writer = Writer(self._store)
         self._threads = OpenThreads()
         self.recorder = Recorder(self._writer.put, on_end=self._threads.release)
+        self._keeper = Keeper(
+            self._store,
+            retention,
+            self._forget,
+            lambda: self._writer.flush(ANSWER_DEADLINE_S),
+            folder,
+        )
         self._tasks = OwnedTasks(_log)
 
     def start(self, agents: Callable[[], Iterable[AgentStatus]]) -> None:
         """Begin to open the store and to write; agents: those that are live"""
         self._writer.start()
         self._tasks.start(self.recorder.run(agents), name="call recorder")
-        self._tasks.start(self._sweep_now_and_then(), name="retention")
+        self._tasks.start(self._keeper.run(), name="retention")
+
+    def share_deletions(
+        self, memories: Iterable[Memory], forget_words: Callable[[str, int], None]
+    ) -> None:
+        """Have calls that are deleted here forgotten there too.
+
+        memories: all others that remember calls
+        forget_words: told of a live call, and before which place of its conversation words of a call
+            that is deleted were said
+        """
+        self._memories = list(memories)
+        self._forget_words = forget_words
 
     async def close(self) -> None:
         """Write what there is and let go of the store. Idempotent."""
@@ -120,6 +147,8 @@ class Archive:
             found.append(
                 f"store: {writer.given_up} changes were lost while it could not be written"
             )
+        if self._keeper.problem is not None:
+            found.append(f"store: no calls are deleted by age or number: {self._keeper.problem}")
         return found
 
     async def settle(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
@@ -210,12 +239,26 @@ class Archive:
         Raises:
             UnknownCallError: there is none.
             CallIsLiveError: it goes on.
+            NotDeletedError: its recording cannot be deleted.
         """
         record = await self._record(call_id)
         if self.recorder.is_live(call_id) or record.ended_at_ms is None:
             raise CallIsLiveError(call_id)
-        await self._ask(lambda: self._store.delete([call_id]))
-        await self._tell_deleted([call_id])
+        await self._ask(lambda: self._forget([call_id]))
+
+    async def _forget(self, call_ids: list[str]) -> None:
+        """The one way in which calls are deleted. Their records go last: whatever fails before can
+        be tried again.
+        """
+        for thread_id, end in (await self._store.word_ends(call_ids)).items():
+            holder = self._threads.holder(thread_id)
+            if holder is not None and self._forget_words is not None:
+                self._forget_words(holder, end)
+        for memory in self._memories:
+            memory.forget_calls(call_ids)
+        if self._on_deleted is not None:
+            await self._on_deleted(call_ids)
+        await self._store.delete(call_ids)
 
     async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
         """The answer, once all that it could tell of is on disk.
@@ -230,31 +273,15 @@ class Archive:
                 return await question()
         except TimeoutError:
             raise StoreUnavailableError("it is slow") from None
+        except ArchiveError:
+            raise
         except Exception as error:
             _log.exception("the store cannot be read")
             raise StoreUnavailableError("it cannot be read; see the server's log") from error
 
-    # -- keeping ---------------------------------------------------------------------------------
-
-    async def _sweep_now_and_then(self) -> None:
-        while True:
-            try:
-                if await self._writer.flush(ANSWER_DEADLINE_S):
-                    await self.sweep()
-            except Exception:  # noqa: BLE001 - drivers have many, and there is a next time
-                _log.exception("old calls could not be deleted")
-            await asyncio.sleep(SWEEP_S)
-
     async def sweep(self) -> None:
         """Delete the calls that are kept no longer, and end those of servers that are gone."""
-        await self._store.end_silent_calls(wall_clock_ms() - GONE_MS)
-        async for call_ids in self._retention.sweep(self._store, now_ms=wall_clock_ms()):
-            _log.info("%d old calls were deleted", len(call_ids))
-            await self._tell_deleted(call_ids)
-
-    async def _tell_deleted(self, call_ids: list[str]) -> None:
-        if self._on_deleted is not None:
-            await self._on_deleted(call_ids)
+        await self._keeper.sweep()
 
 
 def _closed(entry: TranscriptEntry) -> TranscriptEntry:

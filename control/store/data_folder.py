@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 _NAME: Final = "server-id"
+_CLOCK_NAME: Final = "clock"
 _ID_BYTES: Final = 16
 
 
@@ -25,6 +26,7 @@ class DataFolder:
             DataFolderTakenError: another server holds it.
             OSError: it cannot be made or written.
         """
+        self._path = path
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
         # Children must not inherit it: it would be theirs too.
         self._fd = os.open(path / _NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -45,6 +47,25 @@ class DataFolder:
             text = secrets.token_hex(_ID_BYTES)
             os.pwrite(self._fd, text.encode(), 0)
         return text
+
+    @property
+    def believed_ms(self) -> int | None:
+        """What the wall clock said when it was last believed; None when that is not known.
+
+        May block: to be asked off the loop.
+        """
+        try:
+            return int((self._path / _CLOCK_NAME).read_text())
+        except (OSError, ValueError):
+            return None
+
+    @believed_ms.setter
+    def believed_ms(self, wall_ms: int) -> None:
+        """Raises OSError; what was there before stays then."""
+        new = self._path / f"{_CLOCK_NAME}.new"
+        new.touch(mode=0o600)
+        new.write_text(str(wall_ms))
+        new.replace(self._path / _CLOCK_NAME)
 
     def close(self) -> None:
         """Let go of it. Idempotent."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 
 class ArchiveError(Exception):
     """status, code: of the answer"""
@@ -38,6 +40,19 @@ class CallIsLiveError(ArchiveError):
 
     def __init__(self, call_id: str) -> None:
         super().__init__(f"{call_id} goes on: stop its agent first")
+
+
+class NotDeletedError(ArchiveError):
+    """Something of these calls cannot be deleted: they are kept, so that it can be tried again."""
+
+    status = 500
+    code = "not_deleted"
+
+    def __init__(self, call_ids: Collection[str]) -> None:
+        self.call_ids = frozenset(call_ids)
+        names = ", ".join(sorted(call_ids))
+        text = f"the recording of {names} cannot be deleted: mend RECORDINGS_DIR and ask again"
+        super().__init__(text)
 
 
 class UnknownCallError(ArchiveError):

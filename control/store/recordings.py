@@ -7,6 +7,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from control.store.errors import NotDeletedError
 from session.recording.path import recording_path
 
 _log = logging.getLogger("control.store")
@@ -25,10 +26,17 @@ class Recordings:
         return path if is_there else None
 
     async def delete(self, call_ids: Sequence[str]) -> None:
-        """Delete the files of these calls; one that cannot be deleted is logged."""
-        await asyncio.to_thread(self._delete, call_ids)
+        """Delete the files of these calls.
 
-    def _delete(self, call_ids: Sequence[str]) -> None:
+        Raises:
+            NotDeletedError: some cannot be deleted; the log says why.
+        """
+        if kept := await asyncio.to_thread(self._delete, call_ids):
+            raise NotDeletedError(kept)
+
+    def _delete(self, call_ids: Sequence[str]) -> list[str]:
+        """Returns the calls whose file is still there."""
+        kept = []
         for call_id in call_ids:
             path = self._path(call_id)
             try:
@@ -36,6 +44,8 @@ class Recordings:
                     path.unlink(missing_ok=True)
             except OSError as error:
                 _log.error("the recording of %s cannot be deleted: %s", call_id, error.strerror)
+                kept.append(call_id)
+        return kept
 
     def _path(self, call_id: str) -> Path | None:
         if self._directory is None:

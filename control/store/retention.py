@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from control.store.errors import NotDeletedError
 from control.store.store import Store
 
 SWEEP_S: Final = 3600.0
+
+ODD_CLOCK_S: Final = 60.0
+"""How often a clock that is not believed is looked at again."""
+
 _BATCH: Final = 100
+_LARGEST_SHARE: Final = 0.1
+"""Of all calls, in one sweep, if that is more than a batch: a mistake is noticed before all are gone."""
+
 _DAY_MS: Final = 24 * 3600 * 1000
+_ALLOWED_SHARE: Final = 0.1
+_ALLOWED_DAYS_WITHOUT_LIMIT: Final = 3.0
+_LEAST_ALLOWED_MS: Final = 3_600_000
+
+Forget = Callable[[list[str]], Awaitable[None]]
+"""Deletes these calls with all there is of them; raises `NotDeletedError`."""
 
 
 @dataclass(frozen=True)
@@ -20,18 +34,35 @@ class Retention:
     days: float = 0.0
     calls: int = 0
 
-    async def sweep(self, store: Store, *, now_ms: int) -> AsyncIterator[list[str]]:
-        """Delete what is kept no longer, some calls at a time; yields their ids."""
-        while call_ids := await self._next(store, now_ms):
-            await store.delete(call_ids)
-            yield call_ids
+    @property
+    def allowed_clock_error_ms(self) -> int:
+        """So far may the clock go without a warning: a tenth of the days."""
+        days = self.days * _ALLOWED_SHARE if self.days else _ALLOWED_DAYS_WITHOUT_LIMIT
+        return max(_LEAST_ALLOWED_MS, int(days * _DAY_MS))
 
-    async def _next(self, store: Store, now_ms: int) -> list[str]:
+    async def sweep(self, store: Store, forget: Forget, *, now_ms: int) -> int:
+        """Delete what is kept no longer, a share of all calls at most; returns how many that were."""
+        left = max(_BATCH, int(await store.count() * _LARGEST_SHARE))
+        deleted, kept = 0, set[str]()
+        while left > deleted:
+            call_ids = await self._next(store, now_ms, min(_BATCH, left - deleted), kept)
+            if not call_ids:
+                break
+            try:
+                await forget(call_ids)
+                deleted += len(call_ids)
+            except NotDeletedError as error:
+                # The others of them are next.
+                kept |= error.call_ids
+        return deleted
+
+    async def _next(self, store: Store, now_ms: int, limit: int, kept: set[str]) -> list[str]:
         found: list[str] = []
         if self.days:
-            found = await store.ended_before(int(now_ms - self.days * _DAY_MS), _BATCH)
+            before_ms = int(now_ms - self.days * _DAY_MS)
+            found = await store.ended_before(before_ms, limit, kept)
         if self.calls and not found:
-            found = await store.ended_beyond(self.calls, _BATCH)
+            found = await store.ended_beyond(self.calls, limit, kept)
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    text,
     tuple_,
 )
 from sqlalchemy import update as update_of
@@ -47,6 +48,8 @@ CALL_ID_PATTERN: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
 _TURN_OF_OTHERS: Final = 50
 """So many changes are prepared before the loop may do something else."""
+
+_LAST_CALLS: Final = 20
 
 _log = logging.getLogger("control.store")
 
@@ -241,16 +244,38 @@ class Store:
         rows = await self._rows(wanted.order_by(ENTRIES.c.number.desc()).limit(limit))
         return [_numbered(number, entry) for number, entry in reversed(rows)]
 
-    async def ended_before(self, at_ms: int, limit: int) -> list[str]:
-        """Ids of calls that began before `at_ms` and are over, the oldest first."""
-        is_old = (CALLS.c.started_at_ms < at_ms) & CALLS.c.ended_at_ms.is_not(None)
-        return await self._ids(select(CALLS.c.call_id).where(is_old), limit)
+    async def word_ends(self, call_ids: Sequence[str]) -> dict[str, int]:
+        """Conversation -> the place after the last that was said in these calls of it."""
+        wanted = (
+            select(ENTRIES.c.thread_id, func.max(ENTRIES.c.number))
+            .where(ENTRIES.c.call_id.in_(call_ids))
+            .group_by(ENTRIES.c.thread_id)
+        )
+        return {thread_id: number + 1 for thread_id, number in await self._rows(wanted)}
 
-    async def ended_beyond(self, count: int, limit: int) -> list[str]:
-        """Ids of calls that are more than `count` and are over, the oldest first."""
-        total = (await self._rows(select(func.count()).select_from(CALLS)))[0][0]
-        over = select(CALLS.c.call_id).where(CALLS.c.ended_at_ms.is_not(None))
-        return await self._ids(over, min(limit, total - count)) if total > count else []
+    async def ended_before(self, at_ms: int, limit: int, but: Collection[str] = ()) -> list[str]:
+        """Ids of calls that began before `at_ms` and are over, the oldest first; but not these."""
+        is_old = (CALLS.c.started_at_ms < at_ms) & CALLS.c.ended_at_ms.is_not(None)
+        wanted = select(CALLS.c.call_id).where(is_old, CALLS.c.call_id.not_in(but))
+        return await self._ids(wanted, limit)
+
+    async def ended_beyond(self, count: int, limit: int, but: Collection[str] = ()) -> list[str]:
+        """Ids of calls that are more than `count` and are over, the oldest first; but not these."""
+        surplus = await self.count() - count - len(but)
+        over = select(CALLS.c.call_id).where(
+            CALLS.c.ended_at_ms.is_not(None), CALLS.c.call_id.not_in(but)
+        )
+        return await self._ids(over, min(limit, surplus)) if surplus > 0 else []
+
+    async def count(self) -> int:
+        """How many calls there are, of all servers."""
+        return int((await self._rows(select(func.count()).select_from(CALLS)))[0][0])
+
+    async def last_heard_ms(self) -> int | None:
+        """The latest stamp of the calls that began last; None when there are none."""
+        wanted = select(CALLS.c.record).order_by(CALLS.c.started_at_ms.desc()).limit(_LAST_CALLS)
+        stamps = [record.updated_at_ms for record in _records(await self._rows(wanted))]
+        return max(stamps, default=None)
 
     async def _ids(self, wanted: Select[Any], limit: int) -> list[str]:
         return [
@@ -268,6 +293,16 @@ class Store:
         async with self._engine.begin() as connection:
             for table in _CALL_TABLES:
                 await connection.execute(delete(table).where(table.c.call_id.in_(call_ids)))
+        if self._engine.dialect.name == "sqlite":
+            await self._empty_log()
+
+    async def _empty_log(self) -> None:
+        """Have nothing of what was deleted left in SQLite's write-ahead log."""
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))).one()
+        if row[0]:
+            # A reader is at it; the next deletion, or the log's own turn, does it.
+            _log.info("the database's log still holds what was deleted")
 
     async def end_silent_calls(self, before_ms: int) -> int:
         """Calls of other servers that were last heard of before `before_ms` are over, since those

@@ -23,6 +23,10 @@ class OpenThreads:
             raise ThreadBusyError(thread_id)
         self._threads[call_id] = thread_id
 
+    def holder(self, thread_id: str) -> str | None:
+        """The call that has it; None when it is free."""
+        return self._calls.get(thread_id)
+
     def release(self, call_id: str) -> bool:
         """This call is over. Returns whether it had a conversation until now."""
         if (thread_id := self._threads.pop(call_id, None)) is None:

@@ -61,6 +61,17 @@ class SupervisedAgent:
     def _create_process(self, config: AgentConfig) -> AgentProcess:
         return AgentProcess(config, self._surroundings, prepare=self._prepare)
 
+    @property
+    def call_id(self) -> str:
+        """Of all its processes."""
+        return self._config.agent_id
+
+    def forget_words(self, before: int) -> None:
+        """The next process, should there be one, is not told what is before this place of the
+        conversation.
+        """
+        self._process.conversation.forget_before(before)
+
     # -- looking ---------------------------------------------------------------------------------
 
     def status(self, last_exit: ExitRecord | None = None) -> AgentStatus:

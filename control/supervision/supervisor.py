@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from config import AgentConfig
@@ -131,6 +131,22 @@ class Supervisor:
         self._ended.move_to_end(channel_name)
         if len(self._ended) > MAX_REMEMBERED_CHANNELS:
             self._ended.popitem(last=False)
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        """These calls are deleted: how they ended is shown no more, and those who observe forget
+        them too.
+        """
+        for name in [name for name, one in self._ended.items() if one.agent_id in call_ids]:
+            del self._ended[name]
+        self._surroundings.observers.forget_calls(call_ids)
+
+    def forget_words(self, call_id: str, before: int) -> None:
+        """A live call is told no more, in another process, what is before this place of its
+        conversation: that was said in a call that is deleted.
+        """
+        for agent in self._agents.values():
+            if agent.call_id == call_id:
+                agent.forget_words(before)
 
     async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
         """See `Placement.stop`. Concurrent stops of one run all get its record."""

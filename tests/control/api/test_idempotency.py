@@ -116,3 +116,23 @@ async def test_keys_that_wait_are_kept_and_a_cancelled_first_one_frees_its_key()
     assert (await answers.answer("0", "g", done))[0].body == "done"
     never.set()
     await asyncio.wait(waiting)
+
+
+@pytest.mark.asyncio
+async def test_the_answer_of_a_deleted_call_is_forgotten_and_its_key_is_not() -> None:
+    async def started() -> Answer:
+        return Answer(200, '{"agent_id": "agent-1", "thread_id": "anna"}', call_id="agent-1")
+
+    async def never() -> Answer:
+        raise AssertionError("one key, one deed")
+
+    answers = IdempotentAnswers()
+    await answers.answer("a", "f", started)
+    await answers.answer("b", "f", done)
+    answers.forget_calls({"agent-1", "agent-2"})
+    for fingerprint in ("f", "another request"):
+        answer, is_replayed = await answers.answer("a", fingerprint, never)
+        assert (answer.status, is_replayed) == (410, True)
+        assert "call_deleted" in answer.body
+    assert "anna" not in str(answers._entries)
+    assert await answers.answer("b", "f", never) == (Answer(200, "done"), True)

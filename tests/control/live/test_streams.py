@@ -10,7 +10,7 @@ import pytest
 
 from config import AgentConfig
 from control.live.sse import EventsApi
-from control.live.streams import MAX_ENDED, MAX_READERS, Streams
+from control.live.streams import BATCH, MAX_ENDED, MAX_READERS, Streams
 from control.placement import ExitRecord
 from control.processes.link import Event, Ready, StateChanged
 from conversation.lifecycle import AgentState, ExitReason
@@ -176,3 +176,28 @@ def test_of_ended_calls_the_last_ones_are_kept() -> None:
     earlier = live.model_copy(update={"agent_id": "earlier"})
     end(streams, earlier)
     assert not streams._streams["live"].is_over
+
+
+@pytest.mark.asyncio
+async def test_of_a_deleted_call_nothing_is_told_not_even_to_who_reads() -> None:
+    streams = Streams()
+    async with serve_api(streams=streams) as api:
+        config = begin(streams)
+        say(streams, config, *map(str, range(300)))
+        end(streams, config)
+        reader = streams.reader("demo", "0")
+        assert reader is not None
+        assert len(reader.take()) == BATCH
+        # One call later: somebody still reads the one before.
+        later = begin(streams, agent_id="later")
+        say(streams, later, "of the later one")
+        streams.forget_calls({"id-demo"})
+        (gap,) = reader.take()
+        assert "stream_gap" in gap.data
+        assert (reader.is_done, reader.take()) == (True, [])
+        end(streams, later)
+        async with listening(api, PATH, "0") as told:
+            assert "of the later one" in str(await told.rest())
+        streams.forget_calls({"later"})
+        for known in (None, "0", "later:1"):
+            assert streams.reader("demo", known) is None

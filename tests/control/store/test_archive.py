@@ -15,6 +15,7 @@ from control.store.archive import Archive
 from control.store.data_folder import DataFolder
 from control.store.errors import (
     CallIsLiveError,
+    NotDeletedError,
     StoreUnavailableError,
     ThreadBusyError,
     UnknownCallError,
@@ -237,3 +238,75 @@ async def test_closing_lets_go_of_the_folder(tmp_path: Any, url: URL) -> None:
     async with opened(url, folder=folder):
         pass
     assert DataFolder(tmp_path).server_id == folder.server_id
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("off_days", [40, -40])
+async def test_nothing_is_deleted_by_a_clock_that_jumped(
+    tmp_path: Any, url: URL, off_days: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ms = wall_clock_ms()
+    stamps = {"started_at_ms": now_ms, "updated_at_ms": now_ms}
+    over = {**stamps, "ended_at_ms": now_ms}
+    other = Store(url, "other")
+    await other.open()
+    # More than may be kept, one of another server that lives, and one that is old by any clock.
+    old = {**over, "started_at_ms": now_ms - 9 * DAY_MS}
+    calls = {"a": over, "b": over, "c": over, "live": stamps, "old": old}
+    await other.write(put_call(name, **more) for name, more in calls.items())
+    await other.close()
+
+    def set_clock(days: float) -> None:
+        stamp_ms = int(now_ms + days * DAY_MS)
+        monkeypatch.setattr("control.store.keeper.wall_clock_ms", lambda: stamp_ms)
+
+    async def left(archive: Archive) -> dict[str, int | None]:
+        page = await archive.calls(limit=9)
+        return {one.call_id: one.ended_at_ms for one in page.calls}
+
+    everything = {name: more.get("ended_at_ms") for name, more in calls.items()}
+    retention = Retention(days=7, calls=2)
+    deleted = Deleted()
+    # Twice: what a server writes by a wrong clock must not prove it to the next one.
+    for number in range(2):
+        set_clock(off_days)
+        folder = DataFolder(tmp_path)
+        async with opened(url, retention=retention, folder=folder, on_deleted=deleted) as archive:
+            await archive.sweep()
+            assert await left(archive) == everything
+            (warning,) = archive.warnings()
+            assert "no calls are deleted" in warning
+            assert "40 days" in warning
+            if number == 1:
+                set_clock(0)
+                await archive.sweep()
+                assert archive.warnings() == []
+                kept = await left(archive)
+                assert set(deleted.call_ids) == everything.keys() - kept.keys()
+                assert (len(kept), "live" in kept, "old" in kept) == (2, True, False)
+
+
+@pytest.mark.asyncio
+async def test_a_sweep_deletes_a_share_of_all_calls_at_most(url: URL) -> None:
+    now_ms = wall_clock_ms()
+    store = Store(url, "this")
+    await store.open()
+    stamps = {"started_at_ms": 1, "updated_at_ms": now_ms, "ended_at_ms": 1}
+    await store.write(put_call(f"agent-{n}", **stamps) for n in range(250))
+    forgotten: list[str] = []
+
+    async def forget(call_ids: list[str]) -> None:
+        if kept := {"agent-7", "agent-8"} & set(call_ids):
+            raise NotDeletedError(kept)
+        forgotten.extend(call_ids)
+        await store.delete(call_ids)
+
+    retention = Retention(days=1)
+    assert await retention.sweep(store, forget, now_ms=now_ms) == 100
+    assert await store.count() == 150
+    # What cannot be deleted is passed over, and does not hold up the rest.
+    assert await retention.sweep(store, forget, now_ms=now_ms) == 100
+    assert await retention.sweep(store, forget, now_ms=now_ms) == 48
+    assert await store.ended_before(now_ms, 9) == ["agent-7", "agent-8"]
+    assert len(set(forgotten)) == 248
+    await store.close()
