@@ -29,6 +29,7 @@ from limit_settings import LimitSettings
 from logs import LogFormat
 from media_settings import MediaSettings, OpusConfig
 from rtc.media_network import MediaNetwork
+from secret_rules import ApiKey, RoomSecret, WebhookSecret
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
@@ -46,8 +47,6 @@ Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
 
 PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
 _BASE_URI_PATTERN = r"^wss?://[^\s/?#]+$"
-
-RoomSecret = Annotated[SecretStr, Field(min_length=32)]
 
 _ORIGIN_PATTERN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$"
 Origin = Annotated[str, Field(pattern=_ORIGIN_PATTERN)]
@@ -78,14 +77,14 @@ class Settings(MediaSettings, LimitSettings):
 
     server_host: str = "127.0.0.1"
     server_port: int = Field(default=8080, ge=0, le=65_535)
-    api_keys: tuple[SecretStr, ...] = ()
-    metrics_token: SecretStr | None = Field(default=None, min_length=16)
+    api_keys: tuple[ApiKey, ...] = ()
+    metrics_token: ApiKey | None = None
     room_token_secret: RoomSecret | None = None
     room_token_old_secrets: tuple[RoomSecret, ...] = ()
     allowed_origins: tuple[Origin, ...] = ()
     trusted_proxies: tuple[IPvAnyNetwork, ...] = ()
     webhook_url: SecretStr | None = None
-    webhook_secret: SecretStr | None = None
+    webhook_secret: WebhookSecret | None = None
 
     provider_factories: str = ""
     model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)

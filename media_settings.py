@@ -8,7 +8,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -16,6 +15,7 @@ from pydantic import (
 
 from rtc.ice_url import parse_ice_url
 from rtc.media_network import IpAddress, MediaNetwork, PortRange
+from secret_rules import SharedSecret
 
 OpusBitrate = Annotated[int, Field(ge=6_000, le=256_000)]
 OpusComplexity = Annotated[int, Field(ge=0, le=10)]
@@ -44,7 +44,7 @@ class MediaSettings(BaseModel):
     media_relay_only: bool = False
     stun_urls: tuple[str, ...] = ()
     turn_urls: tuple[str, ...] = ()
-    turn_secret: SecretStr | None = Field(default=None, min_length=16)
+    turn_secret: SharedSecret | None = None
     turn_credential_ttl_s: int = Field(default=21_600, ge=60, le=7 * 86_400)
 
     # Encoding: docs/media.md.

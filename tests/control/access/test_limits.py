@@ -23,7 +23,7 @@ BURST = 60
 
 def settings(**changes: Any) -> Settings:
     values: dict[str, Any] = {
-        "api_keys": (SecretStr("key-one"), SecretStr("key-two")),
+        "api_keys": (SecretStr("key-one-of-the-tests"), SecretStr("key-two-of-the-tests")),
         "room_token_secret": SecretStr(SECRET),
         "room_token_old_secrets": (SecretStr(OLD_SECRET),),
         "trusted_proxies": (ip_network("127.0.0.1/32"),),
@@ -35,7 +35,7 @@ def settings(**changes: Any) -> Settings:
     return Settings(**(values | changes))
 
 
-def of(address: str, key: str | None = "key-one") -> dict[str, str]:
+def of(address: str, key: str | None = "key-one-of-the-tests") -> dict[str, str]:
     headers = {"X-Forwarded-For": address}
     return headers if key is None else headers | {"Authorization": f"Bearer {key}"}
 
@@ -59,7 +59,7 @@ async def test_an_address_that_asks_too_often_is_told_to_wait_and_others_are_ser
         assert await ask(api, of("203.0.113.8"), 1) == [200]
         # Whether it lives may always be asked, and this machine's own programs are not counted.
         assert await ask(api, of("203.0.113.7"), 1, "/healthz") == [200]
-        assert await ask(api, {"Authorization": "Bearer key-one"}, 5) == [200] * 5
+        assert await ask(api, {"Authorization": "Bearer key-one-of-the-tests"}, 5) == [200] * 5
 
 
 @pytest.mark.asyncio
@@ -67,8 +67,8 @@ async def test_a_key_that_asks_too_often_is_told_to_wait_wherever_it_is_used() -
     async with serve_api(settings(requests_per_s_per_address=1_000.0)) as api:
         statuses = [await ask(api, of(f"203.0.113.{n % 5}"), 1) for n in range(BURST + 5)]
         assert statuses == [[200]] * BURST + [[429]] * 5
-        assert await ask(api, {"Authorization": "Bearer key-one"}, 1) == [429]
-        assert await ask(api, of("203.0.113.9", "key-two"), 1) == [200]
+        assert await ask(api, {"Authorization": "Bearer key-one-of-the-tests"}, 1) == [429]
+        assert await ask(api, of("203.0.113.9", "key-two-of-the-tests"), 1) == [200]
 
 
 @pytest.mark.asyncio
@@ -95,7 +95,7 @@ async def test_open_sockets_of_an_address_are_limited() -> None:
         full = await api.get("/agents", headers=of("203.0.113.9"))
         assert await code_of(full) == (503, "overloaded")
         # What this machine itself asks, agents among it, has its place.
-        assert await ask(api, {"Authorization": "Bearer key-two"}, 1) == [200]
+        assert await ask(api, {"Authorization": "Bearer key-two-of-the-tests"}, 1) == [200]
         for socket in sockets:
             await socket.close()
         async with asyncio.timeout(10):
@@ -111,7 +111,9 @@ async def test_open_sockets_of_an_address_are_limited() -> None:
 async def test_tokens_of_an_old_secret_are_good_until_it_is_taken_away() -> None:
     async with serve_api(settings()) as api:
         minted = await api.post(
-            "/token", json={"channel_name": "demo"}, headers={"Authorization": "Bearer key-two"}
+            "/token",
+            json={"channel_name": "demo"},
+            headers={"Authorization": "Bearer key-two-of-the-tests"},
         )
         token = (await minted.json())["token"]
         jwt.decode(token, SECRET, algorithms=["HS256"])

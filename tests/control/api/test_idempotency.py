@@ -59,8 +59,8 @@ async def test_what_may_fare_better_is_tried_again() -> None:
 @pytest.mark.asyncio
 async def test_keys_of_different_callers_do_not_meet() -> None:
     async with serve_api(KEYED) as api:
-        one = {"Authorization": "Bearer key-one", **KEY}
-        two = {"Authorization": "Bearer key-two", **KEY}
+        one = {"Authorization": "Bearer key-one-of-the-tests", **KEY}
+        two = {"Authorization": "Bearer key-two-of-the-tests", **KEY}
         assert (await api.post("/start_agent", json=START, headers=one)).status == 200
         foreign = await api.post("/start_agent", json=START | {"uid": 7}, headers=two)
         assert await error_of(foreign) == (400, "already_running")

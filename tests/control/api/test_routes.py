@@ -21,7 +21,7 @@ from tests.control.served_api import SECRET, Api, serve_api
 
 START = {"channel_name": "demo", "uid": 1000}
 KEYED = Settings(
-    api_keys=(SecretStr("key-one"), SecretStr("key-two")),
+    api_keys=(SecretStr("key-one-of-the-tests"), SecretStr("key-two-of-the-tests")),
     room_token_secret=SecretStr(SECRET),
     local_model_uri="ws://127.0.0.1:9",
 )
@@ -77,7 +77,7 @@ async def test_the_agent_is_configured_from_request_and_settings() -> None:
     async with serve_api(settings) as api:
         wanted = START | {"provider": "openai", "model": "m2", "greeting": "Hi", "toolset": None}
         response = await api.post(
-            "/start_agent", json=wanted, headers={"Authorization": "Bearer key-two"}
+            "/start_agent", json=wanted, headers={"Authorization": "Bearer key-two-of-the-tests"}
         )
         assert response.status == 200
         config = api.placement.configs["demo"]
@@ -240,7 +240,7 @@ async def test_with_keys_configured_only_their_holders_get_in() -> None:
         assert api.placement.configs == {}
         for path in ("/healthz", "/readyz", "/", "/web/app.js", "/openapi.json"):
             assert (await api.get(path)).status == 200, path
-        for key in ("key-one", "key-two"):
+        for key in ("key-one-of-the-tests", "key-two-of-the-tests"):
             response = await api.get("/agents", headers={"Authorization": f"Bearer {key}"})
             assert response.status == 200
 
@@ -269,7 +269,7 @@ async def test_without_keys_foreign_pages_are_refused_everywhere_but_health() ->
 async def test_tokens_open_exactly_the_room_they_name() -> None:
     wanted = {"channel_name": "demo", "uid": 7, "ttl_s": 60}
     async with serve_api(KEYED) as api:
-        headers = {"Authorization": "Bearer key-one"}
+        headers = {"Authorization": "Bearer key-one-of-the-tests"}
         answer = await (await api.post("/token", json=wanted, headers=headers)).json()
         claims = jwt.decode(answer["token"], SECRET, algorithms=["HS256"])
         assert (claims["channel"], claims["uid"], claims["role"]) == ("demo", 7, "user")

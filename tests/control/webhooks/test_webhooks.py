@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import logging
+import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,18 +18,20 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from config import Settings
 from control.processes.link import StateChanged
 from control.server import ControlServer, ServerError
 from control.serving import open_listener
 from control.webhooks.retries import RetryPolicy
+from control.webhooks.schedule import Schedule
 from control.webhooks.sender import MAX_WAITING, Webhooks
-from control.webhooks.signing import parse_secret
 from conversation.lifecycle import AgentState, ExitReason
+from secret_rules import webhook_keys
 from tests.control.live.test_streams import end
 from tests.fakes.http_server import serving
-from tests.processes.conftest import agent_config
+from tests.processes.conftest import agent_config, until
 
 KEY = b"0123456789abcdef01234567"
 SECRET = SecretStr("whsec_" + base64.b64encode(KEY).decode())
@@ -46,11 +49,14 @@ class Received:
     def kind(self) -> str:
         return str(json.loads(self.body)["type"])
 
-    def verify(self) -> None:
-        """As the specification's own libraries do it."""
-        content = f"{self.delivery_id}.{self.timestamp}.{self.body}".encode()
-        expected = base64.b64encode(hmac.new(KEY, content, hashlib.sha256).digest()).decode()
-        assert self.signature == f"v1,{expected}"
+    def verify(self, secret: str = "") -> None:
+        """By the specification's own library."""
+        headers = {
+            "webhook-id": self.delivery_id,
+            "webhook-timestamp": self.timestamp,
+            "webhook-signature": self.signature,
+        }
+        assert Webhook(secret or SECRET.get_secret_value()).verify(self.body, headers)
 
 
 class Receiver:
@@ -59,6 +65,10 @@ class Receiver:
     def __init__(self) -> None:
         self.received: list[Received] = []
         self.status: Callable[[], int] = lambda: 204
+        # Of the channels whose notices are not taken, if there are some.
+        self.refused: set[str] = set()
+        self.hung: set[str] = set()
+        self.release = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
         self.url = ""
@@ -73,8 +83,15 @@ class Receiver:
                 await request.text(),
             )
         )
+        channel_name = json.loads(self.received[-1].body)["data"]["channel_name"]
+        if channel_name in self.hung:
+            await self.release.wait()
         await self.gate.wait()
-        return web.Response(status=self.status(), headers={"Location": self.url})
+        status = 500 if channel_name in self.refused else self.status()
+        return web.Response(status=status, headers={"Location": self.url})
+
+    def of(self, channel_name: str) -> list[Received]:
+        return [one for one in self.received if f'"{channel_name}"' in one.body]
 
 
 @asynccontextmanager
@@ -88,11 +105,14 @@ async def receiving() -> AsyncIterator[Receiver]:
             yield receiver
         finally:
             receiver.gate.set()
+            receiver.release.set()
 
 
 @asynccontextmanager
-async def sending(url: str, retries: RetryPolicy = QUICK) -> AsyncIterator[Webhooks]:
-    webhooks = Webhooks(SecretStr(url), SECRET, retries=retries)
+async def sending(
+    url: str, retries: RetryPolicy = QUICK, secret: SecretStr = SECRET
+) -> AsyncIterator[Webhooks]:
+    webhooks = Webhooks(SecretStr(url), secret, retries=retries)
     webhooks.start()
     try:
         yield webhooks
@@ -201,11 +221,168 @@ def test_pauses_grow_within_bounds(attempt: int, chance: float) -> None:
     assert policy.pause_s(policy.attempts, chance) is None
 
 
-@pytest.mark.parametrize("text", ["whsec_***", "whsec_c2hvcnQ=", "too short"])
-def test_secrets_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="WEBHOOK_SECRET"):
-        parse_secret(text)
-    assert parse_secret("x" * 24) == b"x" * 24
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "w" * 30,
+        "x" * 24,
+        "abcdefghijklmnopqrstuvwxyz0123456789",
+        base64.b64encode(KEY * 2).decode(),
+        "whsec_" + base64.b64encode(KEY * 2).decode(),
+        "whsec_" + base64.b64encode(b"0" * 25).decode().rstrip("="),
+    ],
+)
+async def test_what_is_signed_with_any_secret_is_verified_by_the_official_library(
+    secret: str,
+) -> None:
+    async with (
+        receiving() as receiver,
+        sending(receiver.url, secret=SecretStr(secret)) as webhooks,
+    ):
+        webhooks.handle_start(agent_config(), restarts=0)
+        await webhooks.close()
+        (told,) = receiver.received
+    told.verify(secret)
+    with pytest.raises(WebhookVerificationError):
+        told.verify("whsec_" + base64.b64encode(b"another key of 24 bytes.").decode())
+    if not secret.startswith("whsec_"):
+        # Receivers that take the characters themselves.
+        content = f"{told.delivery_id}.{told.timestamp}.{told.body}".encode()
+        digest = hmac.new(secret.encode(), content, hashlib.sha256).digest()
+        assert f"v1,{base64.b64encode(digest).decode()}" in told.signature.split()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", ["refused", "hung"])
+async def test_what_is_not_taken_holds_up_nothing_else(kind: str) -> None:
+    patient = RetryPolicy(attempts=8, first_s=60.0, cap_s=60.0)
+    async with receiving() as receiver, sending(receiver.url, patient) as webhooks:
+        getattr(receiver, kind).update({"bad"})
+        number = {"refused": 20, "hung": 4}[kind]
+        for _ in range(number):
+            webhooks.handle_start(agent_config("bad"), restarts=0)
+        await until(lambda: len(receiver.of("bad")) == number)
+        for _ in range(10):
+            webhooks.handle_start(agent_config("good"), restarts=0)
+        await until(lambda: len(receiver.of("good")) == 10)
+        assert len(receiver.of("bad")) == number
+
+
+@pytest.mark.asyncio
+async def test_a_refused_one_comes_again_when_it_is_due_and_the_end_waits_for_no_pause() -> None:
+    soon = RetryPolicy(attempts=3, first_s=0.2, cap_s=60.0)
+    async with receiving() as receiver, sending(receiver.url, soon) as webhooks:
+        receiver.refused = {"bad"}
+        webhooks.handle_start(agent_config("bad"), restarts=0)
+        await until(lambda: len(receiver.of("bad")) == 2)
+        late = RetryPolicy(attempts=3, first_s=60.0, cap_s=60.0)
+        webhooks._retries = late
+        webhooks.handle_start(agent_config("worse"), restarts=0)
+        receiver.refused = {"worse"}
+        await until(lambda: len(receiver.of("worse")) == 1)
+        receiver.refused = set()
+        await webhooks.close()
+        assert len(receiver.of("worse")) == 2
+
+
+@pytest.mark.asyncio
+async def test_a_waiting_notice_of_a_deleted_call_loses_its_error() -> None:
+    async with receiving() as receiver, sending(receiver.url) as webhooks:
+        receiver.gate.clear()
+        config = agent_config()
+        for _ in range(12):
+            end(webhooks, config, error="she said: 4711")  # type: ignore[arg-type]
+        await until(lambda: receiver.received)
+        webhooks.forget_calls({config.agent_id})
+        before = len(receiver.received)
+        receiver.gate.set()
+        await webhooks.close()
+        assert len(receiver.received) == 12
+        assert "4711" not in str([one.body for one in receiver.received[before:]])
+        for one in receiver.received[before:]:
+            one.verify()
+
+
+@pytest.mark.asyncio
+async def test_the_owners_proxy_is_used_and_no_redirect_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def pass_on(request: web.Request) -> web.Response:
+        asked.append((request.raw_path, await request.text()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", pass_on)
+    async with serving(app) as port:
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        async with sending("http://receiver.invalid/hook") as webhooks:
+            webhooks.handle_start(agent_config(), restarts=0)
+            await webhooks.close()
+        ((path, body),) = asked
+        assert "receiver.invalid/hook" in path or path == "/hook"
+        assert "agent.started" in body
+        # Programs of this machine are never asked through it.
+        async with receiving() as receiver, sending(receiver.url) as webhooks:
+            receiver.status = lambda: 307
+            webhooks.handle_start(agent_config(), restarts=0)
+            await webhooks.close()
+            assert len(receiver.received) == QUICK.attempts
+        assert len(asked) == 1
+
+
+@given(st.lists(st.integers(0, 3), max_size=60), st.integers(1, 8))
+def test_a_schedule_is_bounded_keeps_the_newest_and_forgets_nothing_else(
+    steps: list[int], limit: int
+) -> None:
+    schedule: Schedule[int] = Schedule(limit)
+    now_s, added, taken, done = 0.0, 0, dict[int, int](), set[int]()
+    for step in steps:
+        now_s += 1
+        if step in (0, 1):
+            schedule.add(added)
+            added += 1
+        elif step == 2 and (one := schedule.take(now_s, may_be_refused=True)) is not None:
+            taken[one[0]] = one[1]
+        elif step == 3 and taken:
+            number, thing = taken.popitem()
+            schedule.put_back(number, thing, now_s + 2)
+        assert len(schedule) <= limit
+    schedule.hurry()
+    while (one := schedule.take(now_s, may_be_refused=True)) is not None:
+        done.add(one[1])
+    left = done | set(taken.values())
+    assert len(left) + schedule.dropped == added
+    assert schedule.due_s() is None
+    if added:
+        assert added - 1 in left or schedule.dropped
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("whsec_***", "no base64"),
+        ("whsec_c2hvcnQ=", "5 bytes after whsec_"),
+        ("too short", "9 characters"),
+        ("short", "5 characters"),
+        ("correct horse battery staple!", "no base64"),
+        ("a-secret-with-dashes-in-it-of-many", "no base64"),
+        ("x" * 25, "no base64"),
+        ("whsec_" + "x" * 41, "no base64"),
+        ("gr\u00fcn" * 9, "no base64"),
+    ],
+)
+def test_a_secret_that_no_library_reads_is_refused_with_the_remedy(text: str, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem) as raised:
+        Webhooks(SecretStr("http://127.0.0.1:9"), SecretStr(text))
+    assert str(raised.value).startswith("WEBHOOK_SECRET: ")
+    assert text not in str(raised.value)
+    # The remedy is a command that makes a good one.
+    command = str(raised.value).partition("make one with: ")[2]
+    made = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert len(webhook_keys(made.stdout.strip())[0]) == 32
 
 
 @pytest.mark.asyncio
@@ -214,7 +391,6 @@ def test_secrets_that_are_none(text: str) -> None:
     [
         ({"webhook_url": "http://127.0.0.1:9"}, "needs WEBHOOK_SECRET"),
         ({"webhook_url": "ftp://x", "webhook_secret": "x" * 24}, "WEBHOOK_URL"),
-        ({"webhook_url": "http://x", "webhook_secret": "short"}, "24 bytes"),
     ],
 )
 async def test_a_server_says_what_is_wrong_with_its_webhooks(
