@@ -119,10 +119,17 @@ def _ask_local_model_uri(server_url: str) -> str:
     import json
     import urllib.error
     import urllib.request
+    from urllib.parse import urlsplit
 
+    from proxies import outbound_proxy
+
+    # Through the owner's proxy, unless it is this machine.
+    proxy = outbound_proxy(server_url)
+    proxies = {} if proxy is None else {urlsplit(server_url).scheme: str(proxy)}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     try:
         try:
-            answer = urllib.request.urlopen(f"{server_url}/readyz", timeout=5)
+            answer = opener.open(f"{server_url}/readyz", timeout=5)
         except urllib.error.HTTPError as not_ready:
             answer = not_ready  # still loading: its sessions wait until it is ready
         with answer:

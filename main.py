@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from config import MAX_UID, ConfigError, Settings, is_channel_name
 from logs.writer import open_standard_descriptors
+from opt_outs import switch_off_telemetry
 
 
 class _OneLineParser(argparse.ArgumentParser):
@@ -98,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     open_standard_descriptors()
+    switch_off_telemetry()
     from commands import COMMANDS, CommandError  # heavy imports wait for valid arguments
 
     options = build_parser().parse_args(arguments)

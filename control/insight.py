@@ -13,6 +13,7 @@ from control.metrics.page import MetricsPage
 from control.observers import CallObserver
 from control.placement import Placement
 from control.processes.pool import PoolStatistics
+from proxies import InvalidProxyError
 
 if TYPE_CHECKING:
     from control.tracing.export import SpanExport
@@ -24,7 +25,8 @@ class Insight:
     def __init__(self, settings: Settings) -> None:
         """
         Raises:
-            ConfigError: spans are wanted and their packages are not installed.
+            ConfigError: spans are wanted and their packages are not installed, or the proxy for them
+                cannot be used.
         """
         figures = Figures()
         self.page = MetricsPage(figures)
@@ -61,4 +63,7 @@ def _open_export(settings: Settings) -> SpanExport | None:
     except ImportError as error:
         text = "OTEL_EXPORTER_OTLP_ENDPOINT: first pip install -r requirements-otel.txt"
         raise ConfigError(text) from error
-    return SpanExport(endpoint, settings.otel_headers, settings.otel_service_name)
+    try:
+        return SpanExport(endpoint, settings.otel_headers, settings.otel_service_name)
+    except InvalidProxyError as error:
+        raise ConfigError(str(error)) from error

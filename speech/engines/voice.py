@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from opt_outs import switch_off_telemetry
 from speech.engines import files
 
 _FADE_SAMPLES = 64
@@ -105,12 +106,15 @@ def _voice_files(directory: Path | None) -> tuple[Path, Path]:
 
 
 def _open_session(weights: Path) -> Any:
+    # It talks from its import on.
+    switch_off_telemetry()
     try:
         import onnxruntime
     except ImportError as error:
         raise files.ModelFilesError(
             "package onnxruntime is not installed: run `make setup` to get the local models"
         ) from error
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1

@@ -1,15 +1,88 @@
 from __future__ import annotations
 
-from control.processes.environment import child_environment
+import os
+
+import pytest
+
+from control.processes.environment import (
+    child_environment,
+    outbound_environment,
+    scrub_environment,
+)
+from opt_outs import OPT_OUTS
+
+NEEDED = {
+    "PATH": "/bin",
+    "LC_ALL": "C",
+    "PYTHONPATH": "/x",
+    "LOG_LEVEL": "DEBUG",
+    "SSL_CERT_FILE": "/own.pem",
+    "SSL_CERT_DIR": "/own",
+    "REQUESTS_CA_BUNDLE": "/own.pem",
+    "OTEL_SDK_DISABLED": "true",
+    "HF_HUB_OFFLINE": "1",
+    "ORT_LOGGING_LEVEL": "3",
+}
+SECRET = {
+    "OPENAI_API_KEY": "sk",
+    "API_KEYS": "k",
+    "ROOM_TOKEN_SECRET": "s",
+    "AWS_SECRET_ACCESS_KEY": "a",
+    "HF_TOKEN": "hf",
+    "OTEL_EXPORTER_OTLP_HEADERS": "api-key=x",
+    "SOMETHING_NEW": "x",
+}
+PROXIES = {
+    "HTTPS_PROXY": "http://me:word@proxy:3128",
+    "http_proxy": "http://proxy:3128",
+    "ALL_PROXY": "http://proxy:3128",
+}
 
 
 def test_children_get_what_they_need_and_nothing_that_may_be_a_secret() -> None:
-    needed = {"PATH": "/bin", "LC_ALL": "C", "PYTHONPATH": "/x", "LOG_LEVEL": "DEBUG"}
-    secret = {
-        "OPENAI_API_KEY": "sk",
-        "API_KEYS": "k",
-        "ROOM_TOKEN_SECRET": "s",
-        "AWS_SECRET_ACCESS_KEY": "a",
-        "SOMETHING_NEW": "x",
-    }
-    assert child_environment(needed | secret) == needed
+    assert child_environment(NEEDED | SECRET | PROXIES) == NEEDED | OPT_OUTS
+
+
+def test_who_connects_to_others_gets_the_owners_proxies_never_for_this_machine() -> None:
+    told = outbound_environment(NEEDED | SECRET | PROXIES)
+    excepted = "localhost,127.0.0.1,::1"
+    assert told == NEEDED | OPT_OUTS | PROXIES | {"no_proxy": excepted, "NO_PROXY": excepted}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"NO_PROXY": "a.example, 10.0.0.0/8 localhost"},
+        {"no_proxy": "a.example,10.0.0.0/8"},
+        {"no_proxy": "a.example 10.0.0.0/8", "NO_PROXY": "b.example"},
+    ],
+)
+def test_the_owners_exceptions_stay(given: dict[str, str]) -> None:
+    told = outbound_environment(PROXIES | given)
+    assert told["NO_PROXY"] == "a.example,10.0.0.0/8,localhost,127.0.0.1,::1"
+    assert told["no_proxy"] == told["NO_PROXY"]
+
+
+def test_without_proxies_nothing_is_said_of_them() -> None:
+    assert outbound_environment(NEEDED | {"HTTPS_PROXY": ""}) == NEEDED | OPT_OUTS
+
+
+@pytest.mark.parametrize("name", sorted(OPT_OUTS))
+@pytest.mark.parametrize("said", [{}, {"value": "0"}, {"value": ""}])
+def test_dependencies_are_told_to_keep_still_whatever_was_said(
+    name: str, said: dict[str, str]
+) -> None:
+    given = {name: said["value"]} if said else {}
+    assert child_environment(given)[name] == "1"
+
+
+def test_a_scrubbed_process_has_the_same() -> None:
+    own = dict(os.environ)
+    try:
+        os.environ.clear()
+        os.environ.update(NEEDED | SECRET | PROXIES)
+        scrub_environment()
+        assert dict(os.environ) == outbound_environment(NEEDED | PROXIES)
+    finally:
+        os.environ.clear()
+        os.environ.update(own)
