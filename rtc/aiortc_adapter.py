@@ -7,10 +7,17 @@ a thread per peer.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiortc import RTCPeerConnection, RTCRtpCodecCapability, RTCRtpReceiver, RTCRtpTransceiver
+
+from rtc.mishaps import describe_mishap, note_mishap
+
+_CONNECT: Final = "_RTCPeerConnection__connect"
+
+logger = logging.getLogger(__name__)
 
 
 class RtpPacket(NamedTuple):
@@ -29,9 +36,12 @@ class _PacketTap:
         self._on_packet = on_packet
 
     def add(self, packet: Any) -> tuple[bool, None]:
-        self._on_packet(
-            RtpPacket(packet.ssrc, packet.sequence_number, packet.timestamp, packet._data)  # noqa: SLF001
-        )
+        try:
+            self._on_packet(
+                RtpPacket(packet.ssrc, packet.sequence_number, packet.timestamp, packet._data)  # noqa: SLF001
+            )
+        except Exception as error:  # noqa: BLE001 - whatever a packet brings about costs that packet
+            note_mishap(logger, "a voice packet", error)
         return False, None
 
 
@@ -54,6 +64,31 @@ def prefer_opus(transceiver: RTCRtpTransceiver) -> None:
     transceiver.setCodecPreferences(
         [RTCRtpCodecCapability(mimeType="audio/opus", clockRate=48_000, channels=2)]
     )
+
+
+def set_payload_type(transceiver: RTCRtpTransceiver, payload_type: int) -> None:
+    """Use the number that the other side gave to Opus: aiortc keeps to 96 and up."""
+    for codec in transceiver._codecs:  # noqa: SLF001
+        codec.payloadType = payload_type
+
+
+def watch_connecting(connection: RTCPeerConnection, on_failed: Callable[[], None]) -> None:
+    """Call `on_failed` when a handshake raises: aiortc runs it in a task that nobody looks at.
+
+    Raises:
+        RuntimeError: this aiortc is built otherwise than the one we know.
+    """
+    if (connect := getattr(connection, _CONNECT, None)) is None:
+        raise RuntimeError(f"unknown aiortc: RTCPeerConnection has no {_CONNECT}")
+
+    async def watched() -> None:
+        try:
+            await connect()
+        except Exception as error:  # noqa: BLE001 - the other side's bytes bring about any of them
+            logger.warning("a connection could not be made: %s", describe_mishap(error))
+            on_failed()
+
+    setattr(connection, _CONNECT, watched)
 
 
 async def close_connection(connection: RTCPeerConnection) -> None:

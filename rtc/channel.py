@@ -2,8 +2,10 @@
 
 Events (`on`, `once`, `off`); listeners may be plain or async and can neither fail nor stall media:
 user_joined(RemoteUser) · user_left(RemoteUser, reason) · user_updated(RemoteUser) ·
-user_connected(uid): media and data channel are up · connection_state_changed(ConnectionState) ·
-message(ChatMessage, uid) · event(text, uid): from the data channel ·
+user_connected(uid): media is up · connection_state_changed(ConnectionState) ·
+message(ChatMessage, uid) · event(text, uid): from a data channel ·
+event_refused(reason, uid): what came over a data channel was no event ·
+media_refused(reason, uid): `uid` makes no media connection with us; we try again ·
 playout_started(key), playout_done(key): first and last sample have left.
 """
 
@@ -63,6 +65,8 @@ _EVENTS: Final = frozenset(
         "connection_state_changed",
         "message",
         "event",
+        "event_refused",
+        "media_refused",
         "playout_started",
         "playout_done",
     }
@@ -109,6 +113,10 @@ class Channel:
                 on_disconnected=self._handle_disconnected,
                 on_packet=self._handle_packet,
                 on_event=lambda uid, text: self._emitter.emit("event", text, uid),
+                on_event_refused=lambda uid, reason: self._emitter.emit(
+                    "event_refused", reason, uid
+                ),
+                on_refused=lambda uid, reason: self._emitter.emit("media_refused", reason, uid),
             ),
             self._network_options(),
             on_joined=self._handle_joined,

@@ -134,7 +134,7 @@ class IceGatherer:
         candidate, protocol = await ice.relayed_candidate(
             component=component,
             hide_related_address=self._network.is_relay_only,
-            protocol_factory=lambda: ice.StunProtocol(self._inner),
+            protocol_factory=lambda: MediaProtocol(self._inner),
             turn_server=(address.host, address.port),
             turn_username=server.username,
             turn_password=server.credential,

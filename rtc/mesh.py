@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, assert_never
 
+from rtc.offer_pace import OfferPace
 from rtc.options import MediaOptions, RemoteUser
 from rtc.peer_link import LinkCallbacks, PeerLink
 from rtc.signals import (
@@ -28,6 +29,7 @@ from rtc.signals import (
     RelayedCandidate,
     RelayedChat,
     RelayedDescription,
+    RelayedRefusal,
     ServerFrame,
 )
 from utils import OwnedTasks
@@ -66,6 +68,7 @@ class Mesh:
         self._members: dict[int, MemberInfo] = {}
         self._missing: dict[int, asyncio.TimerHandle] = {}
         self._joined: Joined | None = None
+        self._pace = OfferPace()
         self._tasks = OwnedTasks(logger)
         self._hang_ups: set[asyncio.Task[None]] = set()
 
@@ -80,7 +83,7 @@ class Mesh:
                 self._leave(uid, reason)
             case MemberUpdated(member=member):
                 self._update(member)
-            case RelayedDescription() | RelayedCandidate():
+            case RelayedDescription() | RelayedCandidate() | RelayedRefusal():
                 self._pass_to_link(frame)
             case RelayedChat():
                 self._on_chat(frame)
@@ -89,17 +92,22 @@ class Mesh:
             case Pong():
                 pass
             case ErrorFrame():
-                logger.warning("the room refused a frame (%s): %s", frame.code, frame.message)
+                # A member that has just left is nobody's fault.
+                level = logging.DEBUG if frame.code == "unknown_member" else logging.WARNING
+                logger.log(level, "the room refused a frame (%s): %s", frame.code, frame.message)
             case _:
                 assert_never(frame)
 
-    def _pass_to_link(self, frame: RelayedDescription | RelayedCandidate) -> None:
+    def _pass_to_link(self, frame: RelayedDescription | RelayedCandidate | RelayedRefusal) -> None:
         if (link := self.links.get(frame.sender)) is None:
             return
-        if isinstance(frame, RelayedDescription):
-            link.handle_description(frame)
-        else:
-            link.handle_candidate(frame)
+        match frame:
+            case RelayedDescription():
+                link.handle_description(frame)
+            case RelayedCandidate():
+                link.handle_candidate(frame)
+            case RelayedRefusal():
+                link.handle_refusal(frame)
 
     async def close(self) -> None:
         """Hang up everywhere. Idempotent."""
@@ -164,6 +172,7 @@ class Mesh:
             ice_servers=self._current_ice_servers,
             media=self._media.relay_only() if self._joined.is_relay_only else self._media,
             callbacks=self._callbacks,
+            pace=self._pace,
         )
         self.links[member.uid] = link
         return link

@@ -1,48 +1,79 @@
-"""One peer connection to one member: audio both ways and the data channel `events`."""
+"""One peer connection to one member: audio both ways and events over data channels.
+
+The boundary to aiortc for all that the other side says: what it did wrong is a `PeerError` that says
+so, what nobody expected is one as well, and one line of the log. Neither costs more than this peer.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from aiortc import (
     RTCBundlePolicy,
     RTCConfiguration,
-    RTCDataChannel,
     RTCPeerConnection,
     RTCSessionDescription,
 )
-from aiortc.exceptions import InvalidAccessError, InvalidStateError, OperationError
 from aiortc.sdp import candidate_from_sdp
 
-from rtc.aiortc_adapter import RtpPacket, close_connection, prefer_opus, tap_receiver
+from rtc.aiortc_adapter import (
+    RtpPacket,
+    close_connection,
+    prefer_opus,
+    set_payload_type,
+    tap_receiver,
+    watch_connecting,
+)
+from rtc.candidates import MAX_REMOTE_CANDIDATES, read_candidate
+from rtc.event_channels import EVENTS_LABEL, MAX_EVENT_BYTES, EventCallbacks, EventChannels
 from rtc.flight import ListenerDelay
 from rtc.ice_adapter import adapt_ice
 from rtc.media_shortcut import shorten_way_of_media
+from rtc.mishaps import describe_mishap
 from rtc.options import MediaOptions
 from rtc.path_probe import PathProber
 from rtc.path_watch import PathHealth
-from rtc.sdp import announce_opus_settings, check_description, has_data_channel
+from rtc.sctp_adapter import limit_sctp
+from rtc.sdp import (
+    AUDIO_MID,
+    DATA_MID,
+    DescriptionError,
+    RemoteDescription,
+    read_answer,
+    read_offer,
+)
+from rtc.sdp_answer import announce_opus_settings, compose_answer
 from rtc.sender_adapter import feed_sender
 from rtc.sender_track import OpusTrack
-from rtc.signals import IceServer, RelayedCandidate
+from rtc.signals import MAX_SDP_CHARACTERS, IceServer, RelayedCandidate
 from utils import OwnedTasks
 
-EVENTS_LABEL: Final = "events"
-MAX_EVENT_BYTES: Final = 60 * 1024
-MAX_BUFFERED_BYTES: Final = 1024 * 1024
+__all__ = ["MAX_EARLY_CANDIDATES", "MAX_EVENT_BYTES", "Peer", "PeerCallbacks", "PeerError"]
+
 MAX_EARLY_CANDIDATES: Final = 64
 CLOSE_TIMEOUT_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
 
 
+PeerErrorCode = Literal["invalid", "failed"]
+
+
 class PeerError(Exception):
-    """A description that cannot be used, or a connection that could not be made."""
+    """A description that cannot be used, or a connection that could not be made.
+
+    The text is for the other side. `code`: invalid (its description), failed (anything else).
+    """
+
+    def __init__(self, message: str, code: PeerErrorCode = "failed") -> None:
+        super().__init__(message)
+        self.code: PeerErrorCode = code
 
 
 @dataclass(frozen=True)
@@ -51,6 +82,7 @@ class PeerCallbacks:
 
     on_packet: Callable[[RtpPacket], None]
     on_event: Callable[[str], None]
+    on_event_refused: Callable[[str], None]
     on_path_dead: Callable[[], None]
 
 
@@ -76,18 +108,20 @@ class Peer:
         self.is_path_well = True
         # Datagrams get through, or it has ended.
         self.has_path = asyncio.Event()
-        # Media flows and the data channel, if there is one, is open.
+        # Media flows. Data channels may be late, or never come.
         self.connected = asyncio.Event()
         # The connection failed, or the other side closed it.
         self.ended = asyncio.Event()
         # One of the two has happened.
         self._settled = asyncio.Event()
-        self.events_dropped = 0
+        self.events = EventChannels(EventCallbacks(callbacks.on_event, callbacks.on_event_refused))
         self._callbacks = callbacks
-        self._events: RTCDataChannel | None = None
         # Candidates that came before the description they belong to; None once it is there.
         self._early: list[RelayedCandidate] | None = []
-        self._has_data_channel = True
+        self._candidates_taken = 0
+        # Of the section whose candidates count.
+        self._candidate_mids: tuple[str, ...] = ()
+        self._candidate_index = 0
         self._tasks = OwnedTasks(logger)
         self._is_probed = False
         self._pc = self._create_connection()
@@ -106,7 +140,8 @@ class Peer:
         )
         pc.on("iceconnectionstatechange", self._note_path)
         pc.on("connectionstatechange", self._update)
-        pc.on("datachannel", self._attach)
+        pc.on("datachannel", self.events.attach)
+        watch_connecting(pc, self._end)
         return pc
 
     @property
@@ -114,11 +149,22 @@ class Peer:
         """The W3C connection state."""
         return str(self._pc.connectionState)
 
+    @property
+    def events_dropped(self) -> int:
+        """How many events did not leave."""
+        return self.events.dropped
+
     async def offer(self) -> str:
-        """Our complete offer."""
-        self._attach(self._pc.createDataChannel(EVENTS_LABEL))
-        await self._pc.setLocalDescription(await self._pc.createOffer())
-        return announce_opus_settings(self._pc.localDescription.sdp)
+        """Our complete offer.
+
+        Raises:
+            PeerError: there is no address or another thing that it takes.
+        """
+        with _boundary("our offer"):
+            self.events.attach(self._pc.createDataChannel(EVENTS_LABEL))
+            self._limit_data_channels()
+            await self._pc.setLocalDescription(await self._pc.createOffer())
+            return announce_opus_settings(self._local_sdp())
 
     async def answer(self, offer: str) -> str:
         """Our complete answer to `offer`.
@@ -126,10 +172,17 @@ class Peer:
         Raises:
             PeerError: the offer cannot be used.
         """
-        await self._set_remote("offer", offer)
-        self._has_data_channel = has_data_channel(offer)
-        await self._pc.setLocalDescription(await self._pc.createAnswer())
-        return announce_opus_settings(self._pc.localDescription.sdp)
+        with _boundary("the offer"):
+            remote = read_offer(offer)
+            await self._set_remote("offer", remote, remote.to_sdp())
+            set_payload_type(self._pc.getTransceivers()[0], remote.payload_type)
+            self._limit_data_channels()
+            await self._pc.setLocalDescription(await self._pc.createAnswer())
+            answer = compose_answer(remote, self._local_sdp())
+            if len(answer) > MAX_SDP_CHARACTERS:
+                raise PeerError("the offer has more than an answer has room for", "invalid")
+        await self._take_early_candidates()
+        return answer
 
     async def accept(self, answer: str) -> None:
         """Take the other side's answer to our offer.
@@ -137,21 +190,32 @@ class Peer:
         Raises:
             PeerError: the answer cannot be used.
         """
-        self._has_data_channel = has_data_channel(answer)
-        await self._set_remote("answer", answer)
+        with _boundary("the answer"):
+            remote = read_answer(answer)
+            ours = (AUDIO_MID, DATA_MID)
+            await self._set_remote("answer", remote, remote.to_sdp(mids=ours, has_data=True))
+        await self._take_early_candidates()
 
-    async def _set_remote(self, sdp_type: str, sdp: str) -> None:
-        try:
-            description = RTCSessionDescription(sdp=check_description(sdp), type=sdp_type)
-            await self._pc.setRemoteDescription(description)
-        except (InvalidAccessError, InvalidStateError, OperationError) as error:
-            raise PeerError(f"the {sdp_type} does not fit: {error}") from error
-        except Exception as error:
-            # aiortc's parser raises whatever comes to hand on malformed text.
-            raise PeerError(f"the {sdp_type} cannot be read: {error!r}") from error
-        early, self._early = self._early or [], None
-        for frame in early:
-            await self.add_candidate(frame)
+    async def _set_remote(self, sdp_type: str, remote: RemoteDescription, sdp: str) -> None:
+        self.events.is_expected = remote.data is not None
+        self._candidates_taken = len(remote.transport.candidates)
+        self._candidate_mids = tuple(mid for mid in (remote.transport_section.mid,) if mid)
+        self._candidate_index = remote.transport_section.index
+        await self._pc.setRemoteDescription(RTCSessionDescription(sdp=sdp, type=sdp_type))
+
+    def _local_sdp(self) -> str:
+        sdp = str(self._pc.localDescription.sdp)
+        if "a=candidate:" not in sdp:
+            raise PeerError("this side has no address for media at present")
+        return sdp
+
+    def _limit_data_channels(self) -> None:
+        if (sctp := self._pc.sctp) is not None:
+            limit_sctp(sctp, self._give_up)
+
+    def _give_up(self, reason: str) -> None:
+        logger.warning("connection %s is closed: %s", self.connection_id, reason)
+        self._end()
 
     async def wait_connected(self) -> None:
         """Until media flows and events may be sent.
@@ -163,35 +227,44 @@ class Peer:
         if not self.connected.is_set():
             raise PeerError(f"no path to the other side ({self.state})")
 
+    async def _take_early_candidates(self) -> None:
+        early, self._early = self._early or [], None
+        for frame in early:
+            await self.add_candidate(frame)
+
     async def add_candidate(self, frame: RelayedCandidate) -> None:
-        """Take a trickled candidate; mDNS and unreadable ones are ignored."""
-        text = frame.candidate.removeprefix("candidate:")
+        """Take a trickled candidate; those of no use to us are ignored (`candidates`)."""
         if self._early is not None:
             self._early = [*self._early, frame][:MAX_EARLY_CANDIDATES]
             return
-        if not text or ".local " in text or self.ended.is_set():
+        candidate = read_candidate(frame.candidate)
+        is_enough = self._candidates_taken >= MAX_REMOTE_CANDIDATES
+        if candidate is None or is_enough or self.ended.is_set() or not self._is_ours(frame):
             return
+        self._candidates_taken += 1
         try:
-            candidate = candidate_from_sdp(text)
-            candidate.sdpMid = frame.sdp_mid
-            candidate.sdpMLineIndex = frame.sdp_m_line_index
-            await self._pc.addIceCandidate(candidate)
-        except Exception as error:  # noqa: BLE001 - the parser's errors are as varied as the text
-            logger.debug("candidate ignored: %r", error)
+            ice = self._pc.getTransceivers()[0].receiver.transport.transport
+            await ice.addRemoteCandidate(candidate_from_sdp(candidate.to_sdp()))
+        except Exception as error:  # noqa: BLE001 - aiortc's are as varied as the moment
+            logger.debug("a candidate was left out: %s", describe_mishap(error))
+
+    def _is_ours(self, frame: RelayedCandidate) -> bool:
+        """Whether it is for the section that our transport is; some say by mid, some by index."""
+        if frame.sdp_mid and self._candidate_mids:
+            return frame.sdp_mid in self._candidate_mids
+        return frame.sdp_m_line_index in (None, self._candidate_index)
 
     def send_event(self, text: str) -> bool:
-        """Send over the data channel; False (and counted) when it is not open or congested."""
-        events = self._events
-        is_open = events is not None and events.readyState == "open"
-        if events is None or not is_open or events.bufferedAmount > MAX_BUFFERED_BYTES:
-            self.events_dropped += 1
+        """Send over the data channels; False (and counted) when none is there or all are congested."""
+        if self.ended.is_set():
+            self.events.dropped += 1
             return False
-        events.send(text)
-        return True
+        return self.events.send(text)
 
     async def close(self) -> None:
         """Close everything. Idempotent; gives up after `CLOSE_TIMEOUT_S`."""
         self._end()
+        self.events.close()
         self.track.stop()
         await self._tasks.close()
         try:
@@ -199,21 +272,6 @@ class Peer:
                 await close_connection(self._pc)
         except TimeoutError:
             logger.warning("a peer connection did not close within %.0f s", CLOSE_TIMEOUT_S)
-
-    def _attach(self, channel: RTCDataChannel) -> None:
-        if channel.label != EVENTS_LABEL or self._events is not None:
-            return
-        self._events = channel
-        channel.on("message", self._handle_message)
-        channel.on("open", self._update)
-        channel.on("close", self._update)
-        self._update()
-
-    def _handle_message(self, message: str | bytes) -> None:
-        if isinstance(message, str) and len(message.encode()) <= MAX_EVENT_BYTES:
-            self._callbacks.on_event(message)
-        else:
-            logger.debug("an event was ignored: binary or over %d bytes", MAX_EVENT_BYTES)
 
     def _handle_health(self, health: PathHealth) -> None:
         logger.debug("path of %s is %s", self.connection_id, health.value)
@@ -240,7 +298,20 @@ class Peer:
         elif state == "connected" and not (self._is_probed or self.ended.is_set()):
             self._is_probed = True
             self._tasks.start(self._prober.run(), name=f"path of {self.connection_id}")
-        is_open = self._events is not None and self._events.readyState == "open"
-        if state == "connected" and (is_open or not self._has_data_channel):
+        if state == "connected" and not self.ended.is_set():
             self.connected.set()
             self._settled.set()
+
+
+@contextmanager
+def _boundary(what: str) -> Iterator[None]:
+    """Make whatever is raised by reading and using `what` a `PeerError`."""
+    try:
+        yield
+    except PeerError:
+        raise
+    except DescriptionError as error:
+        raise PeerError(f"{what} cannot be used: {error}", "invalid") from error
+    except Exception as error:
+        logger.error("%s could not be used: %s", what, describe_mishap(error))  # noqa: TRY400
+        raise PeerError(f"{what} could not be used") from error

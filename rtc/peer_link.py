@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rtc.aiortc_adapter import RtpPacket
+from rtc.mishaps import describe_mishap
+from rtc.offer_pace import OfferPace
 from rtc.options import MediaOptions
 from rtc.peer import (
     MAX_EARLY_CANDIDATES,
@@ -23,13 +25,16 @@ from rtc.peer import (
     new_connection_id,
 )
 from rtc.signals import (
+    MAX_REFUSAL_CHARACTERS,
     ClientFrame,
     Description,
     IceServer,
     MemberInfo,
     PeerClosed,
+    Refuse,
     RelayedCandidate,
     RelayedDescription,
+    RelayedRefusal,
     SdpType,
 )
 from utils import OwnedTasks, cancel_and_wait
@@ -39,7 +44,10 @@ PATH_TIMEOUT_S: Final = 6.0
 ANSWERER_PATIENCE_S: Final = 0.5
 OVERLAP_S: Final = 0.5
 REPEAT_AFTER_S: Final = 2.0
+SHORT_LIFE_S: Final = 10.0
 _BACKOFF_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+
+_Attempt = Callable[[], Coroutine[Any, Any, None]]
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +61,10 @@ class LinkCallbacks:
     on_disconnected: Callable[[int], None]
     on_packet: Callable[[int, RtpPacket], None]
     on_event: Callable[[int, str], None]
+    on_event_refused: Callable[[int, str], None]
+    """With what is wrong with an event that could not be one."""
+    on_refused: Callable[[int, str], None]
+    """With why a member does not use our description."""
 
 
 class PeerLink:
@@ -70,6 +82,7 @@ class PeerLink:
         ice_servers: Callable[[], Sequence[IceServer]],
         media: MediaOptions,
         callbacks: LinkCallbacks,
+        pace: OfferPace,
     ) -> None:
         """ice_servers: asked for each new connection, since credentials expire."""
         self.member = member
@@ -78,7 +91,10 @@ class PeerLink:
         self._ice_servers = ice_servers
         self._media = media
         self._callbacks = callbacks
+        self._pace = pace
         self._is_offerer = False
+        # Connections in a row that ended soon after they were made.
+        self._short_lives = 0
         # Being negotiated, to take the place of `peer`.
         self._next: Peer | None = None
         # Whose packets count: the newest connection that has brought any.
@@ -88,7 +104,10 @@ class PeerLink:
         self._offered: Description | None = None
         # Candidates of an offer that we have not begun to answer yet; the oldest give way.
         self._early: deque[RelayedCandidate] = deque(maxlen=MAX_EARLY_CANDIDATES)
+        self._attempts: asyncio.Task[None] | None = None
         self._attempt: asyncio.Task[None] | None = None
+        # What is to be attempted next: the latest wish takes the place of the others.
+        self._wanted: _Attempt | None = None
         # Our latest answer, for an offer that comes again because the answer was lost.
         self._reply: Description | None = None
         self._hang_ups: set[asyncio.Task[None]] = set()
@@ -113,8 +132,34 @@ class PeerLink:
         elif self._offered is not None and self._own_uid < self.member.uid:
             # Ours counts, and may not have arrived.
             self._callbacks.send(self._offered)
-        elif not is_known:
+        elif not is_known and self._may_answer(frame):
             self._start_attempt(lambda: self._answer_then_offer(frame.connection_id, frame.sdp))
+
+    def handle_refusal(self, frame: RelayedRefusal) -> None:
+        """React to a member that does not use our description."""
+        is_ours = self._next is not None and self._next.connection_id == frame.connection_id
+        if is_ours and self._answer is not None and not self._answer.done():
+            self._answer.set_exception(PeerError(f"it was refused ({frame.code}): {frame.message}"))
+            self._callbacks.on_refused(self.member.uid, frame.message)
+
+    def _may_answer(self, frame: RelayedDescription) -> bool:
+        wait_s = self._pace.wait_s(self.member.uid, asyncio.get_running_loop().time())
+        if wait_s > 0:
+            message = f"too many offers; the next one may come in {max(wait_s, 0.1):.1f} s"
+            self._refuse(frame.connection_id, "too_many_offers", message)
+        return wait_s <= 0
+
+    def _refuse(self, connection_id: str, code: str, message: str) -> None:
+        self._callbacks.send(
+            Refuse(
+                to=self.member.uid,
+                connection_id=connection_id,
+                code=code,
+                message=message[:MAX_REFUSAL_CHARACTERS],
+            )
+        )
+        if self.member.via is not None and self.peer is None and self._attempts is None:
+            self._callbacks.send(PeerClosed(uid=self.member.uid))
 
     def handle_candidate(self, frame: RelayedCandidate) -> None:
         """React to a trickled candidate of the member."""
@@ -126,8 +171,9 @@ class PeerLink:
 
     async def close(self) -> None:
         """Hang up. Idempotent."""
-        if self._attempt is not None:
-            await cancel_and_wait(self._attempt)
+        self._wanted = None
+        if self._attempts is not None:
+            await cancel_and_wait(self._attempts)
         if self.peer is not None:
             self._hang_up(self.peer)
             self.peer = None
@@ -138,18 +184,27 @@ class PeerLink:
 
     # -- a connection comes to be ----------------------------------------------------------------
 
-    def _start_attempt(self, run: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    def _start_attempt(self, run: _Attempt) -> None:
         """Of several attempts only the latest goes on; one may be over before it began."""
-        self._attempt = self._tasks.start(
-            self._run_after(self._attempt, run), name=f"link to {self.member.uid}"
-        )
+        self._wanted = run
+        if self._attempt is not None:
+            self._attempt.cancel()
+        if self._attempts is None or self._attempts.done():
+            name = f"link to {self.member.uid}"
+            self._attempts = self._tasks.start(self._run_attempts(), name=name)
 
-    async def _run_after(
-        self, previous: asyncio.Task[None] | None, run: Callable[[], Coroutine[Any, Any, None]]
-    ) -> None:
-        if previous is not None:
-            await cancel_and_wait(previous)
-        await run()
+    async def _run_attempts(self) -> None:
+        """One after the other: none begins before the one that it replaces has ended."""
+        while (wanted := self._wanted) is not None:
+            self._wanted = None
+            self._attempt = self._tasks.start(wanted(), name=f"attempt for {self.member.uid}")
+            try:
+                await asyncio.wait([self._attempt])
+            except asyncio.CancelledError:
+                await cancel_and_wait(self._attempt)
+                raise
+            finally:
+                self._attempt = None
 
     async def _offer_until_connected(self, patience_s: float = 0.0) -> None:
         await asyncio.sleep(patience_s)
@@ -162,7 +217,11 @@ class PeerLink:
 
     async def _answer_then_offer(self, connection_id: str, sdp: str) -> None:
         async def reply(peer: Peer) -> None:
-            self._reply = self._description(peer, "answer", await peer.answer(sdp))
+            try:
+                self._reply = self._description(peer, "answer", await peer.answer(sdp))
+            except PeerError as error:
+                self._refuse(connection_id, error.code, str(error))
+                raise
             self._callbacks.send(self._reply)
 
         if await self._is_connected(connection_id, reply):
@@ -175,8 +234,9 @@ class PeerLink:
     async def _is_connected(
         self, connection_id: str, negotiate: Callable[[Peer], Coroutine[Any, Any, None]]
     ) -> bool:
-        peer = self._next = self._create_peer(connection_id)
+        peer = None
         try:
+            peer = self._next = self._create_peer(connection_id)
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
                 await self._add_early_candidates(peer)
                 await negotiate(peer)
@@ -185,15 +245,20 @@ class PeerLink:
                     await peer.has_path.wait()
                 await peer.wait_connected()
             self._adopt(peer)
-        except (PeerError, TimeoutError) as error:
-            logger.warning("no media connection to %d: %r", self.member.uid, error)
+        except PeerError as error:
+            logger.warning("no media connection to %d: %s", self.member.uid, error)
+        except TimeoutError:
+            logger.warning("no media connection to %d: no path in time", self.member.uid)
+        except Exception as error:  # noqa: BLE001 - costs this attempt, never the link
+            text = describe_mishap(error)
+            logger.error("no media connection to %d: %s", self.member.uid, text)  # noqa: TRY400
         finally:
             self._next = None
-            if self.peer is not peer:
+            if peer is not None and self.peer is not peer:
                 self._source, self._reply = self.peer, None
                 # The next attempt does not wait for its goodbye.
                 self._hang_up(peer)
-        return self.peer is peer
+        return peer is not None and self.peer is peer
 
     def _create_peer(self, connection_id: str) -> Peer:
         uid, callbacks = self.member.uid, self._callbacks
@@ -204,6 +269,7 @@ class PeerLink:
             PeerCallbacks(
                 on_packet=lambda packet: self._handle_packet(peer, packet),
                 on_event=lambda text: callbacks.on_event(uid, text),
+                on_event_refused=lambda reason: callbacks.on_event_refused(uid, reason),
                 on_path_dead=lambda: self._handle_path_dead(peer),
             ),
         )
@@ -246,7 +312,11 @@ class PeerLink:
         self._callbacks.on_connected(self.member.uid)
 
     async def _watch(self, peer: Peer) -> None:
+        loop = asyncio.get_running_loop()
+        begun_s = loop.time()
         await peer.ended.wait()
+        is_short = loop.time() - begun_s < SHORT_LIFE_S
+        self._short_lives = self._short_lives + 1 if is_short else 0
         if self.peer is not peer:
             return
         self.peer = None
@@ -265,8 +335,11 @@ class PeerLink:
 
     def _replace(self) -> None:
         """Ask for a successor, unless one is on its way."""
-        if self._attempt is None or self._attempt.done():
+        is_idle = self._attempt is None or self._attempt.done()
+        if self._wanted is None and is_idle:
             patience_s = 0.0 if self._is_offerer else ANSWERER_PATIENCE_S
+            # One that ends each time soon after it is made would be made again without a pause.
+            patience_s = max(patience_s, _BACKOFF_S[min(self._short_lives, len(_BACKOFF_S) - 1)])
             self._start_attempt(lambda: self._offer_until_connected(patience_s))
 
     def _hang_up(self, peer: Peer, after_s: float = 0.0) -> None:

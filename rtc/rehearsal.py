@@ -40,6 +40,7 @@ class _Side:
             PeerCallbacks(
                 on_packet=self._hear,
                 on_event=lambda _text: self.told.set(),
+                on_event_refused=lambda _reason: None,
                 on_path_dead=lambda: None,
             ),
         )

@@ -28,9 +28,11 @@ from rtc.signals import (
     PeerClosed,
     Ping,
     Pong,
+    Refuse,
     RelayedCandidate,
     RelayedChat,
     RelayedDescription,
+    RelayedRefusal,
     Role,
     ServerFrame,
     SignalError,
@@ -147,7 +149,7 @@ class Room:
                 return self.leave(sender, "left")
             case Mute():
                 return self._mute(sender, is_muted=frame.is_muted)
-            case Description() | Candidate():
+            case Description() | Candidate() | Refuse():
                 return [self._relay(sender, frame)]
             case Chat():
                 return self._chat(sender, frame, now_ms)
@@ -179,7 +181,7 @@ class Room:
         self.members[sender] = member
         return self._to_all(MemberUpdated(member=member.info()), but=sender)
 
-    def _relay(self, sender: int, frame: Description | Candidate) -> Delivery:
+    def _relay(self, sender: int, frame: Description | Candidate | Refuse) -> Delivery:
         to = self.members.get(frame.to)
         if to is None or to.uid == sender:
             raise SignalError("unknown_member", f"no other member has uid {frame.to}", frame.type)
@@ -195,6 +197,16 @@ class Room:
                     connection_id=frame.connection_id,
                     sdp_type=frame.sdp_type,
                     sdp=frame.sdp,
+                ),
+            )
+        if isinstance(frame, Refuse):
+            return Delivery(
+                to.uid,
+                RelayedRefusal(
+                    sender=sender,
+                    connection_id=frame.connection_id,
+                    code=frame.code,
+                    message=frame.message,
                 ),
             )
         return Delivery(

@@ -19,6 +19,7 @@ from rtc.signals import (
     MAX_FRAME_BYTES,
     Join,
     RelayedDescription,
+    RelayedRefusal,
     SdpText,
     ServerFrame,
     SignalError,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 ANSWER_TIMEOUT_S: Final = 10.0
 OFFER_TIMEOUT_S: Final = 10.0
+_REFUSAL_STATUS: Final = {"invalid": 400, "too_many_offers": 429}
 _STATUS: Final = {"unauthorized": 401, "forbidden": 403, "room_full": 429, "server_full": 429}
 
 
@@ -58,7 +60,12 @@ class CallOutlet:
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def deliver(self, frame: ServerFrame) -> None:
-        """Take the agent's answer."""
+        """Take the agent's answer, or why there is none."""
+        if isinstance(frame, RelayedRefusal) and not self.answer.done():
+            status = _REFUSAL_STATUS.get(frame.code, 502)
+            code = frame.code if status != 502 else "agent_failed"
+            self.answer.set_exception(CallRefusedError(status, code, frame.message))
+            return
         is_answer = isinstance(frame, RelayedDescription) and frame.sdp_type == "answer"
         if is_answer and not self.answer.done():
             assert isinstance(frame, RelayedDescription)

@@ -17,6 +17,7 @@ MAX_FRAME_BYTES: Final = 64 * 1024
 MAX_SDP_CHARACTERS: Final = 60_000
 MAX_CHAT_CHARACTERS: Final = 8_000
 MAX_NAME_CHARACTERS: Final = 64
+MAX_REFUSAL_CHARACTERS: Final = 500
 
 _WORD = r"^[A-Za-z0-9_-]{1,64}$"
 
@@ -88,6 +89,19 @@ class _Candidate(BaseModel):
     sdp_m_line_index: int | None = Field(default=None, ge=0, le=64)
 
 
+class _Refusal(BaseModel):
+    """Says why a description is not used: `invalid`, `failed`, or `too_many_offers`."""
+
+    connection_id: Word
+    code: Word
+    message: str = Field(max_length=MAX_REFUSAL_CHARACTERS)
+
+
+class Refuse(_Refusal, _ClientFrame):
+    type: Literal["refuse"] = "refuse"
+    to: Uid
+
+
 class Candidate(_Candidate, _ClientFrame):
     type: Literal["candidate"] = "candidate"
     to: Uid
@@ -113,7 +127,7 @@ class PeerClosed(_ClientFrame):
 
 
 ClientFrame = Annotated[
-    Join | Leave | Mute | Description | Candidate | Chat | Ping | PeerClosed,
+    Join | Leave | Mute | Description | Candidate | Refuse | Chat | Ping | PeerClosed,
     Field(discriminator="type"),
 ]
 
@@ -177,6 +191,11 @@ class RelayedCandidate(_Candidate, _ServerFrame):
     sender: Uid = Field(validation_alias="from", serialization_alias="from")
 
 
+class RelayedRefusal(_Refusal, _ServerFrame):
+    type: Literal["refuse"] = "refuse"
+    sender: Uid = Field(validation_alias="from", serialization_alias="from")
+
+
 class RelayedChat(_ServerFrame):
     type: Literal["chat"] = "chat"
     sender: Uid = Field(validation_alias="from", serialization_alias="from")
@@ -210,6 +229,7 @@ ServerFrame = Annotated[
     | MemberUpdated
     | RelayedDescription
     | RelayedCandidate
+    | RelayedRefusal
     | RelayedChat
     | Pong
     | FreshIceServers
@@ -220,7 +240,7 @@ ServerFrame = Annotated[
 _CLIENT_FRAME: TypeAdapter[ClientFrame] = TypeAdapter(ClientFrame)
 _SERVER_FRAME: TypeAdapter[ServerFrame] = TypeAdapter(ServerFrame)
 _CLIENT_TYPES: Final = frozenset(
-    {"join", "leave", "mute", "description", "candidate", "chat", "ping", "peer_closed"}
+    {"join", "leave", "mute", "description", "candidate", "refuse", "chat", "ping", "peer_closed"}
 )
 
 

@@ -126,6 +126,12 @@ class Clients:
         elif self._pace.should_answer(uid, now_s=now_s):
             self._context.publisher.refuse(uid, "too_many_events", "slow down and send it again")
 
+    def refuse_message(self, reason: str, uid: int) -> None:
+        """What came over a participant's data channel was no event: binary, or too long."""
+        now_s = time.monotonic()
+        if self._pace.allow(uid, now_s=now_s) or self._pace.should_answer(uid, now_s=now_s):
+            self._context.publisher.refuse(uid, "invalid_event", reason)
+
     async def obey(self, command: LiveCommand) -> CommandResult:
         """Carry out what the agent's owner asks, after all that was asked before.
 

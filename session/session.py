@@ -136,6 +136,7 @@ class Session:
     def _listen_to_channel(self) -> None:
         channel = self._context.channel
         channel.on("event", self.clients.handle_message)
+        channel.on("event_refused", self.clients.refuse_message)
         channel.on("playout_started", self._replies.handle_playout_started)
         channel.on("playout_done", self._replies.handle_playout_done)
         channel.on("playout_started", self.playout.handle_playout_started)

@@ -12,7 +12,8 @@ const DEAD_STATES = new Set(["failed", "disconnected", "closed"]);
 /**
  * Events: `members`, `state` (something about the connection changed), `event` (ServerEvent of an
  * agent), `chat` ({from, text}), `left` ({member, reason}), `lost` ({retryInMs}), `regained`,
- * `refused` (RefusedError or ApiError; the call is over), `sound_blocked`.
+ * `refused` (RefusedError or ApiError; the call is over), `peer_refused` ({member, message}: that one
+ * makes no connection with us), `peer_open` ({member}), `sound_blocked`.
  */
 export class Call extends EventTarget {
   #signaling;
@@ -191,11 +192,13 @@ export class Call extends EventTarget {
       emit(this, "state");
     });
     mesh.addEventListener("state", () => emit(this, "state"));
-    mesh.addEventListener("open", () => {
+    mesh.addEventListener("open", ({ detail }) => {
+      emit(this, "peer_open", detail);
       emit(this, "state");
       this.#reportPlayout();
     });
     mesh.addEventListener("left", ({ detail }) => emit(this, "left", detail));
+    mesh.addEventListener("refused", ({ detail }) => emit(this, "peer_refused", detail));
     mesh.addEventListener("event", ({ detail }) => this.#handleEvent(detail));
     mesh.addEventListener("stream", ({ detail }) => this.#play(detail));
     mesh.addEventListener("stream_ended", ({ detail }) => this.#silence(detail.uid));

@@ -12,11 +12,13 @@ const REPEAT_MS = 2000;
 const CONNECT_MS = 15_000;
 const PATH_MS = 6000;
 const BACKOFF_MS = [0, 500, 1000, 2000, 4000, 8000];
+const MAX_REFUSAL_CHARACTERS = 500;
 const DEAD_STATES = new Set(["failed", "closed"]);
 
 /**
  * Events: `signal` (a frame for the member), `stream` (MediaStream), `stream_ended`, `event`
- * (ServerEvent), `open` (events can be sent), `state` (something about the connection changed).
+ * (ServerEvent), `open` (events can be sent), `state` (something about the connection changed),
+ * `refused` ({message}: the member does not use our description).
  */
 export class Link extends EventTarget {
   #uid;
@@ -92,6 +94,13 @@ export class Link extends EventTarget {
     if (peer !== undefined) this.#attempt(peer, () => peer.handleCandidate(frame));
   }
 
+  /** The member does not use our description: say why, and offer again after a while. */
+  handleRefusal({ connection_id: id, message }) {
+    if (this.#next?.connectionId !== id) return;
+    emit(this, "refused", { message });
+    this.#fail(this.#next);
+  }
+
   /** The room is back: what was said meanwhile may be lost. */
   handleRejoined() {
     if (this.#next?.isOfferer && !this.#next.isAnswered) this.#next.repeat();
@@ -125,8 +134,22 @@ export class Link extends EventTarget {
   }
 
   #accept(frame) {
-    this.#attempt(this.#next, (next) => next.handleDescription(frame));
-    this.#limitPath(this.#next);
+    const next = this.#next;
+    this.#limitPath(next);
+    this.#attempt(next, async () => {
+      try {
+        await next.handleDescription(frame);
+      } catch (error) {
+        if (next.state !== "closed") this.#refuse(next, frame, error);
+        throw error;
+      }
+    });
+  }
+
+  #refuse(next, { sdp_type: kind }, { message }) {
+    const refusal = { code: "invalid", message: String(message).slice(0, MAX_REFUSAL_CHARACTERS) };
+    if (kind === "offer") emit(this, "signal", { type: "refuse", connection_id: next.connectionId, ...refusal });
+    this.#fail(next);
   }
 
   #limit(next) {

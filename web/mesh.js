@@ -7,7 +7,8 @@ const REJOIN_GRACE_MS = 5000;
 
 /**
  * Events: `members` (the list changed), `stream` ({member, stream}), `stream_ended` ({uid}),
- * `event` ({member, event}), `open` ({member}), `state` ({member, state}), `left` ({member, reason}).
+ * `event` ({member, event}), `open` ({member}), `state` ({member, state}), `left` ({member, reason}),
+ * `refused` ({member, message}: it does not use our description).
  */
 export class Mesh extends EventTarget {
   #members = new Map();
@@ -70,6 +71,7 @@ export class Mesh extends EventTarget {
       case "member_updated": return this.#handleMemberUpdated(frame.member);
       case "description": return this.#handleDescription(frame);
       case "candidate": return this.#links.get(frame.from)?.handleCandidate(frame);
+      case "refuse": return this.#links.get(frame.from)?.handleRefusal(frame);
       case "ice_servers": return this.#handleIceServers(frame);
       default: return undefined;
     }
@@ -130,6 +132,7 @@ export class Mesh extends EventTarget {
     link.addEventListener("stream_ended", () => emit(this, "stream_ended", { uid }));
     link.addEventListener("event", ({ detail: event }) => forward("event", { event }));
     link.addEventListener("open", () => forward("open", {}));
+    link.addEventListener("refused", ({ detail }) => forward("refused", detail));
     link.addEventListener("state", () => forward("state", { state: link.state }));
     return link;
   }

@@ -1,4 +1,4 @@
-// One RTCPeerConnection to one member: audio both ways and the data channel `events`.
+// One RTCPeerConnection to one member: audio both ways and events over a data channel.
 
 import { emit } from "./dom.js";
 import { PlayoutMeter } from "./playout.js";
@@ -52,7 +52,8 @@ export class Peer extends EventTarget {
 
   /** Voices flow, and the data channel is open if the member has one. */
   get isReady() {
-    const hasEvents = this.#pc.remoteDescription?.sdp.includes("m=application") ?? true;
+    // Port 0: the member has no use for data channels.
+    const hasEvents = /^m=application [1-9]/m.test(this.#pc.remoteDescription?.sdp ?? "m=application 9");
     return this.state === "connected" && (this.isOpen || !hasEvents);
   }
 
@@ -140,11 +141,21 @@ export class Peer extends EventTarget {
     this.#signal({ type: "candidate", candidate: text, sdp_mid, sdp_m_line_index });
   }
 
+  // Ours is called `events`; a member that has another one means the same by it.
   #adopt(channel) {
-    if (channel.label !== "events") return;
+    if (this.#events !== null && channel.label !== "events") return;
     this.#events = channel;
     if (channel.readyState === "open") emit(this, "open");
     channel.addEventListener("open", () => emit(this, "open"));
-    channel.addEventListener("message", ({ data }) => emit(this, "event", JSON.parse(data)));
+    channel.addEventListener("message", ({ data }) => this.#handleMessage(data));
+  }
+
+  #handleMessage(data) {
+    try {
+      emit(this, "event", JSON.parse(data));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      console.warn("an event is not JSON");
+    }
   }
 }

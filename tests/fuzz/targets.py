@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from aiortc.sdp import SessionDescription
+
 from control.live.streams import Streams, UnknownEventIdError
 from control.processes.link import CHILD_MESSAGE, LinkBrokenError, parse_message
 from conversation.client_events import InvalidClientEventError
@@ -16,7 +18,10 @@ from realtime.gemini import wire as gemini_wire
 from realtime.gemini.mapping import GeminiMapper
 from realtime.gemini.tool_book import ToolBook
 from realtime.openai.mapping import OpenAIMapper
-from rtc.sdp import announce_opus_settings, check_description, has_data_channel
+from rtc.candidates import read_candidate
+from rtc.sctp_packets import count_data_chunks
+from rtc.sdp import DescriptionError, read_answer, read_offer
+from rtc.sdp_answer import compose_answer
 from rtc.signals import SignalError, parse_client_frame, parse_server_frame
 from rtc.tokens import RoomTokens, TokenError
 from session.recording.wav import NotARecordingError, WavHead
@@ -58,8 +63,14 @@ def _gemini(data: bytes) -> object:
 
 
 def _description(data: bytes) -> object:
-    sdp = check_description(_text(data))
-    return has_data_channel(sdp), announce_opus_settings(sdp)
+    """aiortc takes whatever we make of it, and our answer has the offer's sections."""
+    read_answer(_text(data))
+    offer = read_offer(_text(data))
+    written = SessionDescription.parse(offer.to_sdp())
+    answer = compose_answer(offer, str(written))
+    assert len(SessionDescription.parse(offer.to_sdp()).media) == 1 + (offer.data is not None)
+    assert answer.count("\r\nm=") == len(offer.sections)
+    return answer
 
 
 def _token(data: bytes) -> object:
@@ -70,11 +81,16 @@ def _token(data: bytes) -> object:
 _CANDIDATE: Final = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
 _SDP: Final = "\r\n".join(
     (
-        *("v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "m=audio 9 UDP/TLS/RTP/SAVPF 111"),
-        *("a=rtpmap:111 opus/48000/2", "a=ice-ufrag:x", "a=ice-pwd:y", "a=fingerprint:sha-256 AA"),
-        *("a=candidate:1 1 udp 1 a.local 5 typ host", "m=application 9 UDP/DTLS/SCTP x", ""),
+        *("v=0", "o=- 1 2 IN IP4 127.0.0.1", "s=-", "t=0 0", "a=group:BUNDLE 0 1"),
+        *("m=audio 9 UDP/TLS/RTP/SAVPF 111", "a=mid:0", "a=rtcp-mux", "a=rtpmap:111 opus/48000/2"),
+        *("a=ice-ufrag:x", "a=ice-pwd:y", "a=setup:actpass", "a=sendrecv"),
+        f"a=fingerprint:sha-256 {':'.join(['AA'] * 32)}",
+        *("a=candidate:1 1 udp 1 a.local 5 typ host", "a=candidate:1 1 udp 1 10.0.0.1 5 typ host"),
+        *("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "a=mid:1", "a=sctp-port:5000"),
+        *("m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:2", "a=rtpmap:96 VP8/90000", ""),
     )
 )
+_SCTP: Final = "\0" * 12 + "\x04\0\0\x0c\0\x01\0\x08abcd" + "\0\x03\0\x11" + "\0" * 12 + "x\0\0\0"
 _RESPONSE: Final = {
     "id": "r",
     "object": "realtime.response",
@@ -244,7 +260,9 @@ TARGETS: Final = (
             },
         ),
     ),
-    Target("session_description", _description, (ValueError,), (_SDP,)),
+    Target("session_description", _description, (DescriptionError,), (_SDP,)),
+    Target("ice_candidate", lambda data: read_candidate(_text(data)), (), (_CANDIDATE,)),
+    Target("sctp_packet", count_data_chunks, (ValueError,), (_SCTP,)),
     Target("room_token", _token, (TokenError,), ("eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjd9.c2ln",)),
     Target(
         "event_id",

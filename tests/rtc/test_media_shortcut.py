@@ -31,6 +31,7 @@ class Side:
         callbacks = PeerCallbacks(
             on_packet=lambda packet: self.packets.put_nowait((packet, _is_in_task())),
             on_event=self.events.put_nowait,
+            on_event_refused=self.events.put_nowait,
             on_path_dead=lambda: None,
         )
         self.peer = Peer("connection", (), ON_LOOPBACK, callbacks)
