@@ -132,6 +132,7 @@ class Call:
         self._agent_uid: int | None = None
         self._is_recording = False
         self._connected = asyncio.Event()
+        self._refusal: str | None = None
         self._asked = asyncio.Event()
         self._tasks = OwnedTasks(_log)
 
@@ -159,7 +160,8 @@ class Call:
                 _save(answer, bytes(self._heard))
 
     async def _talk(self, pcm: bytes) -> None:
-        await _wait(self._connected, _CONNECT_TIMEOUT_S, "no agent in this channel")
+        if not await _happens(self._connected, _CONNECT_TIMEOUT_S):
+            raise CallError(self._refusal or "no agent in this channel")
         await self._listen_to_greeting()
         self._channel.push_audio_frame(pcm, key=_QUESTION)
         self._channel.finish_audio(_QUESTION)
@@ -173,6 +175,7 @@ class Call:
         channel.on("user_joined", self._handle_user_joined)
         channel.on("user_left", self._handle_user_left)
         channel.on("user_connected", lambda _uid: self._connected.set())
+        channel.on("media_refused", self._handle_media_refused)
         channel.on("event", self._transcript.handle_event)
         channel.on("playout_done", lambda _key: self._asked.set())
         await channel.connect()
@@ -195,6 +198,10 @@ class Call:
         if user.uid == self._agent_uid:
             self._is_recording = False
             self._transcript.handle_agent_left()
+
+    def _handle_media_refused(self, reason: str, uid: int) -> None:
+        if uid == self._agent_uid:
+            self._refusal = f"the agent makes no connection with us: {reason}"
 
     async def _record(self, uid: int) -> None:
         await self._channel.subscribe_audio(uid)

@@ -3,7 +3,7 @@
 A message is bounded while it is put together, not when it is whole; packets, pieces, streams and
 channels are bounded in number and pace. What comes too fast is dropped, which SCTP's own congestion
 control answers by sending more slowly. A packet that cannot be read costs that packet. A message
-that goes beyond what our description allows (`a=max-message-size`) ends the connection.
+that goes far beyond what our description allows (`a=max-message-size`) ends the connection.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from rtc.mishaps import note_mishap
 from rtc.rate_limit import RateLimit
 from rtc.sctp_packets import count_data_chunks
 
-MAX_HELD_BYTES: Final = LOCAL_MAX_MESSAGE_SIZE
-"""Of messages that are not whole yet: one of the longest that we say we take."""
-MAX_HELD_PIECES: Final = 512
+MAX_HELD_BYTES: Final = 2 * LOCAL_MAX_MESSAGE_SIZE
+"""Of messages that are not whole, or wait for a lost one: one of the longest that we say we take, and
+as much beyond a gap."""
+MAX_HELD_PIECES: Final = 768
 MAX_STREAMS: Final = 64
 MAX_CHANNELS: Final = 16
 """More than `event_channels` uses, so that those beyond are closed and not left without an answer."""
@@ -92,10 +93,10 @@ class _Guard:
             return
         await self._aiortc["_receive_data_chunk"](chunk)
         if self._window_bytes - sctp._advertised_rwnd > MAX_HELD_BYTES:  # noqa: SLF001
-            raise _ExcessError(f"a data channel message over {MAX_HELD_BYTES} bytes")
+            raise _ExcessError(f"over {MAX_HELD_BYTES} bytes of messages that are not whole")
         streams = sctp._inbound_streams.values()  # noqa: SLF001
         if sum(len(stream.reassembly) for stream in streams) > MAX_HELD_PIECES:
-            raise _ExcessError(f"a data channel message of over {MAX_HELD_PIECES} pieces")
+            raise _ExcessError(f"over {MAX_HELD_PIECES} pieces of messages that are not whole")
 
     def get_inbound_stream(self, stream_id: int) -> Any:
         """The stream that a piece belongs to."""

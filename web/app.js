@@ -143,6 +143,11 @@ function listenTo(joining) {
   listen("lost", handleLost);
   listen("regained", () => hideNotice("server"));
   listen("refused", handleRefused);
+  listen("peer_refused", ({ member, message }) => {
+    const title = `${member?.name || "A member"} makes no connection with this page`;
+    showNotice("peer", { title, message, tone: "warn" });
+  });
+  listen("peer_open", () => hideNotice("peer"));
   listen("sound_blocked", () => {
     const play = { label: "Play sound", run: () => call?.playSound() };
     showNotice("sound", { title: "Your browser holds the sound back", tone: "warn", actions: [play] });

@@ -37,6 +37,8 @@ class Recorder:
             "connection_state_changed",
             "message",
             "event",
+            "event_refused",
+            "media_refused",
             "playout_started",
             "playout_done",
         ):

@@ -283,7 +283,7 @@ def _piece(caller: StockCaller, data: bytes, flags: int = 0) -> DataChunk:
 async def test_a_message_without_end_ends_its_connection(size: int) -> None:
     async with _call() as (side, caller):
         await caller.wait_open()
-        for number in range(700):
+        for number in range(900):
             await _send_raw(caller, _piece(caller, b"x" * size, flags=2 if number == 0 else 0))
             if number % 10 == 0:
                 # A datagram that the system drops would leave a gap, and nobody sends it again.

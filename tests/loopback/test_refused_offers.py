@@ -1,0 +1,141 @@
+"""Offers that are not used: each is told why at once, and what it took comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+from aiortc import RTCPeerConnection
+
+from rtc.offer_pace import OFFER_BURST
+from rtc.peer import Peer
+from rtc.room_call import CallOutlet
+from rtc.signals import RelayedRefusal
+from tests.fakes.stock_caller import StockCaller
+from tests.loopback.conftest import DEADLINE_S, Site, receive
+
+AGENT, ADA, BEN = 1000, 1, 2
+
+
+async def _offer() -> str:
+    caller = StockCaller()
+    try:
+        return await caller.offer()
+    finally:
+        await caller.close()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        ("opus", "speex", "need Opus"),
+        ("a=rtcp-mux\r\n", "", "need a=rtcp-mux"),
+        ("a=fingerprint", "a=thumbprint", "need a=fingerprint"),
+        ("m=audio", "m=sound", "need an audio section"),
+    ],
+)
+async def test_an_offer_that_cannot_be_used_is_refused_with_the_reason(
+    site: Site, old: str, new: str, reason: str
+) -> None:
+    await site.join(AGENT, "agent")
+    sdp = (await _offer()).replace(old, new)
+    socket = await site.socket()
+    await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+    await receive(socket, "joined")
+    frame = {"type": "description", "to": AGENT, "connection_id": "c1", "sdp_type": "offer"}
+    await socket.send_json({**frame, "sdp": sdp})
+    refusal = await receive(socket, "refuse")
+    assert (refusal["from"], refusal["connection_id"], refusal["code"]) == (AGENT, "c1", "invalid")
+    assert reason in refusal["message"]
+    body = {"type": "offer", "sdp": sdp}
+    async with site.http.post(f"{site.url}/rooms/demo/call", json=body) as response:
+        assert (response.status, (await response.json())["code"]) == (400, "invalid")
+        assert reason in (await response.json())["error"]
+    assert len(site.server.rooms()["demo"]) == 2
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("code", "status", "told"),
+    [("invalid", 400, "invalid"), ("too_many_offers", 429, "too_many_offers"), ("failed", 502, "agent_failed")],
+)  # fmt: skip
+async def test_a_call_is_told_why_the_agent_does_not_answer(
+    site: Site, code: str, status: int, told: str
+) -> None:
+    agent = await site.socket()
+    await agent.send_json({"type": "join", "role": "agent", "uid": AGENT})
+    await receive(agent, "joined")
+    body = {"type": "offer", "sdp": await _offer()}
+    async with asyncio.timeout(DEADLINE_S), asyncio.TaskGroup() as group:
+        post = site.http.post(f"{site.url}/rooms/demo/call", json=body)
+        call = group.create_task(_read(post))
+        offer = await receive(agent, "description")
+        answer = {"type": "refuse", "to": offer["from"], "connection_id": offer["connection_id"]}
+        await agent.send_json({**answer, "code": code, "message": "no"})
+    assert call.result() == (status, {"error": "no", "code": told})
+    assert [member.uid for member in site.server.rooms()["demo"]] == [AGENT]
+
+
+async def _read(request: Any) -> tuple[int, Any]:
+    async with request as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_after_the_answer_changes_nothing() -> None:
+    outlet = CallOutlet()
+    outlet.answer.set_result("v=0")
+    outlet.deliver(RelayedRefusal(sender=AGENT, connection_id="c", code="invalid", message="no"))
+    assert await outlet.answer == "v=0"
+
+
+@pytest.mark.asyncio
+async def test_offers_that_replace_one_another_have_a_pace_and_leave_nothing(site: Site) -> None:
+    agent, _ = await site.join(AGENT, "agent")
+    sdp = await _offer()
+    sockets = []
+    for _ in range(2):
+        # Coming back as another instance begins no new count.
+        socket = await site.socket()
+        await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+        await receive(socket, "joined")
+        sockets.append(socket)
+        for number in range(20):
+            to = {"to": AGENT, "connection_id": f"c{len(sockets)}n{number}"}
+            await socket.send_json({"type": "description", "sdp_type": "offer", "sdp": sdp, **to})
+        for _ in range(20 if len(sockets) > 1 else 20 - OFFER_BURST):
+            refusal = await receive(socket, "refuse")
+            assert refusal["code"] == "too_many_offers"
+            assert "the next one may come in" in refusal["message"]
+    # Others are answered meanwhile.
+    _, ben = await site.join(BEN)
+    await ben.wait_for("user_connected", AGENT)
+    await sockets[-1].send_json({"type": "leave"})
+    async with asyncio.timeout(DEADLINE_S):
+        while ADA in agent.remote_users or _count(Peer) > 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    # Agent and Ben have one each.
+    assert _count(RTCPeerConnection) <= 2
+
+
+def _count(kind: type) -> int:
+    gc.collect()
+    return sum(isinstance(one, kind) for one in gc.get_objects())
+
+
+@pytest.mark.asyncio
+async def test_our_own_offer_that_is_refused_is_told_and_made_again(site: Site) -> None:
+    socket = await site.socket()
+    await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+    await receive(socket, "joined")
+    _, events = await site.join(AGENT, "agent")
+    offer = await receive(socket, "description")
+    refusal = {"type": "refuse", "to": AGENT, "connection_id": offer["connection_id"]}
+    await socket.send_json({**refusal, "code": "invalid", "message": "not like this"})
+    assert await events.wait_for("media_refused") == ("not like this", ADA)
+    while (again := await receive(socket, "description")) == offer:
+        pass
+    assert again["connection_id"] != offer["connection_id"]
