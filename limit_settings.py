@@ -23,6 +23,11 @@ class LimitSettings(BaseModel):
     max_open_requests: int = Field(default=2_000, ge=1)
     max_open_requests_per_address: int = Field(default=100, ge=1)
 
+    # Of connections, whatever they ask for: docs/security.md.
+    max_connections: int = Field(default=4_000, ge=1)
+    max_connections_per_address: int = Field(default=500, ge=1)
+    head_timeout_s: float = Field(default=10.0, gt=0, le=3_600)
+
     # Of the server: docs/capacity.md.
     max_agents: int | None = Field(default=None, ge=1)
     max_cpu_percent: float | None = Field(default=None, gt=0, le=100)

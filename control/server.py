@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from config import Settings
+from control.access.addresses import Addresses
 from control.admission.gate import AdmissionGate
 from control.admission.policy import MIB, AdmissionLimits
 from control.api.app import create_app
@@ -33,6 +34,8 @@ from control.store.routes import CallsApi
 from control.supervision.model_server import ModelServer, ModelState
 from control.supervision.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
+from httpd.connections import ConnectionLimits
+from httpd.site import ConnectionSite
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 
@@ -91,6 +94,7 @@ class ControlServer:
             settings, self._create_apis(streams), Console(), self._rooms, self._insight.page
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_HTTP_SHUTDOWN_S)
+        self._site: ConnectionSite | None = None
 
     def _create_supervisor(self, deadlines: Deadlines, streams: Streams) -> Supervisor:
         return Supervisor(
@@ -139,7 +143,8 @@ class ControlServer:
         if self.webhooks is not None:
             self.webhooks.start()
         await self._runner.setup()
-        await web.SockSite(self._runner, self._listener, backlog=BACKLOG).start()
+        self._site = create_site(self._runner, self._listener, self._settings)
+        await self._site.start()
 
     def _readings(self) -> list[Reading]:
         is_model_ready = self.model is not None and self.model.state is ModelState.READY
@@ -151,6 +156,7 @@ class ControlServer:
                 "store_given_up", "Changes never written", self._archive.given_up, is_count=True
             ),
             Reading("webhooks_dropped", "Deliveries never sent", dropped, is_count=True),
+            *(_connection_readings(self._site) if self._site is not None else ()),
         ]
 
     def readiness(self) -> Readiness:
@@ -192,6 +198,34 @@ class ControlServer:
         await self._insight.close()
         if self.webhooks is not None:
             await self.webhooks.close()
+
+
+def create_site(
+    runner: web.AppRunner, listener: socket.socket, settings: Settings
+) -> ConnectionSite:
+    """The site that accepts the server's connections."""
+    limits = ConnectionLimits(
+        total=settings.max_connections,
+        per_address=settings.max_connections_per_address,
+        head_timeout_s=settings.head_timeout_s,
+    )
+    return ConnectionSite(runner, listener, limits, Addresses(settings.trusted_proxies).peer)
+
+
+def _connection_readings(site: ConnectionSite) -> list[Reading]:
+    return [
+        Reading("connections", "Open connections, with or without a request", site.open),
+        Reading(
+            "connections_ended",
+            "Ended for a newcomer while they asked for nothing",
+            site.evicted,
+            is_count=True,
+        ),
+        Reading("connections_refused", "For which there was no place", site.refused, is_count=True),
+        Reading(
+            "connections_malformed", "Which sent what is no HTTP", site.malformed, is_count=True
+        ),
+    ]
 
 
 def _admission_limits(settings: Settings) -> AdmissionLimits:

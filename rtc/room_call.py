@@ -14,6 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import is_channel_name
+from httpd.bodies import BodyError, read_body
 from rtc.sdp import check_description
 from rtc.signals import (
     MAX_FRAME_BYTES,
@@ -120,24 +121,13 @@ async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
     return web.json_response({"type": "answer", "sdp": sdp, "uid": member.uid})
 
 
-async def _read_body(request: web.Request) -> bytes:
-    body = await request.content.read(MAX_FRAME_BYTES + 1)
-    while len(body) <= MAX_FRAME_BYTES and (more := await request.content.read(MAX_FRAME_BYTES)):
-        body += more
-    if len(body) > MAX_FRAME_BYTES:
-        raise CallRefusedError(413, "too_large", f"an offer is at most {MAX_FRAME_BYTES} bytes")
-    return body
-
-
 async def _read_offer(channel: str, request: web.Request) -> CallOffer:
     if not is_channel_name(channel):
         raise CallRefusedError(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
     try:
-        async with asyncio.timeout(OFFER_TIMEOUT_S):
-            body = await _read_body(request)
-    except TimeoutError as error:
-        text = f"the offer did not come within {OFFER_TIMEOUT_S:g} s"
-        raise CallRefusedError(408, "body_timeout", text) from error
+        body = await read_body(request, max_bytes=MAX_FRAME_BYTES, timeout_s=OFFER_TIMEOUT_S)
+    except BodyError as error:
+        raise CallRefusedError(error.status, error.code, str(error)) from error
     try:
         offer = CallOffer.model_validate_json(body)
     except ValidationError as error:

@@ -1,12 +1,15 @@
-"""Whom a request comes from, for limits: pure but for the request it looks at."""
+"""Whom a request or a connection comes from, for limits: pure but for the request it looks at."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from typing import Final
 
 from aiohttp import web
+
+from httpd.connections import Asker
 
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -14,6 +17,9 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _HEADER: Final = "X-Forwarded-For"
 _IPV6_PREFIX: Final = 64
 """Whoever has one IPv6 address has such a network of them."""
+
+# As some proxies write a client: with its port, an IPv6 address then in brackets; quoted.
+_WITH_PORT: Final = re.compile(r"\[([^\[\]]*)\](?::\d{1,5})?|([0-9.]+):\d{1,5}")
 
 
 class Addresses:
@@ -27,17 +33,29 @@ class Addresses:
         return self.client(request.remote, request.headers.getall(_HEADER, []))
 
     def client(self, remote: str | None, forwarded: Sequence[str]) -> str | None:
-        """The same, of a peer's address and the values of the header, in their order."""
+        """The same, of a peer's address and the values of the header, in their order.
+
+        A proxy that is believed and names nobody whom we can read is itself the client: all that it
+        lets through then counts as one.
+        """
         address = _parse(remote or "")
-        hops = [hop.strip() for value in forwarded for hop in value.split(",")]
-        is_forwarded = False
-        while address is not None and hops and self._is_trusted(address):
-            if (hop := _parse(hops.pop())) is None:
-                break
-            address, is_forwarded = hop, True
-        if address is None or (address.is_loopback and not is_forwarded):
+        if address is None:
             return None
-        return _group(address)
+        hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+        is_forwarded = bool(hops) and self._is_trusted(address)
+        while hops and self._is_trusted(address):
+            if (hop := _parse_hop(hops.pop())) is None:
+                break
+            address = hop
+        return None if address.is_loopback and not is_forwarded else _group(address)
+
+    def peer(self, remote: str) -> Asker:
+        """Who holds a connection from this address; a trusted proxy speaks for many."""
+        address = _parse(remote)
+        if address is None:
+            return Asker(remote)
+        is_limited = not address.is_loopback and not self._is_trusted(address)
+        return Asker(_group(address), is_limited)
 
     def _is_trusted(self, address: _Address) -> bool:
         return any(address in network for network in self._trusted)
@@ -50,6 +68,13 @@ def _parse(text: str) -> _Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
+
+
+def _parse_hop(text: str) -> _Address | None:
+    text = text.strip('"')
+    if (found := _WITH_PORT.fullmatch(text)) is not None:
+        text = found[1] or found[2] or ""
+    return _parse(text)
 
 
 def _group(address: _Address) -> str:

@@ -13,10 +13,10 @@ from control.access.addresses import Addresses
 from control.access.limits import AccessRules, RequestLimits
 from control.access.origins import Origins
 from control.api.auth import ApiKeys, require_local
+from control.api.bodies import MAX_BODY_BYTES
 from control.api.console import SECURITY_HEADERS, Console
 from control.api.errors import answer_errors
 from control.api.operations import OPERATIONS, Guard
-from control.api.routes import MAX_BODY_BYTES
 from control.metrics.page import MetricsPage
 from control.metrics.requests import measure_requests
 from rtc.room_server import RoomServer

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
 from config import is_channel_name
 from control.api.errors import ApiError, invalid_request
+from httpd.bodies import read_body
+from json_reader import InvalidJsonError, read_json
+from validation import MAX_VALUES, has_many_values
 
 BODY_TIMEOUT_S: Final = 10.0
+MAX_BODY_BYTES: Final = 256 * 1024
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -39,22 +42,29 @@ async def parse_body(request: web.Request, model: type[M]) -> M:
     """The request's JSON as `model`.
 
     Raises:
-        ApiError: 415 other content type, 400 malformed or invalid, 408 it does not come;
-            413 comes from aiohttp.
+        ApiError: 415 other content type, 400 malformed or invalid.
+        BodyError: it cannot be had.
     """
     if request.content_type != "application/json":
         text = "the body must be JSON: Content-Type: application/json"
         raise ApiError(415, "unsupported_media_type", text)
+    body = await read_body(request, max_bytes=MAX_BODY_BYTES, timeout_s=BODY_TIMEOUT_S)
+    document = _parse(body)
     try:
-        async with asyncio.timeout(BODY_TIMEOUT_S):
-            body = await request.read()
-    except TimeoutError as error:
-        text = f"the body did not come within {BODY_TIMEOUT_S:g} s"
-        raise ApiError(408, "body_timeout", text) from error
-    try:
-        return model.model_validate_json(body)
+        return model.model_validate(document)
     except ValidationError as error:
         raise invalid_request(error) from error
+
+
+def _parse(body: bytes) -> Any:
+    try:
+        document = read_json(body)
+    except InvalidJsonError as error:
+        raise ApiError(400, "invalid_request", f"Invalid request data: {error}") from error
+    if has_many_values(document):
+        text = f"Invalid request data: more than {MAX_VALUES} values"
+        raise ApiError(400, "invalid_request", text)
+    return document
 
 
 def parse_query(request: web.Request, model: type[M]) -> M:

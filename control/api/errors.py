@@ -24,18 +24,15 @@ from control.placement import (
 )
 from control.store.errors import ArchiveError
 from conversation.live_commands import CommandRefusedError
+from httpd.bodies import BodyError, ClientGoneError
+from httpd.errors import of_http_exception
+from validation import faults_of
 
 ERROR_CODE: Final = web.ResponseKey("error_code", str)
 """By which an answer says its machine word to whoever counts."""
 
 _log = logging.getLogger("control.api")
 
-_HTTP_CODES: Final = {
-    400: ("bad_request", "the request is malformed"),
-    404: ("not_found", "there is nothing here; see /openapi.json"),
-    405: ("method_not_allowed", "this method is not allowed here"),
-    413: ("too_large", "the body is too large"),
-}
 # Whatever else a live agent refuses is a matter of its state.
 _REFUSALS: Final = {"invalid_event": 400, "unsupported_by_model": 422, "too_many_events": 429}
 _TIMEOUT_CODES: Final = {"timeout", "start_timeout", "model_timeout"}
@@ -76,11 +73,8 @@ class ApiError(Exception):
 
 
 def invalid_request(error: ValidationError) -> ApiError:
-    """400 with what is wrong with each field; values are not repeated."""
-    details = [
-        ErrorDetail(field=".".join(str(part) for part in one["loc"]) or None, msg=one["msg"])
-        for one in error.errors(include_input=False, include_url=False, include_context=False)
-    ]
+    """400 with what is wrong with each field, ten at most; values are not repeated."""
+    details = [ErrorDetail(field=one.field or None, msg=one.text) for one in faults_of(error)]
     first = details[0]
     where = f"{first.field}: " if first.field else ""
     return ApiError(400, "invalid_request", f"Invalid request data: {where}{first.msg}", details)
@@ -144,10 +138,8 @@ def _start_failure(error: AgentStartError) -> ApiError:
 
 
 def _http_failure(error: web.HTTPException) -> web.StreamResponse:
-    code, text = _HTTP_CODES.get(error.status, ("http_error", error.reason))
-    response = ApiError(error.status, code, text).response()
-    if "Allow" in error.headers:
-        response.headers["Allow"] = error.headers["Allow"]
+    response, code = of_http_exception(error)
+    response[ERROR_CODE] = code
     return response
 
 
@@ -158,12 +150,22 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except (ApiError, ArchiveError, PlacementError) as error:
         return failure_of(error).response()
+    except BodyError as error:
+        return ApiError(error.status, error.code, str(error)).response()
     except CommandRefusedError as error:
         return command_refusal(error).response()
+    except ClientGoneError:
+        raise  # nobody is there to be answered
     except web.HTTPException as error:
         if error.status < 400:
             raise
         return _http_failure(error)
     except Exception:  # noqa: BLE001 - the edge: whatever it was, the client gets an answer
-        _log.exception("%s %s failed", request.method, request.path)
+        _log.exception("%s %s failed", request.method, _route(request))
         return ApiError(500, "internal_error", "the server failed; see its log").response()
+
+
+def _route(request: web.Request) -> str:
+    """Its template: a path may hold anything, line ends too."""
+    resource = request.match_info.route.resource
+    return "none" if resource is None else resource.canonical

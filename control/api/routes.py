@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection
-from typing import Final
 
 from aiohttp import web
 from pydantic import SecretStr
@@ -38,8 +37,6 @@ from control.placement import Placement, PlacementError
 from control.store.archive import Archive
 from control.store.errors import ArchiveError
 from rtc.tokens import ANY_UID, mint_token
-
-MAX_BODY_BYTES: Final = 256 * 1024
 
 
 class ControlApi:

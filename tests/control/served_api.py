@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from yarl import URL
 
 from config import AgentConfig, Settings
 from control.api.app import create_app
@@ -28,6 +32,7 @@ from control.placement import (
     PlacementError,
     Preparation,
 )
+from control.server import BACKLOG, create_site
 from control.store.archive import Archive
 from control.store.database import database_url
 from control.store.recordings import Recordings
@@ -115,6 +120,25 @@ class FakePlacement:
         self.configs.clear()
 
 
+class SiteServer(TestServer):
+    """Serves as the control server does: connections are counted."""
+
+    def __init__(self, app: web.Application, settings: Settings) -> None:
+        super().__init__(app, host="127.0.0.1")
+        self._settings = settings
+
+    async def start_server(self, loop: Any = None, **_options: Any) -> None:
+        if self.runner is not None:
+            return
+        self.runner = runner = web.AppRunner(self.app, access_log=None, shutdown_timeout=2.0)
+        await runner.setup()
+        listener = socket.create_server((self.host, 0), backlog=BACKLOG)
+        self.port = listener.getsockname()[1]
+        self.scheme = "http"
+        self._root = URL(f"http://{self.host}:{self.port}")
+        await create_site(runner, listener, self._settings).start()
+
+
 class Api(TestClient):
     """A client of the application, and the placement behind it."""
 
@@ -152,7 +176,8 @@ async def serve_api(
         *(control, LiveApi(placement), EventsApi(streams)),
         CallsApi(archive, Recordings(settings.recordings_dir)),
     ]
-    api = Api(TestServer(create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))))
+    app = create_app(settings, apis, Console(), rooms, MetricsPage(Figures()))
+    api = Api(SiteServer(app, settings))
     api.placement = placement
     api.readiness = readiness
     api.apis, api.streams = apis, streams

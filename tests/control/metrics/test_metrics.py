@@ -280,5 +280,7 @@ def test_every_figure_is_documented() -> None:
         "store_waiting",
         "store_given_up_total",
         "webhooks_dropped_total",
+        *("connections", "connections_ended_total"),
+        *("connections_refused_total", "connections_malformed_total"),
     }
     assert documented == known | of_the_servers_parts

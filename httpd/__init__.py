@@ -1,0 +1,1 @@
+"""The HTTP server below its handlers: connections, what is no request, bodies. Knows nothing of ours."""
