@@ -56,12 +56,16 @@ class LineHandler(logging.Handler):
         self._repeats = Repeats()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand its line to the writer."""
-        now_s = time.monotonic()
-        self.sum_up(now_s)
-        told = self._repeats.judge(record, now_s)
-        if told is not None:
-            self._put(told)
+        """Hand its line to the writer; nothing that is wrong with it reaches whoever logs."""
+        try:
+            now_s = time.monotonic()
+            self.sum_up(now_s)
+            told = self._repeats.judge(record, now_s)
+            if told is not None:
+                self._put(told)
+        except Exception as error:  # noqa: BLE001 - an argument's own text may raise whatever it likes
+            place = f"{record.pathname}:{record.lineno}"
+            self.say(f"a line cannot be told: {type(error).__name__} at {place}")
 
     def sum_up(self, now_s: float, *, is_end: bool = False) -> None:
         """Tell what was held back, where its time is over."""

@@ -22,6 +22,7 @@ TRACEBACK_AGAIN_S: Final = 3_600.0
 """So long a traceback of the same place is told in one line."""
 
 _MAX_KEPT: Final = 512
+_MAX_CAUSES: Final = 20
 _MAX_WORDS_CHARACTERS: Final = 1_000
 
 _Key = tuple[str, int, str, int, str]
@@ -34,6 +35,48 @@ class _Window:
     held: int = 0
     # What is held back, without its exception: that holds frames and all that is in them.
     sample: logging.LogRecord | None = None
+
+
+class _Windows:
+    """Lines of each key since its window began; `limit` of them are told."""
+
+    def __init__(self, limit: int, what: str) -> None:
+        self._limit = limit
+        self._what = what
+        self._windows: OrderedDict[_Key, _Window] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+    def open(self, key: _Key, now_s: float) -> _Window:
+        """The window of this key; the oldest of too many is given up with its count."""
+        window = self._windows.get(key)
+        if window is None:
+            if len(self._windows) >= _MAX_KEPT:
+                self._windows.popitem(last=False)
+            window = self._windows[key] = _Window(now_s)
+        return window
+
+    def has_room(self, window: _Window, record: logging.LogRecord) -> bool:
+        """Whether one more is told; otherwise it is counted."""
+        if window.told < self._limit:
+            return True
+        window.sample = window.sample or _bare(record)
+        window.held += 1
+        return False
+
+    def due(self, now_s: float, *, is_end: bool) -> list[logging.LogRecord]:
+        """What was held back in windows that are over, or in all at the end."""
+        sums = []
+        while self._windows:
+            key, window = next(iter(self._windows.items()))
+            if not is_end and now_s - window.began_s < WINDOW_S:
+                break
+            del self._windows[key]
+            if (sample := window.sample) is not None:
+                sample.msg += f" (and {window.held} {self._what} within {WINDOW_S:g} s)"
+                sums.append(sample)
+        return sums
 
 
 @dataclass
@@ -49,56 +92,34 @@ class Repeats:
     """
 
     def __init__(self) -> None:
-        self._windows: OrderedDict[_Key, _Window] = OrderedDict()
+        self._same = _Windows(MAX_SAME, "times the same")
+        self._of_place = _Windows(MAX_OF_PLACE, "lines like it")
         self._traced: OrderedDict[tuple[str, ...], _Traced] = OrderedDict()
-        self._held = 0
+
+    def __len__(self) -> int:
+        return len(self._same) + len(self._of_place) + len(self._traced)
 
     def judge(self, record: logging.LogRecord, now_s: float) -> logging.LogRecord | None:
         """The record as it shall be told; None: it is only counted."""
         if record.levelno < logging.INFO:
             return record
-        place = (record.name, record.levelno, record.pathname, record.lineno)
-        if not self._has_room((*place, _words_of(record)), MAX_SAME, record, now_s):
+        key = (record.name, record.levelno, record.pathname, record.lineno, "")
+        place = None
+        if record.levelno >= logging.WARNING:
+            place = self._of_place.open(key, now_s)
+            if not self._of_place.has_room(place, record):
+                return None
+        same = self._same.open((*key[:4], _words_of(record)), now_s)
+        if not self._same.has_room(same, record):
             return None
-        is_problem = record.levelno >= logging.WARNING
-        if is_problem and not self._has_room((*place, ""), MAX_OF_PLACE, record, now_s):
-            return None
+        same.told += 1
+        if place is not None:
+            place.told += 1
         return self._without_old_traceback(record, now_s)
 
     def due(self, now_s: float, *, is_end: bool = False) -> list[logging.LogRecord]:
         """Records that sum up what was held back in windows that are over, or in all at the end."""
-        sums = []
-        while self._windows:
-            key, window = next(iter(self._windows.items()))
-            if not is_end and now_s - window.began_s < WINDOW_S:
-                break
-            del self._windows[key]
-            if window.sample is not None:
-                self._held -= 1
-                sums.append(_sum_of(window.sample, window.held, is_of_place=not key[-1]))
-        return sums
-
-    @property
-    def has_held(self) -> bool:
-        """Whether `due` will have something to tell."""
-        return self._held > 0
-
-    def _has_room(self, key: _Key, limit: int, record: logging.LogRecord, now_s: float) -> bool:
-        window = self._windows.get(key)
-        if window is None:
-            if len(self._windows) >= _MAX_KEPT:
-                # As if it were new: bounded memory is worth more than a count.
-                _, oldest = self._windows.popitem(last=False)
-                self._held -= oldest.sample is not None
-            window = self._windows[key] = _Window(now_s)
-        if window.told < limit:
-            window.told += 1
-            return True
-        if window.sample is None:
-            self._held += 1
-            window.sample = _bare(record)
-        window.held += 1
-        return False
+        return self._same.due(now_s, is_end=is_end) + self._of_place.due(now_s, is_end=is_end)
 
     def _without_old_traceback(self, record: logging.LogRecord, now_s: float) -> logging.LogRecord:
         error = record.exc_info[1] if record.exc_info else None
@@ -116,7 +137,7 @@ class Repeats:
         short = copy.copy(record)
         short.exc_info = None
         short.exc_text = (
-            f"{describe(error)} at {key[-1] or 'an unknown place'}: as before, {traced.seen} times"
+            f"{describe(error)} at {key[1] or 'an unknown place'}: as before, {traced.seen} times"
         )
         return short
 
@@ -137,17 +158,20 @@ def _words_of(record: logging.LogRecord) -> str:
 
 
 def _place_of(error: BaseException) -> tuple[str, ...]:
-    """By which two tracebacks are the same: kinds and innermost places of it and of its causes."""
+    """By which two tracebacks are the same: kinds and innermost places of it and what led to it."""
     parts: list[str] = []
     seen: set[int] = set()
-    cause: BaseException | None = error
-    while cause is not None and id(cause) not in seen:
-        seen.add(id(cause))
-        parts = [type(cause).__qualname__, _innermost(cause.__traceback__), *parts]
-        if isinstance(cause, BaseExceptionGroup):
-            for one in cause.exceptions[:4]:
-                parts = [*_place_of(one), *parts]
-        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    # A member of a group may well have the group among its causes.
+    waiting = [error]
+    while waiting and len(seen) < _MAX_CAUSES:
+        one = waiting.pop()
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        parts += [type(one).__qualname__, _innermost(one.__traceback__)]
+        cause = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        waiting += [cause] if cause is not None else []
+        waiting += one.exceptions if isinstance(one, BaseExceptionGroup) else ()
     return tuple(parts)
 
 
@@ -163,9 +187,3 @@ def _bare(record: logging.LogRecord) -> logging.LogRecord:
     bare.msg, bare.args = _words_of(record), None
     bare.exc_info = bare.exc_text = bare.stack_info = None
     return bare
-
-
-def _sum_of(sample: logging.LogRecord, held: int, *, is_of_place: bool) -> logging.LogRecord:
-    what = "lines like it" if is_of_place else "times the same"
-    sample.msg = f"{sample.msg} (and {held} {what} within {WINDOW_S:g} s)"
-    return sample
