@@ -24,9 +24,11 @@ from control.live.streams import Streams
 from control.machine.memory import read_memory
 from control.metrics.now import Reading
 from control.processes.child import DEFAULT_ENTRY
-from control.processes.forkserver import Forkserver
+from control.processes.forkserver import Forkserver, ForkserverState
 from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
+from control.processes.orphans import Orphans
 from control.processes.pool import ProcessPool
+from control.processes.started import watched_pids
 from control.processes.watch import WatchLimits
 from control.store.opening import create_archive
 from control.store.recordings import Recordings
@@ -73,6 +75,7 @@ class ControlServer:
         self._listener = listener
         self._forkserver = Forkserver(agent_entry, should_merge_pages=settings.merge_pages)
         self._pool = ProcessPool(self._forkserver, settings.warm_processes)
+        self._orphans = Orphans(self._own_children)
         self._admission = AdmissionGate(_admission_limits(settings))
         self._insight = Insight(settings)
         self.webhooks = _create_webhooks(settings)
@@ -137,6 +140,7 @@ class ControlServer:
             await self._forkserver.start()
         except OSError as error:
             raise ServerError(str(error)) from error
+        self._orphans.start()
         self._pool.start()
         self._admission.start()
         self._archive.start(self.supervisor.list)
@@ -146,10 +150,28 @@ class ControlServer:
         self._site = create_site(self._runner, self._listener, self._settings)
         await self._site.start()
 
+    def _own_children(self) -> frozenset[int]:
+        model_pid = None if self.model is None else self.model.pid
+        return watched_pids() | ({model_pid} if model_pid is not None else frozenset())
+
     def _readings(self) -> list[Reading]:
         is_model_ready = self.model is not None and self.model.state is ModelState.READY
         dropped = 0 if self.webhooks is None else self.webhooks.dropped
+        forks = self._forkserver.statistics
         return [
+            Reading(
+                "forkserver_restarts",
+                "Forkservers that followed a lost one",
+                forks.restarts,
+                is_count=True,
+            ),
+            Reading(
+                "forks_refused",
+                "Agent processes that could not be forked",
+                forks.refusals,
+                is_count=True,
+                label="errno",
+            ),
             Reading("local_model_ready", "Whether our local model runs", float(is_model_ready)),
             Reading("store_waiting", "Changes that are only in memory", self._archive.waiting),
             Reading(
@@ -165,6 +187,10 @@ class ControlServer:
         is_default = self._settings.model_provider == "local"
         if self.model is not None and is_default and self.model.state is not ModelState.READY:
             problems.append(f"local model {self.model.state} {self.model.problem}".strip())
+        if self._forkserver.state is not ForkserverState.READY or self._forkserver.problem:
+            problems.append(
+                f"forkserver {self._forkserver.state} {self._forkserver.problem}".strip()
+            )
         if self.supervisor.is_draining:
             problems.append("draining: no more agents are started")
         return Readiness(
@@ -195,6 +221,7 @@ class ControlServer:
             await self.model.stop()
         await self._pool.close()
         await self._forkserver.stop()
+        await self._orphans.close()
         await self._insight.close()
         if self.webhooks is not None:
             await self.webhooks.close()

@@ -75,6 +75,8 @@ async def run_server(
         ServerError: the address is taken, or no processes can be started.
     """
     settings.require_safe_bind(host)
+    # Some parents have us ignore it; then the kernel would keep no child's exit code for us.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     scrub_environment()
     forbid_peeking()
     with open_listener(host, port) as listener, _recorded_signals() as signals:

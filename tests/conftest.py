@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -69,8 +68,6 @@ def no_leaks() -> Iterator[None]:
     }
     assert not leaked, f"descriptors left open: {leaked}"
     left = _children() - children
-    for child in multiprocessing.active_children():
-        left.discard(child.pid or 0)
     assert not left, f"child processes left: {left}"
 
 

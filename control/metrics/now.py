@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,12 +21,15 @@ _SHOWN_STATES: Final = tuple(state for state in AgentState if state is not Agent
 
 @dataclass(frozen=True)
 class Reading:
-    """One more figure of the moment. is_count: it only ever grows"""
+    """One more figure of the moment. is_count: it only ever grows; label: of figures that are several,
+    whose values are then by what it says
+    """
 
     name: str
     text: str
-    value: float
+    value: float | Mapping[str, float]
     is_count: bool = False
+    label: str = ""
 
 
 class NowCollector(Collector):
@@ -59,8 +62,7 @@ class NowCollector(Collector):
         yield _gauge("users", "People in the rooms of agents", sum(one.users for one in vitals))
         yield from self._collect_pool()
         for one in self._readings():
-            family = CounterMetricFamily if one.is_count else GaugeMetricFamily
-            yield family(f"{PREFIX}_{one.name}", one.text, value=one.value)
+            yield _family(one)
 
     def _collect_pool(self) -> Iterator[Metric]:
         pool = self._pool()
@@ -74,6 +76,17 @@ class NowCollector(Collector):
         yield CounterMetricFamily(
             f"{PREFIX}_pool_deaths", "Processes that died while they waited", value=pool.died
         )
+
+
+def _family(reading: Reading) -> Metric:
+    kind = CounterMetricFamily if reading.is_count else GaugeMetricFamily
+    name = f"{PREFIX}_{reading.name}"
+    if not isinstance(reading.value, Mapping):
+        return kind(name, reading.text, value=reading.value)
+    family = kind(name, reading.text, labels=[reading.label])
+    for key, value in reading.value.items():
+        family.add_metric([key], value)
+    return family
 
 
 def _states(agents: Iterable[AgentStatus]) -> Metric:

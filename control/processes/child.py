@@ -13,16 +13,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Sequence
 from enum import IntEnum
-from multiprocessing import forkserver
 from typing import Any, Final, Protocol, cast
 
 from config import AgentConfig
-from control.processes.environment import FORKSERVER_PID
-from control.processes.leash import ParentGoneError, die_with_parent
 from control.processes.link import (
     PARENT_MESSAGE,
     Command,
@@ -274,18 +270,6 @@ def _load_agent(entry: str) -> Callable[[AgentConfig, AgentHost], RunnableAgent]
     return cast("Callable[..., RunnableAgent]", getattr(importlib.import_module(module), name))
 
 
-def _let_go_of_forkserver() -> None:
-    """Close our copy of the pipe by which the forkserver notices that the server is gone.
-
-    multiprocessing gives every fork one, so that the forkserver outlives them all; then a hung
-    agent would keep it alive, and with it everything that waits for its death.
-    """
-    server: Any = forkserver._forkserver  # noqa: SLF001 - there is no other way
-    if (alive_fd := server._forkserver_alive_fd) is not None:  # noqa: SLF001
-        os.close(alive_fd)
-        server._forkserver_alive_fd = None  # noqa: SLF001
-
-
 def _log_context(config: AgentConfig) -> dict[str, Any]:
     return {
         "channel": config.channel_name,
@@ -321,20 +305,14 @@ async def _serve(sock: socket.socket, entry: str, stacks: StackFile) -> ExitCode
         await link.flush(_FLUSH_DEADLINE_S)
 
 
-def main(sock: socket.socket, stacks: StackFile, entry: str = DEFAULT_ENTRY) -> None:
-    """Be an agent process; `multiprocessing` calls this in a fresh fork of the forkserver."""
+def main(sock: socket.socket, stacks: StackFile, entry: str = DEFAULT_ENTRY) -> ExitCode:
+    """Be an agent process, in a fresh fork that is tied to its server (`forkserver_main`)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _let_go_of_forkserver()
     try:
-        die_with_parent(int(os.environ.get(FORKSERVER_PID, os.getppid())))
-    except ParentGoneError:
-        sys.exit(ExitCode.SUPERVISOR_GONE)
-    try:
-        exit_code = asyncio.run(_serve(sock, entry, stacks))
+        return asyncio.run(_serve(sock, entry, stacks))
     except Exception:  # noqa: BLE001 - whatever it is, it is told before the process ends
         _log.critical("the agent process ends", exc_info=True)
-        exit_code = ExitCode.CRASHED
+        return ExitCode.CRASHED
     finally:
-        # multiprocessing ends its forks without what is registered for the end.
+        # An agent process ends without what is registered for the end.
         flush_logs()
-    sys.exit(exit_code)

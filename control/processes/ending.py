@@ -6,9 +6,9 @@ import asyncio
 import contextlib
 import logging
 
-from control.processes.forkserver import StartedProcess
 from control.processes.ladder import SIGNALS, Deadlines, Rung
 from control.processes.link import ChildMessage, Link, LinkBrokenError, Stop
+from control.processes.started import StartedProcess
 from conversation.lifecycle import ExitReason
 
 _log = logging.getLogger("control.process")

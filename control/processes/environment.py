@@ -25,14 +25,6 @@ _KEPT: Final = frozenset(
         *("LOG_LEVEL", "LOG_FORMAT", "VERBOSE"),
     }
 )
-FORKSERVER_PID: Final = "PARLEY_FORKSERVER_PID"
-"""By which the forkserver tells its forks who their parent is."""
-
-MAIN_MODULE: Final = "PARLEY_MAIN_MODULE"
-"""By which the server tells the forkserver what not to import: name and path, a line each."""
-
-MERGE_PAGES: Final = "PARLEY_MERGE_PAGES"
-"""By which the server tells the forkserver that equal pages may be merged: 1 or nothing."""
 
 _KEPT_PREFIXES: Final = (
     "PARLEY_",

@@ -1,144 +1,136 @@
-"""Starts agent processes as forks of a server process that has already imported everything.
+"""`Forkserver`: agent processes as forks of a process that has already imported everything.
 
-`multiprocessing`'s forkserver, with our `preload` as its preload. Its bookkeeping is not made
-for several threads, and a start blocks for some milliseconds, so one thread of ours does all of it.
+The forkserver is asked again and again whether it still answers. One that ended or hangs is replaced,
+however often; starts wait for the next one, and agents that live know nothing of it
+(`forkserver_main`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import itertools
 import logging
-import multiprocessing
 import os
 import signal
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import forkserver, resource_tracker, spawn
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
-from typing import Any, Final, Protocol, TypeVar
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
 from control.processes import child
-from control.processes.environment import MAIN_MODULE, MERGE_PAGES
+from control.processes.fork_protocol import READY_NUMBER, Answer, Request, Wish
+from control.processes.forkserver_process import ForkserverProcess
+from control.processes.leash import adopt_orphans
 from control.processes.stacks import StackFile
-from utils import OwnedTasks
+from control.processes.started import ChildProcess, StartedProcess
+from utils import OwnedTasks, run_unless
 
-_ROOT: Final = str(Path(__file__).resolve().parents[2])
-_PROBE_DEADLINE_S: Final = 30.0
 _STOP_DEADLINE_S: Final = 6.0
 
 _log = logging.getLogger("control.forkserver")
 
-_T = TypeVar("_T")
-_Forked = tuple[ForkServerProcess, socket.socket, StackFile]
+_REMEDIES: Final = {
+    errno.EAGAIN: "a limit of processes is reached: RLIMIT_NPROC, or pids.max of the control group",
+    errno.ENOMEM: "there is no memory for another process",
+    errno.EMFILE: "there are no descriptors left: RLIMIT_NOFILE",
+}
 
 
-class ProcessSource(Protocol):
-    """Where agent processes come from; a pool of processes started in advance is another one."""
+class ForkserverState(StrEnum):
+    """Where the forkserver is. SILENT: it did not answer when it was last asked."""
 
-    async def start_process(self) -> StartedProcess:
-        """A fresh process that waits for `link.Start` on its link."""
-        ...
+    OFF = "off"
+    STARTING = "starting"
+    READY = "ready"
+    SILENT = "silent"
+    BACKOFF = "backoff"
 
 
-class StartedProcess:
-    """A process of ours: its pid, our end of its link, and its end.
-
-    Signals go through a pidfd, so they can never hit another process that got the same pid.
+@dataclass(frozen=True)
+class ForkserverTimes:
+    """All in seconds. start: until one is ready; look: between two questions; silence: after which
+    it counts as hung; wait: of a start for a forkserver; pauses before one that follows a failed one
+    double from `first_pause` to `max_pause`
     """
 
-    def __init__(
-        self,
-        process: ForkServerProcess,
-        sock: socket.socket,
-        stacks: StackFile,
-        bookkeeper: ThreadPoolExecutor,
-    ) -> None:
-        self.sock = sock
-        self.exit_code: int | None = None
-        # What it wrote of its stacks, once it has exited.
-        self.stacks: str | None = None
-        self.exited = asyncio.Event()
-        self._process = process
-        self._stack_file = stacks
-        self._bookkeeper = bookkeeper
-        assert process.pid is not None
-        self.pid: int = process.pid
-        self._pidfd = _open_pidfd(self.pid)
-        self._loop = asyncio.get_running_loop()
-        # Readable when the forkserver has reaped the process: no thread waits for it.
-        self._loop.add_reader(process.sentinel, self._handle_sentinel)
-
-    def _handle_sentinel(self) -> None:
-        self._loop.remove_reader(self._process.sentinel)
-        try:
-            reaping = self._loop.run_in_executor(self._bookkeeper, self._reap)
-        except RuntimeError:
-            # The thread was let go: nobody else keeps books any more.
-            self._handle_reaped(self._reap())
-            return
-        reaping.add_done_callback(lambda done: self._handle_reaped(done.result()))
-
-    def _reap(self) -> int | None:
-        exit_code = self._process.exitcode
-        self._process.close()
-        return exit_code
-
-    def _handle_reaped(self, exit_code: int | None) -> None:
-        self.exit_code = exit_code
-        self.stacks = self._stack_file.read()
-        self._stack_file.close()
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-            self._pidfd = None
-        self.exited.set()
-
-    def is_alive(self) -> bool:
-        """Whether its end of the link is open, as far as that shows already."""
-        if self.exited.is_set():
-            return False
-        try:
-            return self.sock.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) != b""
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when the process is gone."""
-        if self._pidfd is not None:
-            try:
-                signal.pidfd_send_signal(self._pidfd, number)
-            except ProcessLookupError:
-                return
+    start_s: float = 30.0
+    look_s: float = 1.0
+    silence_s: float = 4.0
+    wait_s: float = 12.0
+    first_pause_s: float = 0.25
+    max_pause_s: float = 15.0
 
 
-def _open_pidfd(pid: int) -> int | None:
-    """None when the process ended at once."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
+@dataclass(frozen=True)
+class ForkserverStatistics:
+    """restarts: forkservers that followed a lost one; refusals: forks that failed, by errno's name"""
+
+    restarts: int
+    refusals: Mapping[str, int]
+
+
+class ForkserverLostError(OSError):
+    """The forkserver ended before it answered, or there is none now."""
 
 
 class Forkserver:
-    """The preloaded server process; `start` it early, it needs most of a second."""
+    """A `ProcessSource`; `start` it early, it needs most of a second."""
 
     def __init__(
-        self, entry: str = child.DEFAULT_ENTRY, *, should_merge_pages: bool = False
+        self,
+        entry: str = child.DEFAULT_ENTRY,
+        *,
+        should_merge_pages: bool = False,
+        times: ForkserverTimes | None = None,
     ) -> None:
         """
         entry: `module:name` of the agent's class, from the server's own code only
         should_merge_pages: let the kernel keep equal pages of its forks once (`page_merging`)
         """
+        # Why there is none, or why the last fork failed; empty when all is well.
+        self.problem = ""
         self._entry = entry
         self._should_merge_pages = should_merge_pages
-        self._context = multiprocessing.get_context("forkserver")
-        self._bookkeeper = ThreadPoolExecutor(1, thread_name_prefix="forkserver")
+        self._times = times or ForkserverTimes()
+        self._state = ForkserverState.OFF
+        self._answered_s = float("-inf")
+        self._answered = asyncio.Event()
+        self._process: ForkserverProcess | None = None
+        self._numbers = itertools.count(READY_NUMBER + 1)
+        self._asked: dict[int, asyncio.Future[Answer]] = {}
+        self._restarts = 0
+        self._refusals: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
         self._tasks = OwnedTasks(_log)
-        self._unwanted: set[asyncio.Task[None]] = set()
+        self._supervising: asyncio.Task[None] | None = None
+        self._unwanted: set[asyncio.Future[None]] = set()
+
+    # -- looking ---------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> ForkserverState:
+        """As it is now, whatever it was when it was last asked."""
+        age_s = time.monotonic() - self._answered_s
+        is_late = age_s > self._times.look_s + self._times.silence_s / 2
+        is_ready = self._state is ForkserverState.READY
+        return ForkserverState.SILENT if is_ready and is_late else self._state
+
+    @property
+    def pid(self) -> int | None:
+        """Of the forkserver; None while there is none."""
+        return self._process.pid if self._process else None
+
+    @property
+    def statistics(self) -> ForkserverStatistics:
+        """Counts since the start."""
+        return ForkserverStatistics(self._restarts, dict(self._refusals))
+
+    # -- starting and stopping -------------------------------------------------------------------
 
     async def start(self) -> None:
         """Start the forkserver and return when it has proved that it can fork.
@@ -146,103 +138,255 @@ class Forkserver:
         Raises:
             OSError: it cannot be started, or did not answer in time.
         """
-        await self._run(self._start_forkserver)
-
-    def _start_forkserver(self) -> None:
-        # The forkserver finds our modules wherever the server was started from.
-        paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-        if _ROOT not in paths:
-            os.environ["PYTHONPATH"] = os.pathsep.join([_ROOT, *filter(None, paths)])
-        main = spawn.get_preparation_data("agent")
-        names = (main.get("init_main_from_name", ""), main.get("init_main_from_path", ""))
-        os.environ[MAIN_MODULE] = "\n".join(names)
-        os.environ[MERGE_PAGES] = "1" if self._should_merge_pages else ""
-        self._context.set_forkserver_preload(["control.processes.preload"])
-        probe = self._context.Process(target=os.getpid, name="probe", daemon=True)
-        probe.start()
-        probe.join(_PROBE_DEADLINE_S)
-        if probe.exitcode != 0:
-            raise OSError(f"the forkserver does not work (exit code {probe.exitcode})")
-        probe.close()
-
-    async def start_process(self) -> StartedProcess:
-        """A fresh process that waits for `link.Start` on its link.
-
-        Raises:
-            OSError: no process, descriptor or memory is left.
-        """
-        forking = asyncio.get_running_loop().run_in_executor(self._bookkeeper, self._fork)
-        try:
-            process, ours, stacks = await asyncio.shield(forking)
-        except asyncio.CancelledError:
-            # The fork goes on in its thread; what nobody wants any more ends when its link does.
-            ending = self._tasks.start(self._abandon(forking), name="unwanted agent process")
-            self._unwanted.add(ending)
-            ending.add_done_callback(self._unwanted.discard)
-            raise
-        return StartedProcess(process, ours, stacks, self._bookkeeper)
-
-    async def _abandon(self, forking: asyncio.Future[_Forked]) -> None:
-        try:
-            process = StartedProcess(*await forking, self._bookkeeper)
-        except OSError:
-            return
-        process.sock.close()
-        await process.exited.wait()
+        adopt_orphans()
+        self._supervising = self._tasks.start(self._supervise(), name="forkserver")
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._state in _DECIDED)
+        if self._state is not ForkserverState.READY or self.problem:
+            raise OSError(f"the forkserver does not work: {self.problem}")
 
     async def settle(self) -> None:
         """Until the processes are gone whose starts were given up; each has a moment to end."""
         if self._unwanted:
             await asyncio.wait(self._unwanted, timeout=_STOP_DEADLINE_S)
-        await self._tasks.close()
 
-    def _fork(self) -> _Forked:
+    async def stop(self) -> None:
+        """End and reap the forkserver. Call it last. Idempotent."""
+        await self.settle()
+        await self._tasks.close()
+        self._state = ForkserverState.OFF
+
+    # -- forking ---------------------------------------------------------------------------------
+
+    async def start_process(self) -> StartedProcess:
+        """A fresh process that waits for `link.Start` on its link.
+
+        Raises:
+            OSError: no process, descriptor or memory is left, or no forkserver is to be had.
+        """
+        deadline_s = time.monotonic() + self._times.wait_s
+        while True:
+            server = await self._wait_server(deadline_s)
+            try:
+                return await self._fork(server)
+            except ForkserverLostError:
+                if time.monotonic() >= deadline_s:
+                    raise
+
+    async def _wait_server(self, deadline_s: float) -> ForkserverProcess:
+        """A forkserver that is ready."""
+        try:
+            async with asyncio.timeout(deadline_s - time.monotonic()), self._changed:
+                await self._changed.wait_for(lambda: self._state is ForkserverState.READY)
+        except TimeoutError as error:
+            text = f"there is no forkserver now ({self._state} {self.problem}".strip() + ")"
+            raise ForkserverLostError(text) from error
+        assert self._process is not None
+        return self._process
+
+    async def _fork(self, server: ForkserverProcess) -> StartedProcess:
         with contextlib.ExitStack() as on_failure:
             ours, theirs = socket.socketpair()
             on_failure.enter_context(ours)
-            stacks = StackFile.create()
-            on_failure.callback(stacks.close)
             with theirs:
-                process = self._start(theirs, stacks)
+                stacks = StackFile.create()
+                on_failure.callback(stacks.close)
+                # Kept free for the process's pidfd: what was forked must not be lost.
+                spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+                on_spare = on_failure.enter_context(contextlib.ExitStack())
+                on_spare.callback(os.close, spare)
+                asked = self._ask(server, Wish.FORK, (theirs.fileno(), stacks.fileno()))
+            pid = await self._forked(asked)
+            on_spare.close()
+            process = _hold(pid, ours, stacks)
             on_failure.pop_all()
-        return process, ours, stacks
-
-    def _start(self, theirs: socket.socket, stacks: StackFile) -> ForkServerProcess:
-        # Daemonic: should we exit without having stopped it, multiprocessing does not wait for it.
-        process = self._context.Process(
-            target=child.main, args=(theirs, stacks, self._entry), name="agent", daemon=True
-        )
-        try:
-            process.start()
-        except EOFError as error:
-            raise OSError("the forkserver went away during a start") from error
         return process
 
-    async def _run(self, call: Callable[[], _T]) -> _T:
-        """In our thread, to its end."""
-        future = asyncio.get_running_loop().run_in_executor(self._bookkeeper, call)
-        return await asyncio.shield(future)
-
-    async def stop(self) -> None:
-        """End and reap the forkserver, so that our exit leaves nothing to others. Call it last."""
-        await self.settle()
+    async def _forked(self, asked: asyncio.Future[Answer]) -> int:
+        """The pid of the process that was asked for."""
         try:
+            answer = await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            # Nobody wants it any more: it ends when its link does.
+            burying = self._tasks.start(self._bury(asked), name="unwanted agent process")
+            self._unwanted.add(burying)
+            burying.add_done_callback(self._unwanted.discard)
+            raise
+        if answer.errno:
+            self._refusals[errno.errorcode.get(answer.errno, str(answer.errno))] += 1
+            raise self._note_refusal(answer.errno)
+        self.problem = ""
+        return answer.pid
+
+    def _note_refusal(self, number: int) -> OSError:
+        refused = _refusal(number)
+        self.problem = str(refused.strerror)
+        return refused
+
+    async def _bury(self, asked: asyncio.Future[Answer]) -> None:
+        try:
+            answer = await asked
+        except ForkserverLostError:
+            return
+        if answer.pid:
+            await ChildProcess(answer.pid).exited.wait()
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def _ask(
+        self, server: ForkserverProcess, wish: Wish, descriptors: tuple[int, ...] = ()
+    ) -> asyncio.Future[Answer]:
+        """The answer to come; ForkserverLostError when the forkserver ends before."""
+        number = next(self._numbers)
+        entry = self._entry if wish is Wish.FORK else ""
+        try:
+            server.send(Request(number, wish, entry, descriptors))
+        except (BlockingIOError, ConnectionError) as error:
+            raise ForkserverLostError("the forkserver takes no requests") from error
+        asked: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        return asked
+
+    def _handle_answers(self, server: ForkserverProcess) -> None:
+        """Take all that have arrived."""
+        try:
+            while (answer := server.receive()) is not None:
+                self._handle_answer(server, answer)
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            pass  # it ended with requests unread
+        except OSError as error:
+            _log.warning("the forkserver's answers cannot be read: %s", error)
+        # Its end is seen by its exit; the socket has nothing more to tell.
+        asyncio.get_running_loop().remove_reader(server.sock)
+
+    def _handle_answer(self, server: ForkserverProcess, answer: Answer) -> None:
+        self._answered_s = time.monotonic()
+        self._answered.set()
+        if answer.number == READY_NUMBER:
+            server.is_ready = True
+        elif (asked := self._asked.pop(answer.number, None)) is not None:
+            asked.set_result(answer)
+
+    # -- supervising -----------------------------------------------------------------------------
+
+    async def _enter(self, state: ForkserverState) -> None:
+        async with self._changed:
+            self._state = state
+            self._changed.notify_all()
+
+    async def _supervise(self) -> None:
+        pause_s = self._times.first_pause_s
+        while True:
+            await self._enter(ForkserverState.STARTING)
+            began_s = time.monotonic()
+            try:
+                self.problem = await self._run_once()
+            except Exception as error:  # noqa: BLE001 - there must be another forkserver
+                _log.exception("watching the forkserver failed")
+                self.problem = f"{type(error).__name__}: {error}"
+            # One that lived for long has nothing to do with those before it.
+            is_new_trouble = time.monotonic() - began_s > 4 * self._times.max_pause_s
+            pause_s = self._times.first_pause_s if is_new_trouble else pause_s
+            _log.error("the forkserver is lost: %s; the next one in %g s", self.problem, pause_s)
+            await self._enter(ForkserverState.BACKOFF)
+            await asyncio.sleep(pause_s)
+            pause_s = min(self._times.max_pause_s, 2 * pause_s)
+            self._restarts += 1
+
+    async def _run_once(self) -> str:
+        """One forkserver from its start to its reaping; returns why it is no more."""
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[None] = loop.create_future()
+        try:
+            server, process = self._launch(lambda: ended.set_result(None))
+        except OSError as error:
+            return f"it cannot be started: {error.strerror or error}"
+        loop.add_reader(server.sock, self._handle_answers, server)
+        self._process = server
+        try:
+            problem = await run_unless(ended, self._keep_asking(server))
+        finally:
+            self._process = None
+            exit_code = await self._dismiss(server, process)
+        return problem or f"it ended with exit code {exit_code}"
+
+    def _launch(self, on_exit: Callable[[], None]) -> tuple[ForkserverProcess, ChildProcess]:
+        server = ForkserverProcess.launch(should_merge_pages=self._should_merge_pages)
+        try:
+            return server, ChildProcess(server.pid, on_exit)
+        except OSError:
+            server.kill()
+            raise
+
+    async def _dismiss(self, server: ForkserverProcess, process: ChildProcess) -> int | None:
+        """Have it ended and reaped: nothing that it owns needs time to end."""
+        process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_DEADLINE_S):
-                await self._run(_stop_helpers)
+                await process.exited.wait()
+        self._lose_all(server)
+        server.close(process.exit_code)
+        return process.exit_code
+
+    async def _keep_asking(self, server: ForkserverProcess) -> str:
+        """Returns what is wrong with it as soon as something is."""
+        times = self._times
+        self._answered.clear()
+        try:
+            async with asyncio.timeout(times.start_s):
+                if not server.is_ready:
+                    await self._answered.wait()
         except TimeoutError:
-            _log.warning("the forkserver does not end; it will when we are gone")
-        self.close()
+            return f"it was not ready after {times.start_s:g} s"
+        # The first look is a fork: it proves that forking works. So is each one after a failed fork.
+        wish = Wish.TRY
+        while (answer := await self._look(server, wish)) is not None:
+            if answer.errno:
+                self._note_refusal(answer.errno)
+            elif wish is Wish.TRY:
+                self.problem = ""
+            await self._enter(ForkserverState.READY)
+            await asyncio.sleep(times.look_s)
+            wish = Wish.TRY if self.problem else Wish.LOOK
+        return f"it has not answered for {times.silence_s:g} s"
 
-    def close(self) -> None:
-        """Free the thread; the forkserver itself ends with our process. Idempotent."""
-        self._bookkeeper.shutdown(wait=False)
+    async def _look(self, server: ForkserverProcess, wish: Wish) -> Answer | None:
+        try:
+            asked = self._ask(server, wish)
+        except ForkserverLostError:
+            return None
+        # What came while we were held up ourselves counts too: `wait` looks again at the end.
+        await asyncio.wait([asked], timeout=self._times.silence_s)
+        return asked.result() if asked.done() else None
+
+    def _lose_all(self, server: ForkserverProcess) -> None:
+        """It answers no more, but what it has answered counts."""
+        self._handle_answers(server)
+        asyncio.get_running_loop().remove_reader(server.sock)
+        asked, self._asked = self._asked, {}
+        for one in asked.values():
+            one.set_exception(ForkserverLostError("the forkserver went away during a start"))
+            one.exception()  # Nobody may be waiting, and that is fine.
 
 
-def _stop_helpers() -> None:
-    """multiprocessing leaves its helper processes to init, which may reap them late or never."""
-    helpers: tuple[Any, ...] = (
-        forkserver._forkserver,  # noqa: SLF001 - there is no other way
-        resource_tracker._resource_tracker,  # noqa: SLF001
-    )
-    for helper in helpers:
-        helper._stop()  # noqa: SLF001
+_DECIDED: Final = (ForkserverState.READY, ForkserverState.BACKOFF)
+
+
+def _refusal(number: int) -> OSError:
+    text = f"no process could be forked: {os.strerror(number)}"
+    if number in _REMEDIES:
+        text += f" ({_REMEDIES[number]})"
+    return OSError(number, text)
+
+
+def _hold(pid: int, sock: socket.socket, stacks: StackFile) -> StartedProcess:
+    try:
+        return StartedProcess(pid, sock, stacks)
+    except ProcessLookupError as error:
+        raise OSError(f"process {pid} ended at once") from error
+    except OSError:
+        # Ours until it is reaped, so the number cannot be another's.
+        os.kill(pid, signal.SIGKILL)
+        raise

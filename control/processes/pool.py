@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from control.machine.memory import Memory, read_memory
-from control.processes.forkserver import ProcessSource, StartedProcess
+from control.processes.started import ProcessSource, StartedProcess
 from utils import OwnedTasks
 
 CALM_S: Final = 0.25

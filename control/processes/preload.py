@@ -1,32 +1,21 @@
-"""What the forkserver imports once, so that an agent process begins with everything in place.
+"""What the forkserver does once, so that an agent process begins with everything in place.
 
-Importing this module is its purpose and changes the importing process: only the forkserver does it
-(`forkserver` names it as preload). Order matters: environment, imports, rehearsal, frozen
-heap.
+It changes the process that does it: only the forkserver does. Order matters: environment, imports,
+rehearsal, frozen heap.
 """
 
 from __future__ import annotations
 
 import asyncio
-import atexit
 import gc
 import importlib
 import os
 import sys
-import time
-from importlib.machinery import ModuleSpec
 from typing import Final
 
-from control.processes.environment import (
-    FORKSERVER_PID,
-    MAIN_MODULE,
-    MERGE_PAGES,
-    scrub_environment,
-)
+from control.processes.environment import scrub_environment
 from control.processes.page_merging import merge_equal_pages
 from logs import guard_error_output
-
-LINGER_S: Final = 4.0
 
 # What an agent imports late on purpose, and what our libraries import on first use.
 _HEAVY_MODULES: Final = (
@@ -51,15 +40,21 @@ _HEAVY_MODULES: Final = (
 )
 
 
-def _linger() -> None:
-    """Give the agents time to leave their rooms; then our death is theirs (`leash`)."""
-    deadline_s = time.monotonic() + LINGER_S
-    while time.monotonic() < deadline_s:
-        try:
-            if os.waitpid(-1, os.WNOHANG) == (0, 0):
-                time.sleep(0.02)
-        except ChildProcessError:
-            return
+def prepare(*, should_merge_pages: bool) -> None:
+    """should_merge_pages: let the kernel keep equal pages of the forks once (`page_merging`)"""
+    scrub_environment()
+    # Whoever reads the log may be stuck; this process, and its forks until they have a log of their
+    # own, must not be.
+    guard_error_output()
+    # One thread only: threads do not survive a fork, their locks do.
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    if should_merge_pages:
+        _merge_pages()
+    _import_heavy_modules()
+    _rehearse()
+    # A collection in a child would write to every page of the heap and copy it all.
+    gc.collect()
+    gc.freeze()
 
 
 def _tell(text: str) -> None:
@@ -90,41 +85,7 @@ def _rehearse() -> None:
 
 
 def _merge_pages() -> None:
-    if os.environ.get(MERGE_PAGES):
-        try:
-            merge_equal_pages()
-        except OSError as error:
-            _tell(f"MERGE_PAGES has no effect: {error}")
-
-
-def _stand_in_for_main() -> None:
-    """Make multiprocessing believe that each fork has the server's main module already.
-
-    It would import it again in every child, for pickled things that refer to it. We send none.
-    """
-    name, _, path = os.environ.get(MAIN_MODULE, "").partition("\n")
-    main = sys.modules["__main__"]
-    main.__spec__ = ModuleSpec(name, None) if name else None
-    if path:
-        main.__file__ = path
-
-
-scrub_environment()
-# Whoever reads the log may be stuck; this process, and its forks until they have a log of their
-# own, must not be.
-guard_error_output()
-_stand_in_for_main()
-# One thread only: threads do not survive a fork, their locks do.
-os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
-# Out of the terminal's foreground group: Ctrl-C is for the server, which then asks us politely.
-os.setsid()
-os.environ[FORKSERVER_PID] = str(os.getpid())
-_merge_pages()
-_import_heavy_modules()
-_rehearse()
-# The server's exit ends the forkserver (multiprocessing's alive pipe); the agents may outlive both
-# by this much, and not a moment longer.
-atexit.register(_linger)
-# A collection in a child would write to every page of the heap and copy it all.
-gc.collect()
-gc.freeze()
+    try:
+        merge_equal_pages()
+    except OSError as error:
+        _tell(f"MERGE_PAGES has no effect: {error}")

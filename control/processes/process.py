@@ -19,7 +19,6 @@ from control.placement import (
     StopFailedError,
 )
 from control.processes.ending import Ending
-from control.processes.forkserver import StartedProcess
 from control.processes.link import (
     CHILD_MESSAGE,
     ChildMessage,
@@ -38,6 +37,7 @@ from control.processes.link import (
     StartFailed,
     StateChanged,
 )
+from control.processes.started import StartedProcess
 from control.processes.surroundings import Surroundings
 from control.processes.watch import Action, Finding
 from control.processes.watcher import Watcher
@@ -188,13 +188,14 @@ class AgentProcess:
             for _ in range(_MAX_PROCESSES):
                 if self._has_spoken or self._ending.reason is not None:
                     break
-                await self._live_in(
-                    await self._timed("process", self._surroundings.source.start_process)
-                )
+                process = await self._timed("process", self._take_process)
+                if process is not None:
+                    await self._live_in(process)
         except AgentStartError as error:
             self.failure = error
         except OSError as error:
-            self.failure = AgentStartError("starting", "no_process", str(error))
+            text = error.strerror or str(error)
+            self.failure = AgentStartError("starting", "no_process", text)
         finally:
             self._settle()
 
@@ -207,6 +208,11 @@ class AgentProcess:
     async def _run_preparation(self) -> None:
         if self._prepare is not None:
             await run_unless(self._ending.wanted, _awaited(self._prepare))
+
+    async def _take_process(self) -> StartedProcess | None:
+        """None when the end is wanted before there is one."""
+        source = self._surroundings.source
+        return await run_unless(self._ending.wanted, source.start_process())
 
     async def _live_in(self, process: StartedProcess) -> None:
         """Everything between fork and reaping."""

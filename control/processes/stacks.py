@@ -12,7 +12,6 @@ import os
 import signal
 import traceback
 from collections.abc import Iterator
-from multiprocessing import reduction
 from types import FrameType
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ MAX_STACK_BYTES: Final = 32 * 1024
 
 
 class StackFile:
-    """A nameless file; crosses into a child process as an argument of its start."""
+    """A nameless file; a copy of its descriptor goes to the process that writes to it."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -34,8 +33,9 @@ class StackFile:
         """
         return cls(os.memfd_create("stacks"))
 
-    def __reduce__(self) -> Any:
-        return _adopt, (reduction.DupFd(self._fd),)
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._fd
 
     def dump_on_signal(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have SIGUSR1 write every thread's stack, however stuck the loop is; then, as soon as the
@@ -67,7 +67,3 @@ def _frames(awaited: Any) -> Iterator[FrameType]:
     while (frame := getattr(awaited, "cr_frame", None)) is not None:
         yield frame
         awaited = awaited.cr_await
-
-
-def _adopt(duplicate: Any) -> StackFile:
-    return StackFile(duplicate.detach())

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from control.observers import Observers
-from control.processes.forkserver import ProcessSource
 from control.processes.ladder import Deadlines
 from control.processes.proc_figures import FigureReader
+from control.processes.started import ProcessSource
 from control.processes.watch import WatchLimits
 
 

@@ -20,9 +20,9 @@ from control.placement import (
     NotRunningError,
     Preparation,
 )
-from control.processes.forkserver import ProcessSource
 from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
 from control.processes.proc_figures import FigureReader
+from control.processes.started import ProcessSource
 from control.processes.surroundings import Surroundings
 from control.processes.watch import WatchLimits
 from control.supervision.restart import AGENT_POLICY, RestartPolicy

@@ -12,8 +12,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from multiprocessing import forkserver as forkserver_module
-from multiprocessing import resource_tracker as tracker_module
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +23,11 @@ from config import AgentConfig, ProviderConfig
 from control.observers import CallObserver
 from control.placement import ExitRecord
 from control.processes.forkserver import Forkserver
+from control.processes.forkserver_process import ForkserverProcess
 from control.processes.ladder import Deadlines
+from control.processes.leash import adopt_orphans
 from control.processes.link import ChildMessage, Event
+from control.processes.started import ChildProcess
 from control.supervision.supervisor import Supervisor
 from conversation.server_events import ServerEvent
 
@@ -40,22 +41,44 @@ QUICK = Deadlines(
 HASTY = dataclasses.replace(QUICK, ask_s=0.5, terminate_s=0.3)
 
 
+class SharedForkserver(Forkserver):
+    """A source of processes for one test; the forkserver's own process stays for the next ones."""
+
+    server: ForkserverProcess
+
+    def _launch(self, on_exit: Callable[[], None]) -> tuple[ForkserverProcess, ChildProcess]:
+        return self.server, ChildProcess(self.server.pid, on_exit)
+
+    async def _dismiss(self, server: ForkserverProcess, process: ChildProcess) -> int | None:
+        self._lose_all(server)
+        process.disown()
+        return None
+
+
 @pytest.fixture(scope="session", autouse=True)
-def forkserver() -> None:
+def forkserver() -> Iterator[None]:
     """It lives as long as this process; the instruments of each test take it as given."""
 
-    async def start() -> None:
-        server = Forkserver()
-        await server.start()
-        # To its thread's end: the kernel lists children by the thread that made them, and gives them
-        # to the main thread a moment after Python calls the other one ended.
-        server._bookkeeper.shutdown()
-        parts: Any = (forkserver_module._forkserver, tracker_module._resource_tracker)
-        helpers = {parts[0]._forkserver_pid, parts[1]._pid}
-        own = Path(f"/proc/self/task/{os.getpid()}/children")
-        await until(lambda: helpers <= {int(pid) for pid in own.read_text().split()})
+    async def wait_ready() -> None:
+        async with forkserver_source():
+            pass
 
-    asyncio.run(start())
+    SharedForkserver.server = ForkserverProcess.launch()
+    asyncio.run(wait_ready())
+    yield
+    SharedForkserver.server.kill()
+
+
+@asynccontextmanager
+async def forkserver_source(entry: str = SCRIPTED) -> AsyncIterator[Forkserver]:
+    source = SharedForkserver(entry)
+    await source.start()
+    try:
+        yield source
+    finally:
+        await source.stop()
+        # What killed servers of other tests leave is not ours to reap.
+        adopt_orphans(is_wanted=False)
 
 
 def agent_config(channel_name: str = "demo", script: str = "ready", **more: Any) -> AgentConfig:
@@ -95,15 +118,13 @@ async def supervised(
     observers: Sequence[CallObserver] = (),
     **options: Any,
 ) -> AsyncIterator[Supervisor]:
-    source = Forkserver(entry)
     observers = (Observing(on_exit), *observers)
-    supervisor = Supervisor(source, deadlines, observers=observers, **options)
-    try:
-        yield supervisor
-    finally:
-        await supervisor.drain()
-        await source.settle()
-        source.close()
+    async with forkserver_source(entry) as source:
+        supervisor = Supervisor(source, deadlines, observers=observers, **options)
+        try:
+            yield supervisor
+        finally:
+            await supervisor.drain()
 
 
 def is_gone(pid: int | None) -> bool:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from config import Settings
-from control.processes import environment
+from control.processes import environment, forkserver_process
 from control.processes.ladder import Deadlines
 from control.serving import run_server
 from logs import configure_logging, guard_standard_output
 from logs.secrets import secrets_of
+
+FAULTY_FORKSERVER = (sys.executable, "-m", "tests.processes.faulty_forkserver")
 
 
 def write_counts(path: Path) -> None:
@@ -49,6 +51,8 @@ def main() -> None:
         # A library that a test puts into the server is for its agents too.
         environment._KEPT |= {"LD_PRELOAD"}  # type: ignore[misc]
     settings = Settings.model_validate(wanted["settings"])
+    command = (*FAULTY_FORKSERVER, str(settings.data_dir))
+    forkserver_process.COMMAND = command  # type: ignore[misc]
     context = {"process": "server"}
     configure_logging(
         "INFO",

@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from control.machine.memory import Memory
-from control.processes.forkserver import Forkserver, StartedProcess
 from control.processes.pool import ProcessPool
+from control.processes.started import ProcessSource, StartedProcess
 from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
-from tests.processes.conftest import QUICK, SCRIPTED, agent_config, is_gone, until
+from tests.processes.conftest import QUICK, agent_config, forkserver_source, is_gone, until
 
 PLENTY = Memory(total_bytes=100, available_bytes=90)
 
@@ -26,17 +26,15 @@ async def pooled(
 ) -> AsyncIterator[tuple[ProcessPool, Supervisor]]:
     """memory: its last element is what there is at the moment"""
     told = [PLENTY] if memory is None else memory
-    forkserver = Forkserver(SCRIPTED)
-    pool = ProcessPool(forkserver, size, memory=lambda: told[-1])
-    supervisor = Supervisor(pool, QUICK)
-    pool.start()
-    try:
-        yield pool, supervisor
-    finally:
-        await supervisor.drain()
-        await pool.close()
-        await forkserver.settle()
-        forkserver.close()
+    async with forkserver_source() as forkserver:
+        pool = ProcessPool(forkserver, size, memory=lambda: told[-1])
+        supervisor = Supervisor(pool, QUICK)
+        pool.start()
+        try:
+            yield pool, supervisor
+        finally:
+            await supervisor.drain()
+            await pool.close()
 
 
 @pytest.mark.asyncio
@@ -84,7 +82,7 @@ async def test_processes_that_die_while_idle_fail_no_start() -> None:
 class DyingSource:
     """Its first processes are killed in the moment in which they are handed out."""
 
-    def __init__(self, source: Forkserver, deaths: int) -> None:
+    def __init__(self, source: ProcessSource, deaths: int) -> None:
         self.pids: list[int] = []
         self._source = source
         self._deaths = deaths
@@ -100,18 +98,16 @@ class DyingSource:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("deaths", [1, 2])
 async def test_a_process_that_dies_while_it_is_claimed_costs_a_retry(deaths: int) -> None:
-    forkserver = Forkserver(SCRIPTED)
-    source = DyingSource(forkserver, deaths)
-    supervisor = Supervisor(source, QUICK)
-    try:
-        status = await supervisor.start(agent_config())
-        assert (status.pid, status.restarts) == (source.pids[-1], 0)
-        assert len(source.pids) == deaths + 1
-        assert all(is_gone(pid) for pid in source.pids[:-1])
-    finally:
-        await supervisor.drain()
-        await forkserver.settle()
-        forkserver.close()
+    async with forkserver_source() as forkserver:
+        source = DyingSource(forkserver, deaths)
+        supervisor = Supervisor(source, QUICK)
+        try:
+            status = await supervisor.start(agent_config())
+            assert (status.pid, status.restarts) == (source.pids[-1], 0)
+            assert len(source.pids) == deaths + 1
+            assert all(is_gone(pid) for pid in source.pids[:-1])
+        finally:
+            await supervisor.drain()
 
 
 @pytest.mark.asyncio
@@ -130,20 +126,19 @@ async def test_a_stop_while_a_process_is_claimed_leaves_nothing() -> None:
 
 @pytest.mark.asyncio
 async def test_a_fork_nobody_waits_for_any_more_leaves_nothing() -> None:
-    forkserver = Forkserver(SCRIPTED)
-    before = set(os.listdir("/proc/self/fd"))
-    starting = asyncio.get_running_loop().create_task(forkserver.start_process())
-    await asyncio.sleep(0)
-    starting.cancel()
-    await asyncio.wait([starting])
-    assert starting.cancelled()
-    await forkserver.settle()
-    assert set(os.listdir("/proc/self/fd")) <= before
-    # Whoever comes next in the one thread is served as ever.
-    process = await forkserver.start_process()
-    process.sock.close()
-    await until(process.exited.is_set)
-    forkserver.close()
+    async with forkserver_source() as forkserver:
+        before = set(os.listdir("/proc/self/fd"))
+        starting = asyncio.get_running_loop().create_task(forkserver.start_process())
+        await asyncio.sleep(0)
+        starting.cancel()
+        await asyncio.wait([starting])
+        assert starting.cancelled()
+        await forkserver.settle()
+        assert set(os.listdir("/proc/self/fd")) <= before
+        # Whoever comes next is served as ever.
+        process = await forkserver.start_process()
+        process.sock.close()
+        await until(process.exited.is_set)
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import socket
@@ -27,6 +28,8 @@ from tests.processes.conftest import (
     server_process,
     until,
 )
+from tests.processes.faulty_forkserver import allow, refuse
+from tests.processes.test_metrics import scrape
 
 
 def start_body(channel_name: str = "demo", script: str = "ready") -> dict[str, Any]:
@@ -231,16 +234,142 @@ def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
     assert marker.exists()
 
 
+def forkserver_of(server: ServerProcess) -> psutil.Process:
+    """The process that the server's agents are forked by."""
+    children = psutil.Process(server.process.pid).children()
+    (found,) = (one for one in children if is_forkserver(one))
+    return found
+
+
+def is_forkserver(process: psutil.Process) -> bool:
+    """Its forks have its command line, but not the lead of its session."""
+    is_named = any("forkserver" in word for word in process.cmdline())
+    return is_named and os.getsid(process.pid) == process.pid
+
+
 @pytest.mark.asyncio
-async def test_kill_9_of_the_forkserver_costs_processes_but_neither_agents_nor_the_server(
-    tmp_path: Path,
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM, signal.SIGSEGV])
+async def test_a_lost_forkserver_costs_no_agent_and_is_followed_by_another(
+    tmp_path: Path, number: signal.Signals
 ) -> None:
     with server_process(tmp_path) as server:
+        pids = await start(server, start_body("one"), start_body("two"))
+        lost = forkserver_of(server)
+        lost.send_signal(number)
+        # Waits for the next forkserver, if it has to.
+        pids_after = await start(server, start_body("three"))
+        assert pids_after[:1] + pids_after[2:] == pids
+        assert not lost.is_running() or lost.status() == "zombie"
+        assert forkserver_of(server).pid != lost.pid
+        agents = (await server.get("/agents"))[1]["agents"]
+        assert [one["restarts"] for one in agents] == [0, 0, 0]
+        server.signal(signal.SIGINT)
+        assert await asyncio.to_thread(server.wait) == 0
+
+
+@pytest.mark.asyncio
+async def test_an_agent_is_lost_while_there_is_no_forkserver(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
         (pid,) = await start(server, start_body())
-        parent = psutil.Process(pid).parent()
-        assert parent is not None
-        assert "forkserver" in " ".join(parent.cmdline())
-        os.kill(parent.pid, signal.SIGKILL)
+        os.kill(forkserver_of(server).pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
         shown = await restarted(server, "demo")
         assert shown["pid"] not in (None, pid)
-        assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == "zombie"
+
+
+@pytest.mark.asyncio
+async def test_a_hung_forkserver_is_told_and_holds_up_no_end(tmp_path: Path) -> None:
+    with server_process(tmp_path) as server:
+        (pid,) = await start(server, start_body())
+        hung = forkserver_of(server)
+        hung.suspend()
+        starting = asyncio.get_running_loop().create_task(
+            server.post("/start_agent", start_body("late"))
+        )
+        await until_not_ready(server, "forkserver")
+        async with asyncio.timeout(3):
+            status, answer = await server.post("/stop_agent", {"channel_name": "late"})
+        assert (status, answer["exit_reason"]) == (200, "stopped")
+        assert (await starting)[1]["code"] == "stopped"
+        forkserver_of(server).suspend()
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.wait) == 0
+        assert not psutil.pid_exists(pid)
+
+
+async def until_not_ready(server: ServerProcess, word: str) -> None:
+    """Until the server says that it cannot start agents, for this reason."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            status, told = await server.get("/readyz")
+            if status == 503 and any(word in problem for problem in told["problems"]):
+                return
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.asyncio
+async def test_kill_9_of_server_and_forkserver_leaves_no_agent(tmp_path: Path) -> None:
+    """Agents that outlived their forkserver are the server's all the same, stuck ones too."""
+    with server_process(
+        tmp_path, {"local_model_uri": "ws://127.0.0.1:9", "warm_processes": 1}
+    ) as server:
+        await start(server, start_body("one"), start_body("hung", "hang"), start_body("stopped"))
+        await hung(server, "hung")
+        os.kill((await server.get("/agents/stopped"))[1]["pid"], signal.SIGSTOP)
+        family = server.descendants()
+        os.kill(forkserver_of(server).pid, signal.SIGKILL)
+        server.signal(signal.SIGKILL)
+        await asyncio.to_thread(server.wait)
+        await until(lambda: all_gone(family))
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("name", "who"),
+    [
+        ("EAGAIN", "forkserver"),
+        ("EAGAIN", "forker"),
+        ("ENOMEM", "forkserver"),
+        ("EMFILE", "forker"),
+    ],
+)
+@pytest.mark.parametrize("warm", [0, 2])
+async def test_a_fork_that_fails_costs_the_start_that_needs_it_and_nothing_else(
+    tmp_path: Path, name: str, who: str, warm: int
+) -> None:
+    settings = {"local_model_uri": "ws://127.0.0.1:9", "warm_processes": warm}
+    with server_process(tmp_path, settings) as server:
+        pids = await start(server, start_body("one"), start_body("two"))
+        parent = forkserver_of(server)
+        refuse(tmp_path / "data", name, who)
+        taken = 0
+        # The pool is used up first.
+        while (answered := await server.post("/start_agent", start_body(f"c{taken}")))[0] == 200:
+            taken += 1
+        status, answer = answered
+        assert (status, answer["code"]) == (502, "start_failed")
+        assert answer["details"][0]["cause"] == "no_process"
+        assert os.strerror(getattr(errno, name)) in answer["error"]
+        await until_not_ready(server, "forkserver")
+        # A lost agent finds no process, for a while.
+        os.kill(pids[0], signal.SIGKILL)
+        allow(tmp_path / "data")
+        await start(server, start_body("after"))
+        await restarted_in_the_end(server, "one")
+        agents = (await server.get("/agents"))[1]["agents"]
+        assert [one["pid"] for one in agents if one["channel_name"] == "two"] == [pids[1]]
+        assert forkserver_of(server).pid == parent.pid
+        assert "Traceback" not in server.log.read_text()
+        metrics = await scrape(server)
+        assert f'parley_forks_refused_total{{errno="{name}"}}' in metrics
+        assert "parley_forkserver_restarts_total 0.0" in metrics
+
+
+async def restarted_in_the_end(server: ServerProcess, channel_name: str) -> None:
+    """Return once the agent is ready again, however many processes it took."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            _, shown = await server.get(f"/agents/{channel_name}")
+            if shown["restarts"] > 0 and shown["state"] == "ready":
+                return
+            await asyncio.sleep(0.05)

@@ -276,6 +276,8 @@ def test_every_figure_is_documented() -> None:
     table = rows("observability.md", "| name (`parley_…`)")
     documented = {name for row in table for name in names(row[0])} - {"process_…"}
     of_the_servers_parts = {
+        "forks_refused_total",
+        "forkserver_restarts_total",
         "local_model_ready",
         "store_waiting",
         "store_given_up_total",
