@@ -38,6 +38,7 @@ from control.supervision.supervisor import Supervisor
 from control.webhooks.sender import Webhooks
 from httpd.connections import ConnectionLimits
 from httpd.site import ConnectionSite
+from logs import lost_lines
 from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 
@@ -178,8 +179,14 @@ class ControlServer:
                 "store_given_up", "Changes never written", self._archive.given_up, is_count=True
             ),
             Reading("webhooks_dropped", "Deliveries never sent", dropped, is_count=True),
+            Reading("log_lines_lost", "Lines nobody took", lost_lines(), is_count=True),
             *(_connection_readings(self._site) if self._site is not None else ()),
         ]
+
+    def _warnings(self) -> list[str]:
+        lost = lost_lines()
+        told = [f"log: {lost} lines were lost, look at what reads it"] if lost else []
+        return [*self._archive.warnings(), *told]
 
     def readiness(self) -> Readiness:
         """Whether agents can be started, and if not, why."""
@@ -201,7 +208,7 @@ class ControlServer:
             local_model_uri=self._configurator.local_model_uri,
             problems=problems,
             store=self._archive.state,
-            warnings=self._archive.warnings(),
+            warnings=self._warnings(),
         )
 
     async def stop(self, *, is_patient: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal
 
 from json_reader import InvalidJsonError, read_object
 from logs.lines import JsonFormatter, LineFormatter, TextFormatter, escape
-from logs.repeats import Repeats
+from logs.repeats import Repeats, in_one_line
 from logs.secrets import Secrets
 from logs.writer import LineStream, LineWriter, is_terminal, try_write
 
@@ -60,6 +60,8 @@ class LineHandler(logging.Handler):
         try:
             now_s = time.monotonic()
             self.sum_up(now_s)
+            if not self._tells_everything():
+                record = in_one_line(record)
             told = self._repeats.judge(record, now_s)
             if told is not None:
                 self._put(told)
@@ -79,6 +81,9 @@ class LineHandler(logging.Handler):
     def say(self, text: str) -> None:
         """A line that is no record: as it is, but for what would forge others."""
         self.writer.put(self._secrets.hide(escape(text)))
+
+    def _tells_everything(self) -> bool:
+        return logging.getLogger().level <= logging.DEBUG
 
     def _put(self, record: logging.LogRecord) -> None:
         self.writer.put(self._secrets.hide(self.format(record)))

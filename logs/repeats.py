@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
+from logs.expected import describe, is_expected, is_own
+
 WINDOW_S: Final = 10.0
 MAX_SAME: Final = 5
 """Lines with the same words in a window; the rest is counted."""
@@ -142,12 +144,18 @@ class Repeats:
         return short
 
 
-def describe(error: BaseException) -> str:
-    """Its kind and text; of a group, those of all its members."""
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(describe(one) for one in error.exceptions)
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def in_one_line(record: logging.LogRecord) -> logging.LogRecord:
+    """The record, with the error in its message in place of a traceback if it is an expected one."""
+    error = record.exc_info[1] if record.exc_info else None
+    if error is None or not is_expected(error):
+        return record
+    words, text = _words_of(record), describe(error)
+    short = _bare(record)
+    if text not in words:
+        # Ours are raised for people to read; of others it helps to know where they came from.
+        place = "" if is_own(error) else _innermost(error.__traceback__)
+        short.msg = f"{words}: {text}" + (f" ({place})" if place else "")
+    return short
 
 
 def _words_of(record: logging.LogRecord) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -51,6 +52,88 @@ def test_lines_of_text_carry_their_marks(capfd: pytest.CaptureFixture[str]) -> N
     line = said(capfd)
     assert "demo 1000 42 agent: here" in line
     assert line[8] == "."  # milliseconds after HH:MM:SS
+
+
+@pytest.mark.parametrize(
+    ("environ", "has_colours"),
+    [
+        ({}, False),
+        ({"FORCE_COLOR": "1"}, True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False),
+        ({"FORCE_COLOR": "", "NO_COLOR": ""}, False),
+    ],
+)
+def test_files_and_pipes_get_no_colours_unless_asked_for(
+    environ: dict[str, str],
+    has_colours: bool,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    configure_logging("INFO")
+    LOG.warning("here")
+    assert ("\x1b" in said(capfd)) is has_colours
+
+
+@pytest.mark.parametrize(("term", "has_colours"), [("xterm", True), ("dumb", False)])
+def test_a_terminal_gets_colours(
+    term: str, has_colours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("FORCE_COLOR", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", term)
+    master, slave = os.openpty()
+    before = os.dup(2)
+    os.dup2(slave, 2)
+    try:
+        configure_logging("INFO")
+        LOG.warning("here")
+        flush_logs(5.0)
+        line = os.read(master, 1_000)
+    finally:
+        os.dup2(before, 2)
+        for fd in (before, master, slave):
+            os.close(fd)
+    assert (b"\x1b[33mWARNING" in line) is has_colours
+    assert b"here" in line
+
+
+def test_what_is_printed_is_part_of_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", log_format="json", secrets=["a-secret-word"])
+    print("a library\nsays a-secret-word", file=sys.stderr)
+    one, two = lines(capfd)
+    assert (one["logger"], one["message"], two["message"]) == ("output", "a library", "says ***")
+
+
+def test_a_secret_in_a_traceback_is_hidden(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", secrets=["a-secret-word"])
+    try:
+        int("a-secret-word")
+    except ValueError:
+        LOG.exception("it failed with %s", "a-secret-word")
+    text = said(capfd)
+    assert "Traceback" in text
+    assert "a-secret-word" not in text
+
+
+class CircularError(Exception):
+    """As a member of a group whose cause is the group."""
+
+    def __str__(self) -> str:
+        raise RecursionError
+
+
+def test_nothing_about_a_record_reaches_whoever_logs(capfd: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO")
+    error = CircularError()
+    error.__context__ = ExceptionGroup("tasks", [error])
+    LOG.error("task failed", exc_info=error)
+    LOG.error("%d %s", *["x"])
+    LOG.error(CircularError())
+    assert len(said(capfd).splitlines()) >= 3
 
 
 def test_a_json_line_has_time_level_logger_and_context(capfd: pytest.CaptureFixture[str]) -> None:

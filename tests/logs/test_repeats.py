@@ -5,7 +5,8 @@ import logging
 
 import pytest
 
-from logs.repeats import MAX_OF_PLACE, MAX_SAME, TRACEBACK_AGAIN_S, WINDOW_S, Repeats, describe
+from logs.expected import describe
+from logs.repeats import MAX_OF_PLACE, MAX_SAME, TRACEBACK_AGAIN_S, WINDOW_S, Repeats
 
 
 def record(

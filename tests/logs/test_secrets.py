@@ -1,0 +1,88 @@
+"""No secret gets into a line, whoever writes it."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import BaseModel, SecretStr, ValidationError
+
+from config import Settings
+from logs.secrets import Secrets, secrets_of
+
+KEY = "k3y-of-the-server"
+HOOK_SECRET = "whsec_" + "c2VjcmV0" * 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET /agents {KEY}",
+        f"b'Authorization: Bearer {KEY}\\r'",
+        f"{{'api-key': '{KEY}'}}{KEY}",
+        f"ValueError: invalid header value {KEY!r}\n",
+    ],
+)
+def test_a_known_secret_is_hidden_wherever_it_stands(text: str) -> None:
+    hidden = Secrets([KEY]).hide(text)
+    assert KEY not in hidden
+    assert "***" in hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Authorization: Bearer {}",
+        "'authorization': 'Bearer {}'",
+        'b"Authorization: Basic {}"',
+        "Proxy-Authorization: Basic {}",
+        "x-goog-api-key: {}",
+        "{{'api-key': '{}'}}",
+        "Cookie: {}",
+        "https://host/v1?key={}&alt=json",
+        "wss://host/ws?access_token={}",
+        "postgresql+asyncpg://parley:{}@db/parley",
+        "http://me:{}@proxy:3128",
+        "input_value='{}', input_type=str",
+        "input_value={{'text': '{}\nmore'}}, input_type=dict",
+    ],
+)
+def test_what_is_known_by_its_name_is_hidden_too(text: str) -> None:
+    hidden = Secrets().hide(text.format("S3cr3tWord"))
+    assert "S3cr3t" not in hidden
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "127.0.0.1:9 refused the connection: nothing listens there; check host and port",
+        "the key is wrong: check OPENAI_API_KEY",
+        "room demo: user 7 joined",
+        "GET https://host/v1/models?limit=5",
+        "no authorization was given",
+    ],
+)
+def test_the_rest_is_left_alone(text: str) -> None:
+    assert Secrets(["a", "key", ""]).hide(text) == text
+
+
+def test_what_a_validation_error_quotes_is_hidden() -> None:
+    class Model(BaseModel):
+        number: int
+
+    with pytest.raises(ValidationError) as caught:
+        Model.model_validate({"number": "my card is 4111"})
+    assert "4111" in str(caught.value)
+    assert "4111" not in Secrets().hide(str(caught.value))
+
+
+def test_all_secrets_of_settings_are_known() -> None:
+    settings = Settings(
+        api_keys=(SecretStr("first-key-of-many"), SecretStr("second-key-of-many")),
+        room_token_secret=SecretStr("r" * 32),
+        webhook_secret=SecretStr(HOOK_SECRET),
+        webhook_url=SecretStr("https://me:word@host/hook"),
+        openai_api_key=SecretStr("sk-openai"),
+    )
+    assert set(secrets_of(settings)) == {
+        *("first-key-of-many", "second-key-of-many", "r" * 32, "sk-openai"),
+        *(HOOK_SECRET, "https://me:word@host/hook"),
+    }
