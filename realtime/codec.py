@@ -9,6 +9,7 @@ from realtime import struct as wire
 
 ServerMessage = wire.KnownServerEvent | wire.UnknownEvent
 JsonObject = dict[str, Any]
+Note = Callable[[str], None]
 
 
 class Codec(Protocol):
@@ -18,8 +19,10 @@ class Codec(Protocol):
         """As text for the socket; None when this dialect has nothing to say for it."""
         ...
 
-    def decode(self, text: str | bytes) -> list[ServerMessage]:
+    def decode(self, text: str | bytes, note: Note) -> list[ServerMessage]:
         """What a frame means, in GA messages.
+
+        note: takes the path of what was wrong and could be left out
 
         Raises:
             InvalidEventError: the frame breaks the protocol.
@@ -34,9 +37,9 @@ class GaCodec:
         """See `Codec.encode`."""
         return wire.serialize(message)
 
-    def decode(self, text: str | bytes) -> list[ServerMessage]:
+    def decode(self, text: str | bytes, note: Note) -> list[ServerMessage]:
         """See `Codec.decode`."""
-        return [wire.parse_server_event(text)]
+        return [wire.parse_server_event(text, note=note)]
 
 
 class TranslatingCodec:
@@ -55,7 +58,7 @@ class TranslatingCodec:
         translated = self._to_dialect(message.model_dump(mode="json", exclude_unset=True))
         return None if translated is None else wire.to_json_text(translated)
 
-    def decode(self, text: str | bytes) -> list[ServerMessage]:
+    def decode(self, text: str | bytes, note: Note) -> list[ServerMessage]:
         """See `Codec.decode`."""
         translated = self._to_ga(wire.parse_json_object(text))
-        return [wire.read_server_event(message) for message in translated]
+        return [wire.read_server_event(message, note=note) for message in translated]

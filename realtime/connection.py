@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import deque
 from collections.abc import Mapping
 
+from json_reader import read_json
 from realtime import struct as wire
 from realtime.codec import Codec, GaCodec, ServerMessage
 from realtime.ending import Ending
 from realtime.endpoint import Endpoint
 from realtime.model import ApiKey
+from realtime.openai.reply_sequence import ReplySequence
 from realtime.provider_socket import Address, ProviderSocket
+from realtime.reading_notes import ReadingNotes
 from utils import shorten
-
-_MAX_UNKNOWN_TYPES = 64
 
 _log = logging.getLogger("realtime")
 
@@ -56,7 +56,8 @@ class RealtimeApiConnection:
         self._ready: deque[ServerMessage] = deque()
         self._is_verbose = is_verbose and _log.isEnabledFor(logging.DEBUG)
         self._socket = ProviderSocket(base_uri)
-        self._unknown_types: set[str] = set()
+        self._notes = ReadingNotes()
+        self._replies = ReplySequence()
 
     @property
     def ending(self) -> Ending | None:
@@ -96,6 +97,8 @@ class RealtimeApiConnection:
         self._socket.require_open()
         if (text := self._codec.encode(message)) is None:
             return
+        if isinstance(message, wire.ResponseCreate):
+            self._replies.expect_reply()
         await self._send_text(text)
 
     async def send_audio(self, pcm: bytes) -> None:
@@ -104,7 +107,7 @@ class RealtimeApiConnection:
 
     async def _send_text(self, text: str) -> None:
         if self._is_verbose:
-            _log.debug("-> %s", shorten(json.loads(text)))
+            _log.debug("-> %s", shorten(read_json(text, allow_nan=True)))
         await self._socket.send(text)
 
     def __aiter__(self) -> RealtimeApiConnection:
@@ -120,25 +123,15 @@ class RealtimeApiConnection:
 
     def _parse(self, text: str | bytes) -> list[ServerMessage]:
         try:
-            messages = self._codec.decode(text)
-        except wire.InvalidEventError as error:
-            _log.warning("the provider sent a malformed event: %s", error)
-            details = wire.ErrorDetails(
-                type="protocol_error", code="malformed_event", message=str(error)
-            )
-            return [wire.ErrorEvent(error=details)]
+            messages = self._codec.decode(text, self._notes.note_left_out)
+        except Exception as error:  # noqa: BLE001 - one that no reader foresaw costs only itself
+            return [_malformed(error)]
         if self._is_verbose:
-            _log.debug("<- %s", shorten(json.loads(text)))
+            _log.debug("<- %s", shorten(read_json(text, allow_nan=True)))
         for message in messages:
             if isinstance(message, wire.UnknownEvent):
-                self._note_unknown(message.type)
-        return messages
-
-    def _note_unknown(self, event_type: str) -> None:
-        is_news = event_type not in self._unknown_types
-        if is_news and len(self._unknown_types) < _MAX_UNKNOWN_TYPES:
-            self._unknown_types.add(event_type)
-            _log.info("the provider sent an event of unknown type %s", shorten(event_type))
+                self._notes.note_unknown(message.type)
+        return [each for message in messages for each in self._replies.complete(message)]
 
     def expect_end(self) -> None:
         """Whoever closes the connection from now on, it ended because we wanted it to."""
@@ -147,3 +140,11 @@ class RealtimeApiConnection:
     async def close(self) -> None:
         """Close socket and HTTP session; safe at any time and again."""
         await self._socket.close()
+
+
+def _malformed(error: Exception) -> wire.ErrorEvent:
+    text = str(error) if isinstance(error, wire.InvalidEventError) else type(error).__name__
+    _log.warning("the provider sent a malformed event: %s", text)
+    return wire.ErrorEvent(
+        error=wire.ErrorDetails(type="protocol_error", code="malformed_event", message=text)
+    )

@@ -37,6 +37,11 @@ class ResponseGate:
         self._deadline_s: float | None = None
         self._count = 0
 
+    @property
+    def deadline_s(self) -> float | None:
+        """When to ask for `next_due` though nothing happened, if ever."""
+        return self._deadline_s
+
     def request(self, instructions: str | None, *, now_s: float) -> ReplyRequest | None:
         """Somebody wants a reply: what to send now, if anything."""
         if instructions is not None or None not in self._waiting:
@@ -76,7 +81,7 @@ class ResponseGate:
             self._deadline_s = now_s + ANSWER_TIMEOUT_S if is_busy else None
 
     def next_due(self, *, now_s: float) -> ReplyRequest | None:
-        """What to send now, if anything; to be asked after every event."""
+        """What to send now, if anything; to be asked after every event, and at `deadline_s`."""
         if self._deadline_s is not None and now_s >= self._deadline_s:
             self._active = self._sent = self._deadline_s = None
         if self._active is not None or self._sent is not None or not self._waiting:

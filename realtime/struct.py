@@ -1,7 +1,8 @@
 """OpenAI's Realtime messages (GA shape): the one face of the `struct_*` modules.
 
-Server messages are read tolerantly, since providers move on: unknown fields pass, an unknown type
-becomes `UnknownEvent`, an unknown kind of item `UnknownItem`. Client messages are read strictly,
+Server messages are read tolerantly, since providers move on: unknown fields pass, known ones that
+are wrong and not needed are left out (`realtime.tolerance`), an unknown type becomes `UnknownEvent`,
+an unknown kind of item `UnknownItem`. Client messages are read strictly,
 since whoever sent one wants to know what was wrong with it.
 """
 
@@ -9,12 +10,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
 
+from json_reader import InvalidJsonError, read_object
 from realtime.openai.wire.base import *  # noqa: F403  a face shows every name behind it
 from realtime.openai.wire.base import WireEvent
 from realtime.openai.wire.client import *  # noqa: F403
@@ -24,12 +25,21 @@ from realtime.openai.wire.reply import *  # noqa: F403
 from realtime.openai.wire.server import *  # noqa: F403
 from realtime.openai.wire.server import KnownServerEvent, ServerEvent, UnknownEvent
 from realtime.openai.wire.session import *  # noqa: F403
+from realtime.tolerance import clean, mended, path_in, read_tolerantly
 
 _CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
 _SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)
 
+_SERVER_TYPES: Final = frozenset(
+    each.model_fields["type"].default for each in get_args(KnownServerEvent)
+)
+
 _TYPE_ERRORS = {"union_tag_invalid", "union_tag_not_found"}
 _Message = str | bytes | Mapping[str, Any]
+
+
+def _forget(_path: str) -> None:
+    pass
 
 
 class InvalidEventError(ValueError):
@@ -49,42 +59,60 @@ class InvalidEventError(ValueError):
         self.event_id = event_id
 
 
-def parse_server_event(text: str | bytes) -> KnownServerEvent | UnknownEvent:
-    """Read what a provider sent.
+def parse_server_event(
+    text: str | bytes, *, note: Callable[[str], None] = _forget
+) -> KnownServerEvent | UnknownEvent:
+    """Read what a provider sent; what is wrong with it and not needed is left out.
+
+    note: takes the path of each thing that was left out
 
     Raises:
-        InvalidEventError: not JSON, no type, or a known type without what it must carry.
+        InvalidEventError: not JSON, no type, or a known type without what it is about.
     """
     try:
-        return _SERVER.validate_json(text)
-    except ValidationError as error:
-        if (unknown := _unknown_event(text, error)) is not None:
-            return unknown
-        raise _explain(text, error) from None
+        return _SERVER.validate_json(text, context={"note": note})
+    except ValidationError:
+        return read_server_event(parse_json_object(text), note=note)
 
 
-def read_server_event(message: Mapping[str, Any]) -> KnownServerEvent | UnknownEvent:
+def read_server_event(
+    message: Mapping[str, Any], *, note: Callable[[str], None] = _forget
+) -> KnownServerEvent | UnknownEvent:
     """The same of a message that is parsed already, such as a translated one.
 
     Raises:
-        InvalidEventError: no type, or a known type without what it must carry.
+        InvalidEventError: no type, or a known type without what it is about.
     """
+    kind = message.get("type")
+    if isinstance(kind, str) and kind not in _SERVER_TYPES:
+        return UnknownEvent.model_validate(clean(message))
+
+    def validate(rest: Any) -> KnownServerEvent:
+        return _SERVER.validate_python(rest, context={"note": note})
+
     try:
-        return _SERVER.validate_python(message)
+        return read_tolerantly(validate, message, note=note)
     except ValidationError as error:
-        if (unknown := _unknown_event(message, error)) is not None:
-            return unknown
         raise _explain(message, error) from None
 
 
-def parse_json_object(text: str | bytes) -> dict[str, Any]:
-    """Any message as plain JSON values.
+def parse_json_object(
+    text: str | bytes, *, streams: Collection[str] = ("delta",)
+) -> dict[str, Any]:
+    """Any message of a provider as plain JSON values.
+
+    streams: names of the fields whose text may begin or end with half a character
 
     Raises:
         InvalidEventError: not a JSON object.
     """
-    if (message := _json_object(text)) is None:
-        raise InvalidEventError("the message is not a JSON object", code="invalid_json")
+    try:
+        message = read_object(text, should_keep_halves=True, allow_nan=True)
+    except InvalidJsonError:
+        raise InvalidEventError("the message is not a JSON object", code="invalid_json") from None
+    has_escapes = "\\u" in text if isinstance(text, str) else b"\\u" in text
+    if has_escapes:
+        message = mended(message, keep=streams)
     return message
 
 
@@ -146,22 +174,13 @@ def decode_pcm(text: str, *, param: str = "audio", event_id: str | None = None) 
     return pcm
 
 
-def _unknown_event(message: _Message, error: ValidationError) -> UnknownEvent | None:
-    if error.errors(include_url=False, include_context=False)[0]["type"] != "union_tag_invalid":
-        return None
-    fields = _json_object(message) or {}
-    is_named = isinstance(fields.get("type"), str)
-    return UnknownEvent.model_validate(fields) if is_named else None
-
-
 def _json_object(text: _Message) -> dict[str, Any] | None:
     if isinstance(text, Mapping):
         return dict(text)
     try:
-        message = from_json(text)
-    except (ValueError, TypeError):  # a lone surrogate is a TypeError to the parser
+        return read_object(text)
+    except InvalidJsonError:
         return None
-    return message if isinstance(message, dict) else None
 
 
 def _explain(text: _Message, error: ValidationError) -> InvalidEventError:
@@ -169,7 +188,9 @@ def _explain(text: _Message, error: ValidationError) -> InvalidEventError:
     message = _json_object(text)
     if message is None:
         return InvalidEventError("the message is not a JSON object", code="invalid_json")
-    path = _path_in(message, first["loc"], is_missing=first["type"] == "missing")
+    path = [
+        str(step) for step in path_in(message, first["loc"], is_missing=first["type"] == "missing")
+    ]
     param = ".".join([*path, "type"] if first["type"] in _TYPE_ERRORS else path)
     is_missing = first["type"] in {"missing", "union_tag_not_found"}
     event_id = message.get("event_id")
@@ -190,16 +211,3 @@ def _reason(kind: str, text: str) -> str:
             return "field required"
         case _:
             return text[:1].lower() + text[1:]
-
-
-def _path_in(message: Any, loc: tuple[int | str, ...], *, is_missing: bool) -> list[str]:
-    """The steps of pydantic's location that exist in the message; the others name union members."""
-    path: list[str] = []
-    here = message
-    for step in loc:
-        try:
-            here = here[step]
-        except (KeyError, IndexError, TypeError):
-            continue
-        path.append(str(step))
-    return [*path, str(loc[-1])] if is_missing and loc else path

@@ -24,13 +24,6 @@ _ABSENT: Final = (
     *("speed", "input_audio_noise_reduction", "parallel_tool_calls", "reasoning"),
     *("truncation", "tracing", "prompt", "include"),
 )
-# What some models leave out of a message that GA always has.
-_DEFAULTS: Final[dict[str, JsonObject]] = {
-    "input_audio_buffer.speech_started": {"item_id": "", "audio_start_ms": 0},
-    "input_audio_buffer.speech_stopped": {"item_id": "", "audio_end_ms": 0},
-    "input_audio_buffer.committed": {"item_id": ""},
-    "response.function_call_arguments.delta": {"call_id": ""},
-}
 
 
 class SessionFinish(wire.ClientMessage):
@@ -144,8 +137,6 @@ def to_ga(message: JsonObject) -> list[JsonObject]:
         # The end of the item tells the same call, with everything that is needed.
         case "response.function_call_arguments.done" if not message.get("call_id"):
             return []
-        case str() if kind in _DEFAULTS:
-            return beta.to_ga(_DEFAULTS[kind] | message)
         case _:
             return beta.to_ga(message)
 

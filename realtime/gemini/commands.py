@@ -8,10 +8,10 @@ that request in any case, since they would be answered at once.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any, Final
 
+from json_reader import InvalidJsonError, mend_text, read_object
 from realtime import events as ours
 from realtime.events import ModelCommand
 from realtime.gemini import wire
@@ -213,7 +213,6 @@ def _text(role: str, text: str) -> wire.Content:
 
 def _arguments(text: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(text or "{}")
-    except ValueError:
-        parsed = None
-    return parsed if isinstance(parsed, dict) else {"arguments": text}
+        return read_object(text or "{}")
+    except InvalidJsonError:
+        return {"arguments": mend_text(text)}

@@ -14,6 +14,7 @@ audio. So a turn is told apart here:
 from __future__ import annotations
 
 import json
+from collections.abc import Container
 from typing import Final
 
 from realtime import events as ours
@@ -22,7 +23,8 @@ from realtime.gemini import wire
 from realtime.gemini.tool_book import ToolBook
 from realtime.gemini.turns import MakeId, Reply, UserTurn
 from realtime.openai.wire.base import new_id
-from realtime.struct import InvalidEventError
+from realtime.streams import PcmStream
+from realtime.tolerance import clean
 
 LATE_S: Final = 1.0
 """What comes later than this after an interruption is a new reply, even if the end of the old one
@@ -62,6 +64,9 @@ class GeminiMapper:
         # A written turn of ours is about to cut the reply: nobody spoke.
         self._is_cut_by_us = False
         self._released: list[wire.FunctionResponse] = []
+        self._voice_stream = PcmStream()
+        # Calls of the reply in the making, to know one that is told twice.
+        self._told: set[tuple[str | None, str, str]] = set()
 
     # -- what we did ---------------------------------------------------------------------------
 
@@ -186,9 +191,11 @@ class GeminiMapper:
 
     def _voice(self, blob: wire.Blob, now_s: float) -> list[ModelEvent]:
         try:
-            pcm = wire.from_pcm_blob(blob)
-        except InvalidEventError as error:
-            return [ours.ProviderError("malformed_event", str(error))]
+            pcm = self._voice_stream.push(blob.data)
+        except ValueError as error:
+            return [ours.ProviderError("malformed_event", f"inlineData: {error}")]
+        if not pcm:
+            return []
         reply, began = self._open_reply(now_s)
         rate_hz = _rate_hz(blob.mime_type, self._output_sample_rate_hz)
         return [*began, *reply.hear_audio(pcm, rate_hz)]
@@ -212,22 +219,33 @@ class GeminiMapper:
     def _calls(self, tool_call: wire.ToolCall | None, now_s: float) -> list[ModelEvent]:
         calls: dict[str, wire.FunctionCall] = {}
         for call in tool_call.function_calls if tool_call is not None else ():
-            call_id = call.id or self._make_id("call")
-            if call.name and not self._book.knows(call_id):
-                calls[call_id] = call
+            if call.name and not self._is_told(call):
+                calls[self._call_id(call.id, calls)] = call
+                self._told.add(_identity(call))
         self._book.note_calls(list(calls.items()))
         events: list[ModelEvent] = []
         for call_id, call in calls.items():
             reply, began = self._open_reply(now_s)
-            arguments = json.dumps(call.args, ensure_ascii=False)
+            arguments = json.dumps(call.args, ensure_ascii=False, allow_nan=False)
             events += [*began, *reply.call(call_id, call.name, arguments)]
         return events
+
+    def _is_told(self, call: wire.FunctionCall) -> bool:
+        """Whether this very call was told already, in the same reply."""
+        return call.id is not None and _identity(call) in self._told
+
+    def _call_id(self, wire_id: str | None, taken: Container[str]) -> str:
+        """Theirs, unless it is that of another call which is still open or was cancelled."""
+        if wire_id and wire_id not in taken and not self._book.knows(wire_id):
+            return wire_id
+        return self._make_id("call")
 
     def _cancellation(self, message: wire.ToolCallCancellation | None) -> list[ModelEvent]:
         if message is None or not message.ids:
             return []
-        self._released += self._book.cancel(message.ids)
-        return [ours.ToolCallCancelled(tuple(message.ids))]
+        ours_ids = [self._book.open_call(wire_id) or wire_id for wire_id in message.ids]
+        self._released += self._book.cancel(ours_ids)
+        return [ours.ToolCallCancelled(tuple(ours_ids))]
 
     def _endings(
         self, content: wire.ServerContent, usage: wire.UsageMetadata | None
@@ -250,11 +268,17 @@ class GeminiMapper:
 
     def _end_reply(self, failure: str | None) -> list[ModelEvent]:
         reply, self._reply = self._reply, None
+        self._voice_stream = PcmStream()
+        self._told.clear()
         assert reply is not None
         self._is_cut_by_us = False
         # Somebody who speaks already goes on.
         settled = self._settle_user() if reply.answers is self._user else []
         return [*settled, *reply.end(failure=failure)]
+
+
+def _identity(call: wire.FunctionCall) -> tuple[str | None, str, str]:
+    return call.id, call.name, json.dumps(call.args, sort_keys=True)
 
 
 def _session_news(message: wire.ServerMessage) -> list[ModelEvent]:
@@ -265,7 +289,9 @@ def _session_news(message: wire.ServerMessage) -> list[ModelEvent]:
         handle = update.new_handle if update.resumable else ""
         events.append(ours.ResumptionUpdated(handle or None))
     for name, value in (message.model_extra or {}).items():
-        events.append(ours.UnknownEventReceived(name, value if isinstance(value, dict) else {}))
+        events.append(
+            ours.UnknownEventReceived(name, clean(value) if isinstance(value, dict) else {})
+        )
     return events
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
+from json_reader import read_json
 from realtime import events as ours
 from realtime.capabilities import capabilities_of, require_settings, require_supported
+from realtime.due_timer import DueTimer
 from realtime.ending import CLOSED_BY_US
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.gemini import wire
@@ -31,11 +32,20 @@ from realtime.model import (
 )
 from realtime.openai.wire.base import new_id
 from realtime.provider_socket import ProviderSocket
+from realtime.reading_notes import ReadingNotes, unforeseen
 from realtime.response_gate import ANSWER_TIMEOUT_S, ReplyRequest, ResponseGate
 from realtime.struct import InvalidEventError
 from utils import shorten
 
 _log = logging.getLogger("realtime")
+
+_CONTENT: Final = frozenset(
+    {
+        *("serverContent", "server_content", "modelTurn", "model_turn", "parts", "text", "data"),
+        *("inlineData", "inline_data", "toolCall", "tool_call", "functionCalls", "function_calls"),
+    }
+)
+"""Fields that are what a message is about: one that is left out is told as a malformed event."""
 
 _SECRETS: Final = ("handle", "newHandle", "new_handle")
 
@@ -63,6 +73,9 @@ class GeminiLiveModel:
         self._ssl_context = ssl_context
         self._clock = clock
         self._gate = ResponseGate()
+        self._timer = DueTimer(self._send_due)
+        self._notes = ReadingNotes()
+        self._losses: list[str] = []
         self._socket: ProviderSocket | None = None
         self._mapper: GeminiMapper | None = None
         self._writer: CommandWriter | None = None
@@ -211,8 +224,17 @@ class GeminiLiveModel:
         assert self._writer is not None
         if request is not None:
             self._asked_until_s = self._clock() + ANSWER_TIMEOUT_S
+        self._set_timer()
+        if request is not None:
             for message in self._writer.reply(request.instructions):
                 await self._send(message)
+
+    def _set_timer(self) -> None:
+        """Wake when a reply that was asked for ought to have begun, or to be over."""
+        now_s = self._clock()
+        due = [self._gate.deadline_s, self._asked_until_s if self._asked_until_s > now_s else None]
+        times_s = [each - now_s for each in due if each is not None]
+        self._timer.set(min(times_s) if times_s else None)
 
     async def _send(self, message: wire.ClientMessage) -> None:
         assert self._socket is not None
@@ -240,7 +262,7 @@ class GeminiLiveModel:
             if isinstance(message, ours.ProviderError):
                 yield message
                 continue
-            events = self._map(message)
+            events = [*self._take_losses(), *self._map(message)]
             await self._follow(events)
             for event in events:
                 yield event
@@ -250,7 +272,7 @@ class GeminiLiveModel:
 
     def _parse(self, text: str | bytes) -> wire.ServerMessage | ours.ProviderError:
         try:
-            message = wire.parse(text)
+            message = wire.parse(text, note=self._note_left_out)
         except InvalidEventError as error:
             _log.warning("the provider sent a malformed message: %s", error)
             return ours.ProviderError("malformed_event", str(error))
@@ -258,9 +280,22 @@ class GeminiLiveModel:
             _log.debug("<- %s", _shown(text))
         return message
 
+    def _note_left_out(self, path: str) -> None:
+        self._notes.note_left_out(path)
+        if path.rpartition(".")[2] in _CONTENT:
+            self._losses.append(path)
+
+    def _take_losses(self) -> list[ModelEvent]:
+        """What of the last message was left out although it was what somebody said or wanted."""
+        losses, self._losses = self._losses, []
+        return [ours.ProviderError("malformed_event", f"{path}: left out") for path in losses]
+
     def _map(self, message: wire.ServerMessage) -> list[ModelEvent]:
         assert self._mapper is not None
-        return self._mapper.map(message, now_s=self._clock())
+        try:
+            return self._mapper.map(message, now_s=self._clock())
+        except Exception as error:  # noqa: BLE001 - one that nobody foresaw costs only itself
+            return [unforeseen(error)]
 
     async def _follow(self, events: list[ModelEvent]) -> None:
         """Send what waited for these events."""
@@ -276,6 +311,9 @@ class GeminiLiveModel:
                     self._gate.handle_done(event.response_id or "")
                 case _:
                     pass
+        await self._send_due()
+
+    async def _send_due(self) -> None:
         try:
             await self._send_waiting()
         except ModelDisconnectedError:
@@ -295,13 +333,14 @@ class GeminiLiveModel:
     async def close(self) -> None:
         """Close the session; safe at any time and again."""
         self._is_closed = True
+        await self._timer.close()
         if self._socket is not None:
             await self._socket.close()
 
 
 def _shown(text: str | bytes) -> object:
     """A frame for the log: long fields cut, and no handle, which is as good as a key."""
-    message = json.loads(text)
+    message = read_json(text, allow_nan=True)
     for value in message.values() if isinstance(message, dict) else ():
         resumption = value.get("sessionResumption", value) if isinstance(value, dict) else {}
         if isinstance(resumption, dict):

@@ -6,11 +6,11 @@ on with the first message of answers that it gets. To one that talks on each ans
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from json_reader import InvalidJsonError, mend_text, read_json
 from realtime.gemini import wire
 from realtime.gemini.settings import scheduling_of
 
@@ -58,6 +58,11 @@ class ToolBook:
     def knows(self, call_id: str) -> bool:
         """Whether this call was told already."""
         return call_id in self._open or call_id in self._cancelled
+
+    def open_call(self, wire_id: str) -> str | None:
+        """Our id of the open call that the server calls so; of several, of the last."""
+        named = [call_id for call_id, call in self._open.items() if call.wire_id == wire_id]
+        return named[-1] if named else None
 
     def note_calls(self, calls: Sequence[tuple[str, wire.FunctionCall]]) -> None:
         """One message asked for these calls; ours is the first id of each."""
@@ -118,8 +123,9 @@ def _released(batch: _Batch) -> list[wire.FunctionResponse]:
 
 def _as_object(output: str) -> dict[str, Any]:
     """An answer must be an object: what is not one becomes the `output` of one."""
+    parsed: Any
     try:
-        parsed = json.loads(output)
-    except ValueError:
-        parsed = output
+        parsed = read_json(output)
+    except InvalidJsonError:
+        parsed = mend_text(output)
     return parsed if isinstance(parsed, dict) else {"output": parsed}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from realtime import events as ours
 from realtime.events import ModelEvent, ResponseStatus, Usage
+from realtime.streams import TextStream
 
 MakeId = Callable[[str], str]
 
@@ -23,9 +24,11 @@ class UserTurn:
     is_announced: bool
     is_over: bool = False
     words: list[str] = field(default_factory=list)
+    stream: TextStream = field(default_factory=TextStream)
 
     def hear(self, text: str) -> list[ModelEvent]:
         """More words, which may come long after they were said."""
+        text = self.stream.push(text)
         if not text:
             return []
         self.words.append(text)
@@ -56,6 +59,7 @@ class UserTurn:
 class _Speech:
     item_id: str
     words: list[str] = field(default_factory=list)
+    stream: TextStream = field(default_factory=TextStream)
     has_audio: bool = False
     is_audio_done: bool = False
 
@@ -76,6 +80,7 @@ class Reply:
         self._speech: _Speech | None = None
         self._text_id: str | None = None
         self._text: list[str] = []
+        self._text_stream = TextStream()
         self._is_generated = False
 
     @property
@@ -110,6 +115,9 @@ class Reply:
         if self.is_cancelled or not text:
             return []
         speech, opened = self._open_speech()
+        text = speech.stream.push(text)
+        if not text:
+            return opened
         speech.words.append(text)
         return [*opened, ours.TranscriptDelta(self.response_id, speech.item_id, 0, text)]
 
@@ -130,6 +138,9 @@ class Reply:
         if self._text_id is None:
             self._text_id = self._make_id("item")
             events.append(self._added(self._text_id))
+        text = self._text_stream.push(text)
+        if not text:
+            return events
         self._text.append(text)
         return [*events, ours.TextDelta(self.response_id, self._text_id, 0, text)]
 

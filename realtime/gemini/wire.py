@@ -6,14 +6,24 @@ absent field, an unknown field is no error.
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode, b64encode
+from base64 import b64encode
+from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
-from realtime.struct import InvalidEventError
+from json_reader import InvalidJsonError, read_object
+from realtime.struct import InvalidEventError, parse_json_object
+from realtime.tolerance import Count, Piece, Word, clean, read_tolerantly
 
 JsonObject = dict[str, Any]
 
@@ -42,6 +52,20 @@ class OpenObject(GeminiObject):
 # -- both ways ---------------------------------------------------------------------------------
 
 
+def _forget(_path: str) -> None:
+    pass
+
+
+def _read_args(value: Any) -> Any:
+    """Arguments, also where they came as JSON text."""
+    if isinstance(value, str):
+        try:
+            value = read_object(value)
+        except InvalidJsonError:
+            return value
+    return clean(value)
+
+
 class Blob(GeminiObject):
     """Bytes of a kind, in base64."""
 
@@ -57,9 +81,9 @@ class Blob(GeminiObject):
 class FunctionCall(GeminiObject):
     """The model wants a function called. Vertex may leave out the id."""
 
-    id: str | None = None
+    id: Word | None = None
     name: str = ""
-    args: JsonObject = Field(default_factory=dict)
+    args: Annotated[JsonObject, BeforeValidator(_read_args)] = Field(default_factory=dict)
 
 
 class FunctionResponse(GeminiObject):
@@ -74,7 +98,7 @@ class FunctionResponse(GeminiObject):
 class Part(GeminiObject):
     """A piece of a message; a thought is not meant for people."""
 
-    text: str | None = None
+    text: Piece | None = None
     thought: bool = False
     inline_data: Blob | None = None
     function_call: FunctionCall | None = None
@@ -94,7 +118,7 @@ class Content(GeminiObject):
 class Transcription(GeminiObject):
     """More of what was said. `finished` is not to be waited for: it may never come."""
 
-    text: str = ""
+    text: Piece = ""
     finished: bool = False
 
 
@@ -122,7 +146,7 @@ class ServerContent(GeminiObject):
 class SetupComplete(GeminiObject):
     """The session is open."""
 
-    session_id: str | None = None
+    session_id: Word | None = None
 
 
 class ToolCall(GeminiObject):
@@ -134,25 +158,25 @@ class ToolCall(GeminiObject):
 class ToolCallCancellation(GeminiObject):
     """Calls whose answers are not wanted any more."""
 
-    ids: list[str] = Field(default_factory=list)
+    ids: list[Word] = Field(default_factory=list)
 
 
 class ModalityTokens(GeminiObject):
     """Tokens of one kind."""
 
     modality: str = ""
-    token_count: int = 0
+    token_count: Count = 0
 
 
 class UsageMetadata(GeminiObject):
     """Tokens of a turn."""
 
-    prompt_token_count: int = 0
-    cached_content_token_count: int = 0
-    response_token_count: int = 0
-    tool_use_prompt_token_count: int = 0
-    thoughts_token_count: int = 0
-    total_token_count: int = 0
+    prompt_token_count: Count = 0
+    cached_content_token_count: Count = 0
+    response_token_count: Count = 0
+    tool_use_prompt_token_count: Count = 0
+    thoughts_token_count: Count = 0
+    total_token_count: Count = 0
     prompt_tokens_details: list[ModalityTokens] = Field(default_factory=list)
     response_tokens_details: list[ModalityTokens] = Field(default_factory=list)
 
@@ -277,20 +301,28 @@ class ClientMessage(GeminiObject):
 # -- between text and messages -----------------------------------------------------------------
 
 
-def parse(text: str | bytes) -> ServerMessage:
-    """Read a frame.
+def parse(text: str | bytes, *, note: Callable[[str], None] = _forget) -> ServerMessage:
+    """Read a frame; what is wrong with it and not needed is left out.
+
+    note: takes the path of each thing that was left out
 
     Raises:
-        InvalidEventError: not a JSON object, or a field is not what it must be.
+        InvalidEventError: not a JSON object, or nothing of what it is about can be read.
     """
     try:
         return ServerMessage.model_validate_json(text)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        param = ".".join(str(step) for step in first["loc"]) or None
-        code = "invalid_json" if first["type"] == "json_invalid" else "invalid_value"
-        where = f"{param}: " if param else ""
-        raise InvalidEventError(f"{where}{first['msg']}", code=code, param=param) from None
+    except ValidationError:
+        message = parse_json_object(text, streams=("text",))
+    left_out: list[str] = []
+    read = read_tolerantly(ServerMessage.model_validate, message, note=left_out.append)
+    if not read.model_fields_set and left_out:
+        # Nothing of what it is about could be read.
+        raise InvalidEventError(
+            f"{left_out[0]}: not what it must be", code="invalid_value", param=left_out[0]
+        )
+    for path in left_out:
+        note(path)
+    return read
 
 
 def serialize(message: ClientMessage) -> str:
@@ -301,22 +333,6 @@ def serialize(message: ClientMessage) -> str:
 def to_blob(data: bytes, mime_type: str) -> Blob:
     """Bytes for the wire."""
     return Blob(mime_type=mime_type, data=b64encode(data).decode("ascii"))
-
-
-def from_pcm_blob(blob: Blob) -> bytes:
-    """Samples from the wire.
-
-    Raises:
-        InvalidEventError: not base64 of whole samples.
-    """
-    try:
-        # Protobuf's JSON may be in either alphabet.
-        pcm = b64decode(blob.data.replace("-", "+").replace("_", "/"), validate=True)
-    except binascii.Error as error:
-        raise InvalidEventError(f"inlineData: {error}", code="invalid_value") from None
-    if len(pcm) % 2:
-        raise InvalidEventError("inlineData: half a sample", code="invalid_value")
-    return pcm
 
 
 def duration_ms(text: str | None) -> int | None:

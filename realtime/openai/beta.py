@@ -141,11 +141,14 @@ def to_ga(message: JsonObject) -> list[JsonObject]:
 def session_to_ga(session: Mapping[str, Any]) -> JsonObject:
     """The nested session object, as far as it can be told; nothing that we do not need is lost."""
     ga: JsonObject = {"type": "realtime"}
-    for name, value in session.items():
+    # What is flat goes last: it is put into what is nested, should a server send both.
+    for name, value in sorted(session.items(), key=lambda item: item[0] in SESSION_PATHS):
         here = ga
         *parents, last = SESSION_PATHS.get(name, (name,))
         for step in parents:
-            here = here.setdefault(step, {})
+            if not isinstance(here.get(step), dict):
+                here[step] = {}
+            here = here[step]
         change = _GA_VALUES.get(name)
         here[last] = value if change is None or value is None else change(value)
     return ga
@@ -177,18 +180,18 @@ def _with_parts(item: Mapping[str, Any], names: Mapping[str, str]) -> JsonObject
     content = item.get("content")
     if not isinstance(content, list):
         return dict(item)
-    parts = [
-        part | {"type": names.get(part.get("type", ""), part.get("type"))}
-        if isinstance(part, dict)
-        else part
-        for part in content
-    ]
-    return dict(item) | {"content": parts}
+    return dict(item) | {"content": [_renamed(part, names) for part in content]}
+
+
+def _renamed(part: Any, names: Mapping[str, str]) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    return part | {"type": names.get(kind, kind)} if isinstance(kind, str) else part
 
 
 def _ga_modalities(modalities: Any) -> list[str]:
     """Beta lists `text` beside `audio` where GA means a voice with its transcript."""
-    return ["audio"] if "audio" in modalities else ["text"]
+    is_list = isinstance(modalities, list | str)
+    return ["audio"] if is_list and "audio" in modalities else ["text"]
 
 
 def _beta_modalities(modalities: Any) -> list[str]:

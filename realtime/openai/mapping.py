@@ -8,6 +8,8 @@ from typing import Any, Literal
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelEvent
+from realtime.streams import Streams
+from realtime.tolerance import clean
 
 BUSY_CODE = "conversation_already_has_active_response"
 BENIGN_CODES = frozenset(
@@ -55,7 +57,8 @@ class OpenAIMapper:
     def __init__(self, *, output_sample_rate_hz: int) -> None:
         self._output_sample_rate_hz = output_sample_rate_hz
         self._items: dict[str, tuple[str, str]] = {}  # item id -> response id, function name
-        self._told_calls: dict[str, None] = {}
+        self._told_calls: dict[tuple[str, str, str], None] = {}
+        self._streams = Streams()
         self._handlers: dict[type, Callable[[Any], list[ModelEvent]]] = {
             **_STATELESS,
             wire.ConversationItemAdded: self._item_added,
@@ -63,7 +66,13 @@ class OpenAIMapper:
             wire.ResponseOutputItemAdded: self._output_item_added,
             wire.ResponseOutputItemDone: self._output_item_done,
             wire.ResponseOutputAudioDelta: self._audio_delta,
+            wire.ResponseOutputAudioDone: self._audio_done,
+            wire.ResponseOutputAudioTranscriptDelta: self._transcript_delta,
+            wire.ResponseOutputTextDelta: self._text_delta,
+            wire.ResponseFunctionCallArgumentsDelta: self._arguments_delta,
+            wire.InputTranscriptionDelta: self._input_delta,
             wire.ResponseFunctionCallArgumentsDone: self._arguments_done,
+            wire.ResponseCreated: self._response_created,
             wire.ResponseDone: self._response_done,
         }
 
@@ -96,22 +105,55 @@ class OpenAIMapper:
         # A call that was cut has half its arguments: it was never made.
         if not isinstance(item, wire.FunctionCallItem) or item.status == "incomplete":
             return []
-        return self._tool_call(
-            message.response_id, item.id or "", item.call_id or "", item.name, item.arguments
-        )
+        item_id = item.id or ""
+        call_id = item.call_id or item_id
+        return self._tool_call(message.response_id, item_id, call_id, item.name, item.arguments)
 
     def _audio_delta(self, message: wire.ResponseOutputAudioDelta) -> list[ModelEvent]:
+        try:
+            pcm = self._streams.voice(_part(message)).push(message.delta)
+        except ValueError as error:
+            raise wire.InvalidEventError(f"delta: {error}", code="invalid_value") from None
+        return self._voice(message, pcm)
+
+    def _audio_done(self, message: wire.ResponseOutputAudioDone) -> list[ModelEvent]:
         return [
-            ours.AudioDelta(
-                message.response_id,
-                message.item_id,
-                message.content_index,
-                wire.decode_pcm(message.delta, param="delta"),
-                self._output_sample_rate_hz,
-            )
+            *self._voice(message, self._streams.end_voice(_part(message))),
+            ours.AudioDone(message.response_id, message.item_id, message.content_index),
         ]
 
+    def _voice(
+        self, message: wire.ResponseOutputAudioDelta | wire.ResponseOutputAudioDone, pcm: bytes
+    ) -> list[ModelEvent]:
+        if not pcm:
+            return []
+        return [ours.AudioDelta(*_part(message), pcm, self._output_sample_rate_hz)]
+
+    def _transcript_delta(
+        self, message: wire.ResponseOutputAudioTranscriptDelta
+    ) -> list[ModelEvent]:
+        part = _part(message)
+        text = self._streams.join_text((*part, "transcript"), message.delta)
+        return [ours.TranscriptDelta(*part, text)]
+
+    def _text_delta(self, message: wire.ResponseOutputTextDelta) -> list[ModelEvent]:
+        part = _part(message)
+        return [ours.TextDelta(*part, self._streams.join_text((*part, "text"), message.delta))]
+
+    def _arguments_delta(
+        self, message: wire.ResponseFunctionCallArgumentsDelta
+    ) -> list[ModelEvent]:
+        key = (message.response_id, message.item_id, message.call_id)
+        text = self._streams.join_text(key, message.delta)
+        return [ours.ToolCallDelta(message.response_id, message.item_id, message.call_id, text)]
+
+    def _input_delta(self, message: wire.InputTranscriptionDelta) -> list[ModelEvent]:
+        text = self._streams.join_text(("", message.item_id), message.delta)
+        return [ours.InputTranscriptDelta(message.item_id, text)]
+
     def _arguments_done(self, message: wire.ResponseFunctionCallArgumentsDone) -> list[ModelEvent]:
+        if not message.call_id:
+            return []  # the item's own end tells it again, with all that is needed
         name = message.name or self._items.get(message.item_id, ("", ""))[1]
         return self._tool_call(
             message.response_id, message.item_id, message.call_id, name, message.arguments
@@ -121,18 +163,29 @@ class OpenAIMapper:
         self, response_id: str, item_id: str, call_id: str, name: str, arguments: str
     ) -> list[ModelEvent]:
         # Without its name a call cannot be run: the item's own end tells it again.
-        if not name or call_id in self._told_calls:
+        key = (response_id, item_id, call_id)
+        if not name or key in self._told_calls:
             return []
-        self._told_calls[call_id] = None
+        self._told_calls[key] = None
         while len(self._told_calls) > _REMEMBERED_CALLS:
             del self._told_calls[next(iter(self._told_calls))]
         return [ours.ToolCallRequested(response_id, item_id, call_id, name, arguments)]
 
+    def _response_created(self, message: wire.ResponseCreated) -> list[ModelEvent]:
+        self._forget_reply(message.response.id)
+        return [ours.ResponseCreated(message.response.id)]
+
+    def _forget_reply(self, response_id: str) -> None:
+        """The server may give its ids, and those of what was in it, to another one."""
+        self._items = {
+            item_id: known for item_id, known in self._items.items() if known[0] != response_id
+        }
+        self._streams.forget(response_id)
+        self._told_calls = {key: None for key in self._told_calls if key[0] != response_id}
+
     def _response_done(self, message: wire.ResponseDone) -> list[ModelEvent]:
         response = message.response
-        self._items = {
-            item_id: known for item_id, known in self._items.items() if known[0] != response.id
-        }
+        self._forget_reply(response.id)
         details = response.status_details or wire.StatusDetails()
         error = details.error or wire.StatusError()
         events: list[ModelEvent] = [ours.GenerationDone(response.id)]
@@ -146,6 +199,11 @@ class OpenAIMapper:
             ours.ResponseDone(response.id, _status(response), reason, _usage(response.usage))
         )
         return events
+
+
+def _part(message: Any) -> tuple[str, str, int]:
+    """Where a piece of a reply belongs."""
+    return message.response_id, message.item_id, message.content_index
 
 
 def _error(message: wire.ErrorEvent) -> list[ModelEvent]:
@@ -208,9 +266,13 @@ def _hosted_item_done(message: wire.ConversationItemDone) -> list[ModelEvent]:
         case wire.McpCallItem() if item.error is None and item.output is not None:
             return [_hosted_call(item, "done", output=item.output)]
         case wire.McpCallItem() if item.error is not None:
-            return [_hosted_call(item, "failed", error=str(item.error.get("message", item.error)))]
+            return [_hosted_call(item, "failed", error=_error_text(item.error))]
         case _:
             return []
+
+
+def _error_text(error: Mapping[str, Any] | str) -> str:
+    return error if isinstance(error, str) else str(clean(error.get("message", error)))
 
 
 def _hosted_call(
@@ -222,7 +284,7 @@ def _hosted_call(
 
 
 def _unknown(message: wire.UnknownEvent) -> list[ModelEvent]:
-    return [ours.UnknownEventReceived(message.type, dict(message.model_extra or {}))]
+    return [ours.UnknownEventReceived(message.type, clean(message.model_extra or {}))]
 
 
 def _speech_started(message: wire.InputAudioBufferSpeechStarted) -> list[ModelEvent]:
@@ -243,10 +305,6 @@ def _timeout(message: wire.InputAudioBufferTimeoutTriggered) -> list[ModelEvent]
     ]
 
 
-def _input_delta(message: wire.InputTranscriptionDelta) -> list[ModelEvent]:
-    return [ours.InputTranscriptDelta(message.item_id, message.delta)]
-
-
 def _input_done(message: wire.InputTranscriptionCompleted) -> list[ModelEvent]:
     return [ours.InputTranscriptDone(message.item_id, message.transcript)]
 
@@ -263,33 +321,11 @@ def _deleted(message: wire.ConversationItemDeleted) -> list[ModelEvent]:
     return [ours.ItemDeleted(message.item_id)]
 
 
-def _response_created(message: wire.ResponseCreated) -> list[ModelEvent]:
-    return [ours.ResponseCreated(message.response.id)]
-
-
-def _audio_done(message: wire.ResponseOutputAudioDone) -> list[ModelEvent]:
-    return [ours.AudioDone(message.response_id, message.item_id, message.content_index)]
-
-
-def _transcript_delta(message: wire.ResponseOutputAudioTranscriptDelta) -> list[ModelEvent]:
-    return [
-        ours.TranscriptDelta(
-            message.response_id, message.item_id, message.content_index, message.delta
-        )
-    ]
-
-
 def _transcript_done(message: wire.ResponseOutputAudioTranscriptDone) -> list[ModelEvent]:
     return [
         ours.TranscriptDone(
             message.response_id, message.item_id, message.content_index, message.transcript
         )
-    ]
-
-
-def _text_delta(message: wire.ResponseOutputTextDelta) -> list[ModelEvent]:
-    return [
-        ours.TextDelta(message.response_id, message.item_id, message.content_index, message.delta)
     ]
 
 
@@ -299,15 +335,11 @@ def _text_done(message: wire.ResponseOutputTextDone) -> list[ModelEvent]:
     ]
 
 
-def _arguments_delta(message: wire.ResponseFunctionCallArgumentsDelta) -> list[ModelEvent]:
-    return [
-        ours.ToolCallDelta(message.response_id, message.item_id, message.call_id, message.delta)
-    ]
-
-
 def _status(response: wire.Response) -> ours.ResponseStatus:
+    if response.status is None:  # nothing is said against it
+        return ours.ResponseStatus.COMPLETED
     try:
-        return ours.ResponseStatus(response.status or "")
+        return ours.ResponseStatus(response.status)
     except ValueError:  # a status of the future: the reply is over, and not as it should be
         return ours.ResponseStatus.INCOMPLETE
 
@@ -342,18 +374,12 @@ _STATELESS: dict[type, Callable[[Any], list[ModelEvent]]] = {
     wire.InputAudioBufferSpeechStopped: _speech_stopped,
     wire.InputAudioBufferCommitted: _committed,
     wire.InputAudioBufferTimeoutTriggered: _timeout,
-    wire.InputTranscriptionDelta: _input_delta,
     wire.InputTranscriptionCompleted: _input_done,
     wire.InputTranscriptionFailed: _input_failed,
     wire.ConversationItemTruncated: _truncated,
     wire.ConversationItemDeleted: _deleted,
-    wire.ResponseCreated: _response_created,
-    wire.ResponseOutputAudioDone: _audio_done,
-    wire.ResponseOutputAudioTranscriptDelta: _transcript_delta,
     wire.ResponseOutputAudioTranscriptDone: _transcript_done,
-    wire.ResponseOutputTextDelta: _text_delta,
     wire.ResponseOutputTextDone: _text_done,
-    wire.ResponseFunctionCallArgumentsDelta: _arguments_delta,
     wire.InputAudioBufferDtmfEventReceived: _dtmf,
     wire.McpListToolsInProgress: _tools_listed,
     wire.McpListToolsCompleted: _tools_listed,

@@ -13,6 +13,7 @@ from realtime import struct as wire
 from realtime.capabilities import capabilities_of, require_settings, require_supported
 from realtime.codec import ServerMessage
 from realtime.connection import RealtimeApiConnection
+from realtime.due_timer import DueTimer
 from realtime.ending import CLOSED_BY_US
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.model import (
@@ -28,6 +29,7 @@ from realtime.openai.commands import command_message, reply_message
 from realtime.openai.dialect import OPENAI_DIALECT, Dialect
 from realtime.openai.mapping import BUSY_CODE, OpenAIMapper, is_fatal
 from realtime.openai.settings import initial_session
+from realtime.reading_notes import unforeseen
 from realtime.response_gate import ReplyRequest, ResponseGate
 
 M = TypeVar("M", bound=wire.ServerMessage)
@@ -55,6 +57,7 @@ class OpenAIRealtimeModel:
         self._clock = clock
         self._mapper = OpenAIMapper(output_sample_rate_hz=capabilities.output_sample_rate_hz)
         self._gate = ResponseGate()
+        self._gate_timer = DueTimer(self._send_due_request)
         self._connection: RealtimeApiConnection | None = None
         self._is_closed = False
         self._is_read = False
@@ -177,10 +180,24 @@ class OpenAIRealtimeModel:
             raise UnsupportedCommandError(str(error)) from error
         if isinstance(command, ours.CancelResponse):
             self._gate.handle_cancel(now_s=self._clock())
+            self._set_gate_timer()
 
     async def _send_reply_request(self, request: ReplyRequest | None) -> None:
+        self._set_gate_timer()
         if request is not None:
             await self._send(reply_message(request))
+
+    async def _send_due_request(self) -> None:
+        """Send what the gate lets through now."""
+        try:
+            await self._send_reply_request(self._gate.next_due(now_s=self._clock()))
+        except ModelDisconnectedError:
+            # Reading on finds out why, and tells.
+            _log.debug("no reply could be asked for: the connection is gone")
+
+    def _set_gate_timer(self) -> None:
+        deadline_s = self._gate.deadline_s
+        self._gate_timer.set(None if deadline_s is None else deadline_s - self._clock())
 
     async def _send(self, message: wire.AnyClientEvent) -> None:
         await self._open_connection.send(message)
@@ -220,15 +237,13 @@ class OpenAIRealtimeModel:
             return self._mapper.map(message)
         except wire.InvalidEventError as error:
             return [ours.ProviderError("malformed_event", str(error))]
+        except Exception as error:  # noqa: BLE001 - one that nobody foresaw costs only itself
+            return [unforeseen(error)]
 
     async def _follow_gate(self, message: ServerMessage) -> None:
         if (handler := self._gate_handlers.get(type(message))) is not None:
             handler(message)
-        try:
-            await self._send_reply_request(self._gate.next_due(now_s=self._clock()))
-        except ModelDisconnectedError:
-            # Reading on finds out why, and tells.
-            _log.debug("no reply could be asked for: the connection is gone")
+        await self._send_due_request()
 
     def _gate_created(self, message: wire.ResponseCreated) -> None:
         self._gate.handle_created(message.response.id)
@@ -245,6 +260,7 @@ class OpenAIRealtimeModel:
     async def close(self) -> None:
         """Close the session; safe at any time and again."""
         self._is_closed = True
+        await self._gate_timer.close()
         if self._connection is not None:
             await self._connection.close()
 

@@ -326,7 +326,7 @@ def test_rate_is_the_messages_own() -> None:
     assert mapped(fake.audio(PCM, 16_000))[-1] == ours.AudioDelta("resp1", "item2", 0, PCM, 16_000)
 
 
-@pytest.mark.parametrize("data", ["A", "AAAA", "%%%%"])
+@pytest.mark.parametrize("data", ["%%%%", "AA\u00e9A", "\ud800"])
 def test_audio_that_is_none_is_malformed_and_begins_nothing(data: str) -> None:
     blob = {"mimeType": "audio/pcm", "data": data}
     parts = {"parts": [{"inlineData": blob}]}

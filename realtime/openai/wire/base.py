@@ -53,4 +53,4 @@ class ClientMessage(WireEvent):
 class ServerMessage(WireEvent):
     """A message from the provider. One built by us gets a fresh id."""
 
-    event_id: str = Field(default_factory=lambda: new_id("event"))
+    event_id: str | None = Field(default_factory=lambda: new_id("event"))

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from realtime.openai.wire.base import WireObject
 from realtime.openai.wire.session import (
@@ -17,6 +27,7 @@ from realtime.openai.wire.session import (
     Tool,
     ToolChoice,
 )
+from realtime.tolerance import Count, Word, clean, note_of, read_tolerantly
 
 # -- items -------------------------------------------------------------------------------------
 
@@ -81,7 +92,7 @@ class McpCallItem(_Item):
     name: str
     arguments: str
     output: str | None = None
-    error: dict[str, Any] | None = None
+    error: dict[str, Any] | str | None = None
     approval_request_id: str | None = None
 
 
@@ -113,8 +124,8 @@ class ItemReference(WireObject):
 class UnknownItem(WireObject):
     """An item of a kind, or in a shape, that this version does not know."""
 
-    type: str
-    id: str | None = None
+    type: str = ""
+    id: Word | None = None
 
 
 ClientItem = Annotated[
@@ -129,7 +140,47 @@ ClientItem = Annotated[
 ]
 """An item that a client may create: nothing unknown passes."""
 
-Item = Annotated[ClientItem | UnknownItem, Field(union_mode="left_to_right")]
+_KNOWN_ITEM: TypeAdapter[Any] = TypeAdapter(ClientItem)
+
+
+def _read_item(value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+    """An item; without what is wrong with it, if it can do without; of no known kind otherwise."""
+    if not isinstance(value, Mapping):
+        return handler(value)
+    try:
+        return _KNOWN_ITEM.validate_python(value)
+    except ValidationError:
+        note = note_of(info)
+    try:
+        return read_tolerantly(_KNOWN_ITEM.validate_python, _mended(value), note=note)
+    except ValidationError:
+        return read_tolerantly(UnknownItem.model_validate, value, note=note)
+
+
+def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
+    """`item` with arguments as text and content as a list, which servers send in other forms."""
+    mended = dict(item)
+    if "arguments" in mended:
+        mended["arguments"] = arguments_text(mended["arguments"])
+    if mended.get("type") == "message" and not isinstance(mended.get("content"), list):
+        mended["content"] = []
+    return mended
+
+
+def arguments_text(value: Any) -> Any:
+    """Arguments of a call as JSON text, if they came as the object itself or not at all."""
+    match value:
+        case None:
+            return ""
+        case Mapping() | list():
+            return json.dumps(clean(value), ensure_ascii=False)
+        case _:
+            return value
+
+
+Item = Annotated[
+    ClientItem | UnknownItem, Field(union_mode="left_to_right"), WrapValidator(_read_item)
+]
 """An item as the provider reports it."""
 
 InputItem = Annotated[
@@ -181,41 +232,48 @@ class ResponseParams(WireObject):
 class CachedTokenDetails(WireObject):
     """Where cached input came from."""
 
-    text_tokens: int | None = None
-    audio_tokens: int | None = None
-    image_tokens: int | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
+    image_tokens: Count | None = None
 
 
 class InputTokenDetails(CachedTokenDetails):
     """Input tokens by kind."""
 
-    cached_tokens: int | None = None
+    cached_tokens: Count | None = None
     cached_tokens_details: CachedTokenDetails | None = None
 
 
 class OutputTokenDetails(WireObject):
     """Output tokens by kind."""
 
-    text_tokens: int | None = None
-    audio_tokens: int | None = None
+    text_tokens: Count | None = None
+    audio_tokens: Count | None = None
 
 
 class ResponseUsage(WireObject):
     """What a response is billed for."""
 
-    total_tokens: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    total_tokens: Count | None = None
+    input_tokens: Count | None = None
+    output_tokens: Count | None = None
     input_token_details: InputTokenDetails | None = None
     output_token_details: OutputTokenDetails | None = None
+
+
+def as_details(error: Any) -> Any:
+    """An error as an object: it may be a mere text, or wrapped once more."""
+    while isinstance(error, Mapping) and "message" not in error and "error" in error:
+        error = error["error"]
+    return {"message": error} if isinstance(error, str) else error
 
 
 class StatusError(WireObject):
     """Why a response failed."""
 
-    type: str | None = None
-    code: str | None = None
-    message: str | None = None
+    type: Word | None = None
+    code: Word | None = None
+    message: Word | None = None
 
 
 class StatusDetails(WireObject):
@@ -223,7 +281,7 @@ class StatusDetails(WireObject):
 
     type: str | None = None
     reason: str | None = None
-    error: StatusError | None = None
+    error: Annotated[StatusError, BeforeValidator(as_details)] | None = None
 
 
 class Response(WireObject):
@@ -232,7 +290,7 @@ class Response(WireObject):
     status: in_progress, completed, cancelled, incomplete or failed
     """
 
-    id: str
+    id: Word = ""
     object: Literal["realtime.response"] = "realtime.response"
     status: str | None = None
     status_details: StatusDetails | None = None

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from realtime.openai.wire.base import ServerMessage, WireObject
-from realtime.openai.wire.items import Item, Response
+from realtime.openai.wire.items import Item, Response, arguments_text
+from realtime.tolerance import Count, Piece, Word
+
+Arguments = Annotated[str, BeforeValidator(arguments_text)]
+"""JSON text; servers that send the value itself mean the same."""
 
 # -- the reply ---------------------------------------------------------------------------------
 
@@ -16,19 +20,19 @@ class ResponseCreated(ServerMessage):
     """A reply began."""
 
     type: Literal["response.created"] = "response.created"
-    response: Response
+    response: Response = Field(default_factory=Response)
 
 
 class ResponseDone(ServerMessage):
     """A reply is over; its `status` says how."""
 
     type: Literal["response.done"] = "response.done"
-    response: Response
+    response: Response = Field(default_factory=Response)
 
 
 class _OutputItem(ServerMessage):
-    response_id: str
-    output_index: int = 0
+    response_id: Word = ""
+    output_index: Count = 0
     item: Item
 
 
@@ -45,13 +49,13 @@ class ResponseOutputItemDone(_OutputItem):
 
 
 class _InItem(ServerMessage):
-    response_id: str
-    item_id: str
-    output_index: int = 0
+    response_id: Word = ""
+    item_id: Word = ""
+    output_index: Count = 0
 
 
 class _InPart(_InItem):
-    content_index: int = 0
+    content_index: Count = 0
 
 
 class Part(WireObject):
@@ -67,28 +71,28 @@ class ResponseContentPartAdded(_InPart):
     """A part began."""
 
     type: Literal["response.content_part.added"] = "response.content_part.added"
-    part: Part
+    part: Part = Field(default_factory=Part)
 
 
 class ResponseContentPartDone(_InPart):
     """A part is complete, or was cut."""
 
     type: Literal["response.content_part.done"] = "response.content_part.done"
-    part: Part
+    part: Part = Field(default_factory=Part)
 
 
 class ResponseOutputTextDelta(_InPart):
     """A piece of written text."""
 
     type: Literal["response.output_text.delta"] = "response.output_text.delta"
-    delta: str
+    delta: Piece
 
 
 class ResponseOutputTextDone(_InPart):
     """All text of a part."""
 
     type: Literal["response.output_text.done"] = "response.output_text.done"
-    text: str
+    text: str = ""
 
 
 class ResponseOutputAudioTranscriptDelta(_InPart):
@@ -97,14 +101,14 @@ class ResponseOutputAudioTranscriptDelta(_InPart):
     type: Literal["response.output_audio_transcript.delta"] = (
         "response.output_audio_transcript.delta"
     )
-    delta: str
+    delta: Piece
 
 
 class ResponseOutputAudioTranscriptDone(_InPart):
     """All words of a part."""
 
     type: Literal["response.output_audio_transcript.done"] = "response.output_audio_transcript.done"
-    transcript: str
+    transcript: str = ""
 
 
 class ResponseOutputAudioDelta(_InPart):
@@ -126,17 +130,17 @@ class ResponseFunctionCallArgumentsDelta(_InItem):
     type: Literal["response.function_call_arguments.delta"] = (
         "response.function_call_arguments.delta"
     )
-    call_id: str
-    delta: str
+    call_id: Word = ""
+    delta: Piece
 
 
 class ResponseFunctionCallArgumentsDone(_InItem):
     """A function call's arguments are complete."""
 
     type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
-    call_id: str
+    call_id: Word = ""
     name: str | None = None
-    arguments: str
+    arguments: Arguments = ""
 
 
 # -- MCP ---------------------------------------------------------------------------------------
@@ -146,7 +150,7 @@ class ResponseMcpCallArgumentsDelta(_InItem):
     """A piece of an MCP call's JSON arguments."""
 
     type: Literal["response.mcp_call_arguments.delta"] = "response.mcp_call_arguments.delta"
-    delta: str
+    delta: Piece
     obfuscation: str | None = None
 
 
@@ -154,12 +158,12 @@ class ResponseMcpCallArgumentsDone(_InItem):
     """An MCP call's arguments are complete."""
 
     type: Literal["response.mcp_call_arguments.done"] = "response.mcp_call_arguments.done"
-    arguments: str
+    arguments: Arguments = ""
 
 
 class _McpCall(ServerMessage):
-    item_id: str
-    output_index: int = 0
+    item_id: Word = ""
+    output_index: Count = 0
 
 
 class ResponseMcpCallInProgress(_McpCall):
@@ -184,21 +188,21 @@ class McpListToolsInProgress(ServerMessage):
     """The provider asks an MCP server for its tools."""
 
     type: Literal["mcp_list_tools.in_progress"] = "mcp_list_tools.in_progress"
-    item_id: str
+    item_id: Word = ""
 
 
 class McpListToolsCompleted(ServerMessage):
     """The MCP server's tools are known."""
 
     type: Literal["mcp_list_tools.completed"] = "mcp_list_tools.completed"
-    item_id: str
+    item_id: Word = ""
 
 
 class McpListToolsFailed(ServerMessage):
     """The MCP server's tools could not be had."""
 
     type: Literal["mcp_list_tools.failed"] = "mcp_list_tools.failed"
-    item_id: str
+    item_id: Word = ""
 
 
 AnyMcpListTools = McpListToolsInProgress | McpListToolsCompleted | McpListToolsFailed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from realtime.openai.wire.base import ServerMessage, WireEvent, WireObject
-from realtime.openai.wire.items import Item
+from realtime.openai.wire.items import Item, as_details
 from realtime.openai.wire.reply import (
     McpListToolsCompleted,
     McpListToolsFailed,
@@ -32,7 +33,8 @@ from realtime.openai.wire.reply import (
     ResponseOutputTextDelta,
     ResponseOutputTextDone,
 )
-from realtime.openai.wire.session import ReportedSession
+from realtime.openai.wire.session import ReportedSession, SessionHead
+from realtime.tolerance import Count, Finite, Piece, Word
 
 # -- errors, session, limits -------------------------------------------------------------------
 
@@ -40,48 +42,62 @@ from realtime.openai.wire.session import ReportedSession
 class ErrorDetails(WireObject):
     """What went wrong; `event_id` names the client's message that it answers."""
 
-    type: str = "invalid_request_error"
-    code: str | None = None
-    message: str = ""
-    param: str | None = None
+    type: Word = "invalid_request_error"
+    code: Word | None = None
+    message: Word = ""
+    param: Word | None = None
     event_id: str | None = None
+
+
+Complaint = Annotated[ErrorDetails, BeforeValidator(as_details)]
 
 
 class ErrorEvent(ServerMessage):
     """A complaint; the session normally goes on."""
 
     type: Literal["error"] = "error"
-    error: ErrorDetails
+    error: Complaint = Field(default_factory=ErrorDetails)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _find_details(cls, values: Any) -> Any:
+        """Some servers put them beside the type."""
+        if isinstance(values, Mapping) and not isinstance(
+            values.get("error"), Mapping | str | ErrorDetails
+        ):
+            found = {name: values[name] for name in ("code", "message", "param") if name in values}
+            return {**values, "error": found}
+        return values
 
 
 class SessionCreated(ServerMessage):
     """The first message of every session."""
 
     type: Literal["session.created"] = "session.created"
-    session: ReportedSession
+    session: ReportedSession = Field(default_factory=SessionHead)
 
 
 class SessionUpdated(ServerMessage):
     """The whole session after an update."""
 
     type: Literal["session.updated"] = "session.updated"
-    session: ReportedSession
+    session: ReportedSession = Field(default_factory=SessionHead)
 
 
 class RateLimit(WireObject):
     """One limit: `requests` or `tokens`."""
 
     name: str | None = None
-    limit: int | None = None
-    remaining: int | None = None
-    reset_seconds: float | None = None
+    limit: Count | None = None
+    remaining: Count | None = None
+    reset_seconds: Finite | None = None
 
 
 class RateLimitsUpdated(ServerMessage):
     """What is left of the account's limits."""
 
     type: Literal["rate_limits.updated"] = "rate_limits.updated"
-    rate_limits: list[RateLimit]
+    rate_limits: list[RateLimit] = Field(default_factory=list)
 
 
 # -- conversation ------------------------------------------------------------------------------
@@ -103,7 +119,7 @@ class ConversationCreated(ServerMessage):
 
 class _ItemEvent(ServerMessage):
     item: Item
-    previous_item_id: str | None = None
+    previous_item_id: Word | None = None
 
 
 class ConversationItemCreated(_ItemEvent):
@@ -135,16 +151,16 @@ class ConversationItemDeleted(ServerMessage):
     """An item is forgotten."""
 
     type: Literal["conversation.item.deleted"] = "conversation.item.deleted"
-    item_id: str
+    item_id: Word = ""
 
 
 class ConversationItemTruncated(ServerMessage):
     """What was not heard is forgotten."""
 
     type: Literal["conversation.item.truncated"] = "conversation.item.truncated"
-    item_id: str
-    content_index: int
-    audio_end_ms: int
+    item_id: Word = ""
+    content_index: Count = 0
+    audio_end_ms: Count = 0
 
 
 # -- the user's audio --------------------------------------------------------------------------
@@ -154,8 +170,8 @@ class InputAudioBufferCommitted(ServerMessage):
     """Appended audio became the item `item_id`."""
 
     type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
-    item_id: str
-    previous_item_id: str | None = None
+    item_id: Word = ""
+    previous_item_id: Word | None = None
 
 
 class InputAudioBufferCleared(ServerMessage):
@@ -168,25 +184,25 @@ class InputAudioBufferSpeechStarted(ServerMessage):
     """The user began; the time includes the prefix padding."""
 
     type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
-    item_id: str
-    audio_start_ms: int
+    item_id: Word = ""
+    audio_start_ms: Count = 0
 
 
 class InputAudioBufferSpeechStopped(ServerMessage):
     """The user ended."""
 
     type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
-    item_id: str
-    audio_end_ms: int
+    item_id: Word = ""
+    audio_end_ms: Count = 0
 
 
 class InputAudioBufferTimeoutTriggered(ServerMessage):
     """Nobody spoke for the idle time; empty audio is committed and a reply starts."""
 
     type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
-    item_id: str
-    audio_start_ms: int
-    audio_end_ms: int
+    item_id: Word = ""
+    audio_start_ms: Count = 0
+    audio_end_ms: Count = 0
 
 
 class InputAudioBufferDtmfEventReceived(WireEvent):
@@ -195,8 +211,8 @@ class InputAudioBufferDtmfEventReceived(WireEvent):
     type: Literal["input_audio_buffer.dtmf_event_received"] = (
         "input_audio_buffer.dtmf_event_received"
     )
-    event: str
-    received_at: int
+    event: Word
+    received_at: Count = 0
 
 
 class InputTranscriptionDelta(ServerMessage):
@@ -205,9 +221,9 @@ class InputTranscriptionDelta(ServerMessage):
     type: Literal["conversation.item.input_audio_transcription.delta"] = (
         "conversation.item.input_audio_transcription.delta"
     )
-    item_id: str
-    content_index: int = 0
-    delta: str = ""
+    item_id: Word = ""
+    content_index: Count = 0
+    delta: Piece = ""
     logprobs: list[Any] | None = None
 
 
@@ -228,9 +244,9 @@ class InputTranscriptionCompleted(ServerMessage):
     type: Literal["conversation.item.input_audio_transcription.completed"] = (
         "conversation.item.input_audio_transcription.completed"
     )
-    item_id: str
-    content_index: int = 0
-    transcript: str
+    item_id: Word = ""
+    content_index: Count = 0
+    transcript: str = ""
     usage: TranscriptionUsage | None = None
     languages: list[Any] | None = None
     logprobs: list[Any] | None = None
@@ -242,13 +258,13 @@ class InputTranscriptionSegment(ServerMessage):
     type: Literal["conversation.item.input_audio_transcription.segment"] = (
         "conversation.item.input_audio_transcription.segment"
     )
-    item_id: str
-    content_index: int = 0
-    id: str
-    text: str
-    speaker: str
-    start: float
-    end: float
+    item_id: Word = ""
+    content_index: Count = 0
+    id: Word = ""
+    text: str = ""
+    speaker: Word = ""
+    start: Finite = 0.0
+    end: Finite = 0.0
 
 
 class InputTranscriptionFailed(ServerMessage):
@@ -257,9 +273,9 @@ class InputTranscriptionFailed(ServerMessage):
     type: Literal["conversation.item.input_audio_transcription.failed"] = (
         "conversation.item.input_audio_transcription.failed"
     )
-    item_id: str
-    content_index: int = 0
-    error: ErrorDetails
+    item_id: Word = ""
+    content_index: Count = 0
+    error: Complaint = Field(default_factory=ErrorDetails)
 
 
 # -- the provider's own playout (WebRTC and SIP only) ------------------------------------------
@@ -269,21 +285,21 @@ class OutputAudioBufferStarted(ServerMessage):
     """The provider began to play."""
 
     type: Literal["output_audio_buffer.started"] = "output_audio_buffer.started"
-    response_id: str
+    response_id: Word = ""
 
 
 class OutputAudioBufferStopped(ServerMessage):
     """The provider has played everything."""
 
     type: Literal["output_audio_buffer.stopped"] = "output_audio_buffer.stopped"
-    response_id: str
+    response_id: Word = ""
 
 
 class OutputAudioBufferCleared(ServerMessage):
     """The provider dropped what it had not played."""
 
     type: Literal["output_audio_buffer.cleared"] = "output_audio_buffer.cleared"
-    response_id: str
+    response_id: Word = ""
 
 
 class UnknownEvent(WireEvent):

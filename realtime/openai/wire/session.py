@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from realtime.openai.wire.base import WireObject
+from realtime.tolerance import Finite, Word, note_of, read_tolerantly
 
 PCM_SAMPLE_RATE_HZ: Literal[24_000] = 24_000
 """The only PCM rate of the protocol, in both directions."""
@@ -192,10 +200,10 @@ class Tracing(WireObject):
 class SessionHead(WireObject):
     """What we need of any session the provider tells us about, however new the rest of it is."""
 
-    type: str
-    id: str | None = None
+    type: str = ""
+    id: Word | None = None
     object: str | None = None
-    expires_at: int | None = None
+    expires_at: Finite | None = None
     model: str | None = None
 
 
@@ -217,5 +225,18 @@ class Session(SessionHead):
     include: list[str] | None = None
 
 
-ReportedSession = Annotated[Session | SessionHead, Field(union_mode="left_to_right")]
+def _read_reported(
+    value: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
+) -> Session | SessionHead:
+    try:
+        session: Session | SessionHead = handler(value)
+    except ValidationError:
+        given = value if isinstance(value, Mapping) else {}
+        session = read_tolerantly(SessionHead.model_validate, given, note=note_of(info))
+    return session
+
+
+ReportedSession = Annotated[
+    Session | SessionHead, Field(union_mode="left_to_right"), WrapValidator(_read_reported)
+]
 """A session as the provider reports it: one that we do not fully understand is still a session."""

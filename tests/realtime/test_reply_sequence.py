@@ -1,0 +1,174 @@
+"""Servers that tell less of a reply than the protocol wants: nobody else notices."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from realtime import events as ours
+from realtime import struct as wire
+from realtime.openai.mapping import OpenAIMapper
+from realtime.openai.reply_sequence import ReplySequence
+
+Frame = dict[str, Any]
+
+
+class Side:
+    """What an agent is told of a server's frames."""
+
+    def __init__(self) -> None:
+        self.sequence = ReplySequence()
+        self._mapper = OpenAIMapper(output_sample_rate_hz=24_000)
+
+    def feed(self, *frames: Frame) -> list[ours.ModelEvent]:
+        return [
+            event
+            for frame in frames
+            for message in self.sequence.complete(wire.parse_server_event(json.dumps(frame)))
+            for event in self._mapper.map(message)
+        ]
+
+
+def created(response_id: str | None = "r") -> Frame:
+    return {"type": "response.created", "response": {"id": response_id}}
+
+
+def done(response_id: str | None = "r") -> Frame:
+    return {"type": "response.done", "response": {"id": response_id, "status": "completed"}}
+
+
+def words(text: str, **ids: str) -> Frame:
+    kind = "response.output_audio_transcript.delta"
+    return {"type": kind, "response_id": "r", "item_id": "i", "delta": text} | ids
+
+
+def call(arguments: str, *, call_id: str | None = "c", **ids: str | None) -> Iterable[Frame]:
+    """A call as the protocol tells it: twice."""
+    item = {"type": "function_call", "id": "i", "name": "add"} | {"id": ids.get("item_id", "i")}
+    where = {"response_id": "r", "item_id": "i"} | ids
+    yield {"type": "response.output_item.added", **where, "item": item | {"arguments": ""}}
+    told = {"call_id": call_id, "arguments": arguments}
+    yield {"type": "response.function_call_arguments.done", **where, **told}
+    yield {"type": "response.output_item.done", **where, "item": item | told}
+
+
+def kinds(events: list[ours.ModelEvent]) -> list[str]:
+    return [type(event).__name__ for event in events]
+
+
+@pytest.mark.parametrize("has_created", [True, False])
+@pytest.mark.parametrize("reply", ["r", "", None])
+@pytest.mark.parametrize("item", ["i", "", None])
+def test_a_reply_is_whole_whatever_the_server_leaves_out(
+    has_created: bool, reply: str | None, item: str | None
+) -> None:
+    side = Side()
+    frame = words("hi", response_id=reply, item_id=item)  # type: ignore[arg-type]
+    events = side.feed(*([created(reply)] if has_created else []), frame, frame, done(reply))
+    assert kinds(events) == [
+        *("ResponseCreated", "TranscriptDelta", "TranscriptDelta", "GenerationDone"),
+        "ResponseDone",
+    ]
+    ids = {event.response_id for event in events if hasattr(event, "response_id")}
+    assert len(ids) == 1
+    assert ids == {reply} if reply else "" not in ids
+    items = {event.item_id for event in events if isinstance(event, ours.TranscriptDelta)}
+    assert len(items) == 1
+    assert "" not in items
+
+
+def test_a_reply_that_was_only_ended_began() -> None:
+    assert kinds(Side().feed(done())) == ["ResponseCreated", "GenerationDone", "ResponseDone"]
+
+
+def test_an_end_without_a_reply_is_malformed() -> None:
+    (error,) = Side().feed(done(None))
+    assert isinstance(error, ours.ProviderError)
+    assert error.code == "malformed_event"
+
+
+def test_what_is_told_twice_is_told_once() -> None:
+    side = Side()
+    events = side.feed(created(), created(), words("a"), done(), done(), words("late"), *call("{}"))
+    assert kinds(events) == ["ResponseCreated", "TranscriptDelta", "GenerationDone", "ResponseDone"]
+
+
+def test_a_reply_that_began_anew_ended() -> None:
+    events = Side().feed(created(), words("a"), created(), words("b"), done())
+    assert kinds(events) == [
+        *("ResponseCreated", "TranscriptDelta", "GenerationDone", "ResponseDone"),
+        *("ResponseCreated", "TranscriptDelta", "GenerationDone", "ResponseDone"),
+    ]
+
+
+@pytest.mark.parametrize("has_created", [True, False])
+def test_the_same_ids_in_every_reply(has_created: bool) -> None:
+    side = Side()
+    requested = []
+    for number in range(3):
+        side.sequence.expect_reply()
+        begun = [created()] if has_created else []
+        events = side.feed(*begun, *call(f'{{"n":{number}}}', call_id="call_0"), done())
+        requested += [each for each in events if isinstance(each, ours.ToolCallRequested)]
+    assert [each.arguments for each in requested] == ['{"n":0}', '{"n":1}', '{"n":2}']
+
+
+def test_two_calls_of_one_reply_with_one_id() -> None:
+    events = Side().feed(
+        created(),
+        *call('{"n":1}', call_id="call_0", item_id="a"),
+        *call('{"n":2}', call_id="call_0", item_id="b"),
+    )
+    requested = [each for each in events if isinstance(each, ours.ToolCallRequested)]
+    assert [each.arguments for each in requested] == ['{"n":1}', '{"n":2}']
+
+
+def test_calls_without_ids_are_run_once_each() -> None:
+    side = Side()
+    for number in range(2):
+        events = side.feed(created(f"r{number}"))
+        frames = call("{}", call_id=None, item_id=None, response_id=f"r{number}")
+        events += side.feed(*frames, done(f"r{number}"))
+        (requested,) = [each for each in events if isinstance(each, ours.ToolCallRequested)]
+        assert requested.call_id
+        assert requested.response_id == f"r{number}"
+
+
+FRAMES = st.lists(
+    st.sampled_from(
+        [
+            *(created(each) for each in ("r", "s", None)),
+            *(done(each) for each in ("r", "s", None)),
+            *(words("a", response_id=each) for each in ("r", "s", "")),
+            *itertools.chain(call("{}"), call("{}", response_id="s", call_id=None)),
+            {"type": "input_audio_buffer.committed", "item_id": "u"},
+        ]
+    ),
+    max_size=25,
+)
+
+
+@given(frames=FRAMES)
+def test_in_any_order_replies_begin_and_end_in_turn(frames: list[Frame]) -> None:
+    side = Side()
+    begun: set[str] = set()
+    for event in side.feed(*frames):
+        match event:
+            case ours.ResponseCreated(response_id):
+                assert response_id not in begun
+                begun.add(response_id)
+            case ours.ResponseDone(response_id):
+                begun.remove(response_id)
+            case ours.TranscriptDelta() | ours.ToolCallRequested():
+                assert event.response_id in begun
+    side.sequence.expect_reply()
+    last = side.feed(created("fresh"), words("b", response_id="fresh"), done("fresh"))
+    assert kinds(last)[-4:] == [
+        *("ResponseCreated", "TranscriptDelta", "GenerationDone", "ResponseDone"),
+    ]
