@@ -278,7 +278,7 @@ def test_every_figure_is_documented() -> None:
     of_the_servers_parts = {
         "forks_refused_total",
         "forkserver_restarts_total",
-        "local_model_ready",
+        *("local_model_ready", "log_lines_lost_total"),
         "store_waiting",
         "store_given_up_total",
         "webhooks_dropped_total",
