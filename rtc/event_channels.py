@@ -34,6 +34,7 @@ class EventCallbacks:
 
     on_event: Callable[[str], None]
     on_refused: Callable[[str], None]
+    on_open: Callable[[], None]
 
 
 class EventChannels:
@@ -95,10 +96,17 @@ class EventChannels:
         if self._patience is not None:
             self._patience.cancel()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether what we say leaves at once."""
+        return bool(self._targets())
+
     def _handle_open(self) -> None:
+        if self.is_open:
+            self._callbacks.on_open()
         if any(one.label == EVENTS_LABEL for one in self._targets()):
             self._begin()
-        elif self._patience is None and self._targets():
+        elif self._patience is None and self.is_open:
             loop = asyncio.get_running_loop()
             self._patience = loop.call_later(LABEL_PATIENCE_S, self._begin)
 

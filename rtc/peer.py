@@ -57,6 +57,8 @@ from utils import OwnedTasks
 __all__ = ["MAX_EARLY_CANDIDATES", "MAX_EVENT_BYTES", "Peer", "PeerCallbacks", "PeerError"]
 
 MAX_EARLY_CANDIDATES: Final = 64
+CHANNEL_PATIENCE_S: Final = 1.0
+"""How long a connection that is up waits for the data channel that was announced, before media flows."""
 CLOSE_TIMEOUT_S: Final = 5.0
 
 logger = logging.getLogger(__name__)
@@ -108,13 +110,16 @@ class Peer:
         self.is_path_well = True
         # Datagrams get through, or it has ended.
         self.has_path = asyncio.Event()
-        # Media flows. Data channels may be late, or never come.
+        # Media flows, and mostly a data channel is open; it may also be late, or never come.
         self.connected = asyncio.Event()
         # The connection failed, or the other side closed it.
         self.ended = asyncio.Event()
         # One of the two has happened.
         self._settled = asyncio.Event()
-        self.events = EventChannels(EventCallbacks(callbacks.on_event, callbacks.on_event_refused))
+        self.events = EventChannels(
+            EventCallbacks(callbacks.on_event, callbacks.on_event_refused, self._update)
+        )
+        self._patience: asyncio.TimerHandle | None = None
         self._callbacks = callbacks
         # Candidates that came before the description they belong to; None once it is there.
         self._early: list[RelayedCandidate] | None = []
@@ -265,6 +270,8 @@ class Peer:
         """Close everything. Idempotent; gives up after `CLOSE_TIMEOUT_S`."""
         self._end()
         self.events.close()
+        if self._patience is not None:
+            self._patience.cancel()
         self.track.stop()
         await self._tasks.close()
         try:
@@ -298,7 +305,16 @@ class Peer:
         elif state == "connected" and not (self._is_probed or self.ended.is_set()):
             self._is_probed = True
             self._tasks.start(self._prober.run(), name=f"path of {self.connection_id}")
-        if state == "connected" and not self.ended.is_set():
+        if state != "connected" or self.ended.is_set():
+            return
+        if self.events.is_open or not self.events.is_expected:
+            self._begin_media()
+        elif self._patience is None:
+            loop = asyncio.get_running_loop()
+            self._patience = loop.call_later(CHANNEL_PATIENCE_S, self._begin_media)
+
+    def _begin_media(self) -> None:
+        if not self.ended.is_set():
             self.connected.set()
             self._settled.set()
 

@@ -14,7 +14,7 @@ MAX_ACKNOWLEDGED: Final = 4096
 
 _COMMON_BYTES: Final = 12
 _HEAD_BYTES: Final = 4
-_DATA: Final = 0
+_DATA, _FORWARD = 0, 192
 _INIT, _INIT_ACK, _SACK = 1, 2, 3
 # Where the parameters of a chunk begin, after its head.
 _PARAMETERS_AT: Final = {_INIT: 16, _INIT_ACK: 16, 4: 0, 5: 0, 6: 0, 9: 0, 130: 0}
@@ -43,6 +43,8 @@ def count_data_chunks(packet: bytes) -> int:
 def _check_chunk(kind: int, body: bytes) -> None:
     if kind == _DATA and len(body) < _DATA_HEAD_BYTES:
         raise ValueError("an SCTP data chunk is too short")
+    if kind == _FORWARD and (len(body) < 4 or len(body) % 4):
+        raise ValueError("an SCTP chunk that skips pieces has a length of its own")
     if kind == _SACK:
         _check_gaps(body)
     elif (at := _PARAMETERS_AT.get(kind)) is not None:

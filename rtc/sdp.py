@@ -186,12 +186,17 @@ def read_answer(sdp: str) -> RemoteDescription:
 
 
 def check_description(sdp: str) -> None:
-    """Look whether an offer could be answered, before anybody is asked to.
+    """Look whether an offer speaks of audio that we could take, before anybody is asked to answer it.
+
+    Whoever answers looks at the rest.
 
     Raises:
-        DescriptionError: as `read_offer`.
+        DescriptionError: it does not.
     """
-    read_offer(sdp)
+    _, sections = _split(sdp)
+    audio = [section for section in sections if section.kind == "audio"]
+    if all(_opus_payload_type(section) is None for section in audio):
+        _find_audio(sections)
 
 
 def is_legacy_sctp(section: Section) -> bool:

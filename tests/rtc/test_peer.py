@@ -196,6 +196,16 @@ async def test_media_waits_for_no_channel_and_each_channel_works(labels: tuple[s
 
 
 @pytest.mark.asyncio
+async def test_media_flows_though_no_channel_is_ever_opened() -> None:
+    def never_opened(offer: str) -> str:
+        return offer.replace("a=sctp-port:5000", "a=sctp-port:5001")
+
+    async with _call(never_opened) as (side, _):
+        await side.peer.wait_connected()
+        assert side.peer.send_event("for whenever one is")
+
+
+@pytest.mark.asyncio
 async def test_a_channel_that_was_agreed_upon_elsewhere_works() -> None:
     async with _call(labels=("events",)) as (side, caller):
         agreed = caller.connection.createDataChannel("mine", negotiated=True, id=7)

@@ -127,7 +127,14 @@ def test_the_direction_is_that_of_the_section_or_the_session_or_both(
 )
 def test_what_cannot_be_answered_is_refused_with_what_it_needs(offer: str, need: str) -> None:
     with pytest.raises(DescriptionError, match=need):
+        read_offer(offer)
+
+
+@pytest.mark.parametrize("offer", ["", "hello", HEAD + DATA, OFFER.replace("opus", "vorbis")])
+def test_what_has_no_voice_is_refused_before_anybody_is_asked(offer: str) -> None:
+    with pytest.raises(DescriptionError, match="need"):
         descriptions.check_description(offer)
+    descriptions.check_description(OFFER)
 
 
 def test_what_is_said_once_for_all_sections_counts_for_each() -> None:
