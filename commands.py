@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
+import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,6 +19,7 @@ from conversation.lifecycle import ExitReason
 from logs import configure_logging, guard_standard_output
 from logs.secrets import secrets_of
 from provider_config import provider_config
+from setting_problems import near_misses
 from utils import sole_cause
 
 T = TypeVar("T")
@@ -56,6 +59,8 @@ def run_server_command(options: argparse.Namespace, settings: Settings) -> int:
         settings.log_level, log_format=settings.log_format, secrets=secrets_of(settings)
     )
     guard_standard_output()
+    for line in near_misses(os.environ, Settings.model_fields):
+        logging.getLogger("settings").warning(line)
     host = options.host or settings.server_host
     port = settings.server_port if options.port is None else options.port
     try:

@@ -6,11 +6,13 @@ An empty variable counts as unset. Secrets are `SecretStr`: masked wherever they
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -30,6 +32,7 @@ from logs import LogFormat
 from media_settings import MediaSettings, OpusConfig
 from rtc.media_network import MediaNetwork
 from secret_rules import ApiKey, RoomSecret, WebhookSecret
+from setting_problems import describe, field_problems
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
 
@@ -46,11 +49,24 @@ ThreadId = Annotated[str, Field(pattern=THREAD_PATTERN)]
 Uid = Annotated[int, Field(ge=1, le=MAX_UID, strict=True)]
 
 PROVIDER_PATTERN = r"^[a-z][a-z0-9-]{0,31}$"
-_BASE_URI_PATTERN = r"^wss?://[^\s/?#]+$"
 
 _ORIGIN_PATTERN = r"^https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:\d{1,5})?$"
 Origin = Annotated[str, Field(pattern=_ORIGIN_PATTERN)]
 """As browsers write them: lower case, no path, no default port."""
+
+
+def _check_base_uri(uri: str) -> str:
+    try:
+        parts = urlsplit(uri)
+        is_sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_sound = False
+    if not is_sound or re.fullmatch(r"[a-z]+://[^\s/?#]+", uri) is None:
+        raise ValueError("need ws://HOST:PORT or wss://HOST, without a path")
+    return uri
+
+
+BaseUri = Annotated[str, AfterValidator(_check_base_uri)]
 
 _LISTS = (
     *("api_keys", "room_token_old_secrets", "allowed_origins", "trusted_proxies"),
@@ -91,28 +107,24 @@ class Settings(MediaSettings, LimitSettings):
     fallback_provider: str | None = Field(default=None, pattern=PROVIDER_PATTERN)
     openai_api_key: SecretStr | None = None
     openai_model: str = "gpt-realtime-2.1"
-    realtime_api_base_uri: str = Field(default="wss://api.openai.com", pattern=_BASE_URI_PATTERN)
+    realtime_api_base_uri: BaseUri = "wss://api.openai.com"
     azure_openai_api_key: SecretStr | None = None
     azure_openai_deployment: str = ""
-    azure_openai_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    azure_openai_base_uri: BaseUri | None = None
     azure_openai_api_version: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d(-preview)?)?$")
     openai_beta_api_key: SecretStr | None = None
     openai_beta_model: str = ""
-    openai_beta_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    openai_beta_base_uri: BaseUri | None = None
     dashscope_api_key: SecretStr | None = None
     dashscope_model: str = "qwen3.5-omni-flash-realtime"
-    dashscope_base_uri: str = Field(
-        default="wss://dashscope-intl.aliyuncs.com", pattern=_BASE_URI_PATTERN
-    )
+    dashscope_base_uri: BaseUri = "wss://dashscope-intl.aliyuncs.com"
     gemini_api_key: SecretStr | None = None
     gemini_model: str = "gemini-3.8-live"
-    gemini_base_uri: str = Field(
-        default="wss://generativelanguage.googleapis.com", pattern=_BASE_URI_PATTERN
-    )
+    gemini_base_uri: BaseUri = "wss://generativelanguage.googleapis.com"
     custom_provider_api_key: SecretStr | None = None
     custom_provider_model: str = ""
-    custom_provider_base_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
-    local_model_uri: str | None = Field(default=None, pattern=_BASE_URI_PATTERN)
+    custom_provider_base_uri: BaseUri | None = None
+    local_model_uri: BaseUri | None = None
     local_model_port: int = Field(default=0, ge=0, le=65_535)
 
     mcp_servers: tuple[McpServer, ...] = ()
@@ -153,6 +165,21 @@ class Settings(MediaSettings, LimitSettings):
             raise ValueError(f"unknown, known are: {', '.join(filter(None, known))}")
         return name
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _check_webhook_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and re.match(r"https?://[^\s/?#]", url.get_secret_value()) is None:
+            raise ValueError("must be an http or https address")
+        return url
+
+    @field_validator("store_url")
+    @classmethod
+    def _check_store_url(cls, url: SecretStr | None) -> SecretStr | None:
+        kinds = r"(sqlite|postgres|postgresql)://"
+        if url is not None and re.match(kinds, url.get_secret_value()) is None:
+            raise ValueError("need sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
+        return url
+
     @field_validator("mcp_servers", mode="before")
     @classmethod
     def _parse_mcp_servers(cls, value: Any) -> Any:
@@ -181,7 +208,7 @@ class Settings(MediaSettings, LimitSettings):
         """Parse the environment.
 
         Raises:
-            ConfigError: a value is wrong; secrets are not repeated in the text.
+            ConfigError: values are wrong, all of which are named; secrets are not repeated.
         """
         values: dict[str, Any] = {}
         for name in cls.model_fields:
@@ -194,9 +221,26 @@ class Settings(MediaSettings, LimitSettings):
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-            raise ConfigError(f"{name}: {first['msg']}") from error
+            raise ConfigError(describe(cls._problems(values, error))) from None
+
+    @classmethod
+    def _problems(cls, values: Mapping[str, Any], error: ValidationError) -> list[str]:
+        """Everything that is wrong, with each setting and with several together."""
+        defaults = {name: field.default for name, field in cls.model_fields.items()}
+        found = field_problems(error, defaults)
+        problems = list(found.values())
+        # One that is wrong hides what the others contradict.
+        rest = {name: value for name, value in values.items() if name not in found}
+        try:
+            cls.model_validate(rest)
+        except ValidationError as contradiction:
+            together = field_problems(contradiction, defaults).get("", "")
+            problems += [
+                line
+                for line in together.splitlines()
+                if line not in problems and not any(name.upper() in line for name in found)
+            ]
+        return [line for problem in problems for line in problem.splitlines()]
 
     def mcp_server(self, toolset: str | None) -> McpServer | None:
         """The MCP server behind a tool set; None when the tool set is none of an MCP server.
@@ -210,6 +254,12 @@ class Settings(MediaSettings, LimitSettings):
             if server.name == toolset[len(MCP_PREFIX) :]:
                 return server
         raise ConfigError(f"toolset {toolset}: MCP_SERVERS names no such server")
+
+    def contradictions(self) -> Iterator[str]:
+        """See `MediaSettings.contradictions`."""
+        yield from super().contradictions()
+        if self.webhook_url is not None and self.webhook_secret is None:
+            yield "WEBHOOK_URL: needs WEBHOOK_SECRET, by which receivers know its notices"
 
     @property
     def otel_headers(self) -> dict[str, str]:

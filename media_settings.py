@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Self
 
 from pydantic import (
@@ -61,12 +62,17 @@ class MediaSettings(BaseModel):
         return urls
 
     @model_validator(mode="after")
-    def _check_relay(self) -> Self:
-        if self.turn_urls and self.turn_secret is None:
-            raise ValueError("TURN_URLS needs TURN_SECRET, the secret shared with the TURN server")
-        if self.media_relay_only and not self.turn_urls:
-            raise ValueError("MEDIA_RELAY_ONLY needs TURN_URLS and TURN_SECRET")
+    def _check_together(self) -> Self:
+        if problems := list(self.contradictions()):
+            raise ValueError("\n".join(problems))
         return self
+
+    def contradictions(self) -> Iterator[str]:
+        """What several settings together cannot mean, a line each that begins with one of them."""
+        if self.turn_urls and self.turn_secret is None:
+            yield "TURN_URLS: needs TURN_SECRET, the secret shared with the TURN server"
+        if self.media_relay_only and not self.turn_urls:
+            yield "MEDIA_RELAY_ONLY: needs TURN_URLS and TURN_SECRET"
 
     @property
     def media_network(self) -> MediaNetwork:

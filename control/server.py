@@ -30,6 +30,7 @@ from control.processes.orphans import Orphans
 from control.processes.pool import ProcessPool
 from control.processes.started import watched_pids
 from control.processes.watch import WatchLimits
+from control.readiness import Surroundings, missing_provider
 from control.store.opening import create_archive
 from control.store.recordings import Recordings
 from control.store.routes import CallsApi
@@ -69,7 +70,7 @@ class ControlServer:
         Raises:
             ConfigError: a setting asks for packages that are not installed, or for a folder or a
                 database that cannot be had.
-            ServerError: the local model's port is taken, or webhooks cannot be sent as configured.
+            ServerError: the local model's port is taken.
         """
         self.url = _url_of(listener)
         self._settings = settings
@@ -94,6 +95,8 @@ class ControlServer:
         self.model = _create_model_server(settings)
         self._rooms = _create_rooms(settings)
         self._configurator = AgentConfigurator(settings, self.url, self.model)
+        self._surroundings = Surroundings(settings)
+        self._missing_provider = missing_provider(settings)
         app = create_app(
             settings, self._create_apis(streams), Console(), self._rooms, self._insight.page
         )
@@ -145,6 +148,7 @@ class ControlServer:
         self._pool.start()
         self._admission.start()
         self._archive.start(self.supervisor.list)
+        self._surroundings.start()
         if self.webhooks is not None:
             self.webhooks.start()
         await self._runner.setup()
@@ -186,20 +190,18 @@ class ControlServer:
     def _warnings(self) -> list[str]:
         lost = lost_lines()
         told = [f"log: {lost} lines were lost, look at what reads it"] if lost else []
-        return [*self._archive.warnings(), *told]
+        return [*self._archive.warnings(), *self._surroundings.warnings(), *told]
 
     def readiness(self) -> Readiness:
-        """Whether agents can be started, and if not, why."""
-        problems = []
-        is_default = self._settings.model_provider == "local"
-        if self.model is not None and is_default and self.model.state is not ModelState.READY:
-            problems.append(f"local model {self.model.state} {self.model.problem}".strip())
-        if self._forkserver.state is not ForkserverState.READY or self._forkserver.problem:
-            problems.append(
-                f"forkserver {self._forkserver.state} {self._forkserver.problem}".strip()
-            )
-        if self.supervisor.is_draining:
-            problems.append("draining: no more agents are started")
+        """Whether a start with the server's settings would be taken now, and if not, why."""
+        checks = (
+            self._model_problem(),
+            self._configurator.problem,
+            self._missing_provider,
+            self._forkserver_problem(),
+            "draining: no more agents are started" if self.supervisor.is_draining else None,
+        )
+        problems = [problem for problem in checks if problem is not None]
         return Readiness(
             status="not_ready" if problems else "ready",
             agents=len(self.supervisor.list()),
@@ -210,6 +212,26 @@ class ControlServer:
             store=self._archive.state,
             warnings=self._warnings(),
         )
+
+    def _model_problem(self) -> str | None:
+        is_needed = self._settings.model_provider == "local"
+        if self.model is None or not is_needed or self.model.state is ModelState.READY:
+            return None
+        return f"local model {self.model.state} {self.model.problem}".strip()
+
+    def _forkserver_problem(self) -> str | None:
+        state, problem = self._forkserver.state, self._forkserver.problem
+        if state is ForkserverState.READY and not problem:
+            return None
+        return f"forkserver {state} {problem}".strip()
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether nothing but the local model is waited for, which will be there."""
+        is_coming = self.model is not None and self.model.state in (
+            *(ModelState.STARTING, ModelState.BACKOFF),
+        )
+        return is_coming and self.readiness().problems == [self._model_problem()]
 
     async def stop(self, *, is_patient: bool) -> None:
         """End agents first, while their rooms still work; then rooms, pages and the model.
@@ -223,6 +245,7 @@ class ControlServer:
         await self._admission.close()
         await self._rooms.close()
         await self._runner.cleanup()
+        await self._surroundings.close()
         await self._archive.close()
         if self.model is not None:
             await self.model.stop()
@@ -299,12 +322,8 @@ def _create_ice_servers(settings: Settings) -> IceServers:
 def _create_webhooks(settings: Settings) -> Webhooks | None:
     if settings.webhook_url is None:
         return None
-    if settings.webhook_secret is None:
-        raise ServerError("WEBHOOK_URL: needs WEBHOOK_SECRET, by which receivers know its notices")
-    try:
-        return Webhooks(settings.webhook_url, settings.webhook_secret)
-    except ValueError as error:
-        raise ServerError(str(error)) from error
+    assert settings.webhook_secret is not None
+    return Webhooks(settings.webhook_url, settings.webhook_secret)
 
 
 def _create_model_server(settings: Settings) -> ModelServer | None:

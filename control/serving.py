@@ -9,6 +9,7 @@ import logging
 import signal
 import socket
 from collections.abc import Iterator
+from typing import Final
 
 from config import Settings
 from control.processes.child import DEFAULT_ENTRY
@@ -18,6 +19,11 @@ from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
 from control.server import BACKLOG, ControlServer, ServerError
 from logs import say
 from utils import run_unless
+
+LOADING_S: Final = 20.0
+"""How long the local model may load before people are told what is waited for."""
+
+_POLL_S: Final = 0.1
 
 _log = logging.getLogger("control.server")
 
@@ -67,8 +73,9 @@ async def run_server(
     """Serve until a signal. SIGTERM drains: calls may go on for `drain_deadline_s`, then agents are
     ended with their goodbyes. SIGINT ends them gracefully now. A second signal ends at once.
 
-    Prints one line with the URL when it serves. The environment is scrubbed for good: `settings`
-    has what matters, and no child shall inherit a secret.
+    Prints one line with the URL when it is ready, and before that what it waits for if that takes
+    long. The environment is scrubbed for good: `settings` has what matters, and no child shall inherit
+    a secret.
 
     Raises:
         ConfigError: `host` needs credentials that are not configured.
@@ -94,9 +101,26 @@ async def _serve(server: ControlServer, signals: asyncio.Queue[signal.Signals]) 
         first = group.create_task(signals.get())
         await run_unless(first, server.start())
         if not first.done():
-            say(f"Parley is ready: {server.url}")
+            await run_unless(first, _say_ready(server))
         _log.info("%s: stopping", (await first).name)
     return first.result()
+
+
+async def _say_ready(server: ControlServer) -> None:
+    """Say where the server is, and that it is ready, when it is; if that takes longer or needs
+    somebody to do something, say what is missing.
+    """
+    loop = asyncio.get_running_loop()
+    patient_until_s = loop.time() + LOADING_S
+    while server.is_loading and loop.time() < patient_until_s:  # noqa: ASYNC110 - many may change it
+        await asyncio.sleep(_POLL_S)
+    if problems := server.readiness().problems:
+        say(f"Parley is not ready: {server.url}")
+        for problem in problems:
+            say(f"  {problem}")
+    while server.readiness().problems:  # noqa: ASYNC110
+        await asyncio.sleep(_POLL_S)
+    say(f"Parley is ready: {server.url}")
 
 
 async def _stop(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 from pydantic import SecretStr
 
 from config import AgentConfig, ConfigError, ProviderConfig, Settings, is_channel_name
+from setting_problems import near_misses
 
 SECRET = "s" * 32
 
@@ -42,12 +45,106 @@ def test_an_empty_environment_is_enough() -> None:
         ("TURN_SECRET", "short"),
         ("TURN_CREDENTIAL_TTL_S", "5"),
         ("MEDIA_RELAY_ONLY", "1"),
+        ("API_KEYS", "short"),
+        ("API_KEYS", f"{SECRET},short"),
+        ("API_KEYS", "with a blank in it, which no header carries"),
+        ("API_KEYS", "gr\u00fcn" * 9),
+        ("METRICS_TOKEN", "short"),
+        ("ROOM_TOKEN_OLD_SECRETS", f"{SECRET},short"),
+        ("WEBHOOK_SECRET", "short"),
+        ("WEBHOOK_SECRET", "whsec_short"),
+        ("WEBHOOK_URL", "ftp://example.org"),
+        ("WEBHOOK_URL", "https://example.org"),
+        ("STORE_URL", "mysql://me:short@host/db"),
+        ("REALTIME_API_BASE_URI", "wss://host:99999"),
+        ("REALTIME_API_BASE_URI", "wss://:80"),
+        ("LOCAL_MODEL_URI", "ws://[::1"),
+        ("GEMINI_BASE_URI", "ws://host:port"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:
     with pytest.raises(ConfigError, match=name) as caught:
         Settings.from_env({name: value})
     assert "short" not in str(caught.value).replace("shorter", "")
+
+
+def test_all_wrong_settings_are_told_at_once_each_with_its_remedy() -> None:
+    environ = {
+        "API_KEYS": "k",
+        "METRICS_TOKEN": "m",
+        "ROOM_TOKEN_SECRET": "r" * 31,
+        "SERVER_PORT": "eighty",
+        "LOG_LEVEL": "LOUD",
+        "WEBHOOK_URL": "https://example.org",
+        # Wrong itself, so nothing is said of it being missing.
+        "TURN_URLS": "turn:example.org",
+        "TURN_SECRET": "t",
+    }
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(environ)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "7 settings are wrong:"
+    told = dict(line.strip().split(": ", 1) for line in lines)
+    assert set(told) == {
+        "API_KEYS, number 1",
+        *("METRICS_TOKEN", "ROOM_TOKEN_SECRET", "SERVER_PORT", "LOG_LEVEL", "WEBHOOK_URL"),
+        "TURN_SECRET",
+    }
+    assert "has 31 characters, a secret needs 32 or more" in told["ROOM_TOKEN_SECRET"]
+    for name in ("API_KEYS, number 1", "METRICS_TOKEN", "ROOM_TOKEN_SECRET", "TURN_SECRET"):
+        command = told[name].partition("make one with: ")[2]
+        made = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+        assert Settings.from_env({"API_KEYS": made.stdout}).api_keys
+    assert told["SERVER_PORT"].endswith("without it, it is 8080")
+    assert "WEBHOOK_SECRET" in told["WEBHOOK_URL"]
+
+
+@pytest.mark.parametrize("length", [1, 15, 16, 40])
+@pytest.mark.parametrize("name", ["API_KEYS", "METRICS_TOKEN", "TURN_SECRET"])
+def test_secrets_have_sixteen_characters(name: str, length: int) -> None:
+    environ = {name: "s" * length}
+    if length >= 16:
+        assert Settings.from_env(environ) != Settings()
+    else:
+        with pytest.raises(ConfigError, match=f"{name}.*has {length} characters.*16 or more"):
+            Settings.from_env(environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MAX_AGENT", "MAX_AGENTS"),
+        ("OPENAI_APIKEY", "OPENAI_API_KEY"),
+        ("OPENAI_KEY", "OPENAI_API_KEY"),
+        ("API_KEY", "API_KEYS"),
+        ("max_agents", "MAX_AGENTS"),
+        ("PARLEY_MAX_AGENTS", "MAX_AGENTS"),
+        ("STORE_URI", "STORE_URL"),
+        ("TURN_URL", "TURN_URLS"),
+        ("RETENTION_DAY", "RETENTION_DAYS"),
+        ("RECORDING_DIR", "RECORDINGS_DIR"),
+        ("MODEL_PROVDER", "MODEL_PROVIDER"),
+        ("ROOM_TOKENS_SECRET", "ROOM_TOKEN_SECRET"),
+        ("DRAIN_DEADLINE", "DRAIN_DEADLINE_S"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_named(name: str, meant: str) -> None:
+    (line,) = near_misses({name: "my value", "PATH": "/bin"}, Settings.model_fields)
+    assert line == f"{name} is no setting, and not read: is {meant} meant?"
+    # Whoever has both knows what they do.
+    assert not [*near_misses({name: "x", meant: "y"}, Settings.model_fields)]
+
+
+def test_variables_of_others_are_none_of_our_business() -> None:
+    ours = dict.fromkeys((name.upper() for name in Settings.model_fields), "x")
+    others = (
+        *("PATH", "HOME", "LANG", "TERM", "SHELL", "USER", "PWD", "SHLVL", "HOSTNAME", "DEBUG"),
+        *("HTTPS_PROXY", "NO_PROXY", "GOOGLE_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID"),
+        *("PYTHONPATH", "VIRTUAL_ENV", "XDG_DATA_DIRS", "SSL_CERT_FILE", "OMP_NUM_THREADS"),
+        *("KUBERNETES_SERVICE_HOST", "AWS_REGION", "DATABASE_URL", "PORT", "LOGNAME", "LC_ALL"),
+    )
+    assert not [*near_misses(dict.fromkeys(others, "x"), Settings.model_fields)]
+    assert not [*near_misses(ours, Settings.model_fields)]
 
 
 def test_several_keys_while_rotating() -> None:

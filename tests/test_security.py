@@ -75,7 +75,7 @@ def test_no_request_names_a_path_an_address_or_code() -> None:
 def test_an_agent_is_told_its_own_secrets_and_no_others() -> None:
     settings = Settings.from_env(
         {
-            "API_KEYS": "control-key-1,control-key-2",
+            "API_KEYS": "control-key-1-of-two,control-key-2-of-two",
             "ROOM_TOKEN_SECRET": SECRET,
             "MODEL_PROVIDER": "openai",
             "OPENAI_API_KEY": "sk-openai",

@@ -62,6 +62,15 @@ class AgentConfigurator:
         config = self._agent_config(wanted, provider)
         return config, self._wait_for_model if provider.name == "local" else None
 
+    @property
+    def problem(self) -> str | None:
+        """Why a start that leaves everything to the server would be refused; None: it would not."""
+        try:
+            self.configure(StartAgentRequest(channel_name="readiness", uid=1))
+        except ApiError as error:
+            return str(error)
+        return None
+
     def _agent_config(self, wanted: StartAgentRequest, provider: ProviderConfig) -> AgentConfig:
         settings = self._settings
         fallback = self._fallback(provider)

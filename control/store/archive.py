@@ -19,6 +19,7 @@ from control.store.errors import (
     StoreUnavailableError,
     ThreadBusyError,
     UnknownCallError,
+    first_line,
 )
 from control.store.keeper import Keeper
 from control.store.live_call import first_record
@@ -35,7 +36,7 @@ from control.store.retention import FOREVER, Retention
 from control.store.store import Store
 from control.store.threads import OpenThreads
 from control.store.writer import Writer
-from conversation.remembered import continued
+from conversation.remembered import RememberedEntry, continued
 from utils import OwnedTasks, wall_clock_ms
 
 ANSWER_DEADLINE_S: Final = 5.0
@@ -44,7 +45,10 @@ ANSWER_DEADLINE_S: Final = 5.0
 HEARD_OF_MS: Final = 60_000
 """A call of another server that was not heard of for so long holds its conversation no more."""
 
-STOP_DEADLINE_S: Final = 2.0
+START_DEADLINE_S: Final = 2.0
+"""How long a start waits for the conversation that it continues."""
+
+STOP_DEADLINE_S: Final = 1.0
 """How long the answer to a stop waits for the record to be written."""
 
 T = TypeVar("T")
@@ -70,13 +74,16 @@ class Archive:
         retention: Retention = FOREVER,
         *,
         folder: DataFolder | None = None,
+        is_shared: bool = True,
         on_deleted: Callable[[Sequence[str]], Awaitable[None]] | None = None,
     ) -> None:
         """
         folder: closed with the archive
+        is_shared: whether other servers may use the same database
         on_deleted: has the files of these calls deleted, or raises `NotDeletedError`
         """
         self._folder = folder
+        self._is_shared = is_shared
         self._store = Store(url, server_id)
         self._on_deleted = on_deleted
         self._memories: list[Memory] = []
@@ -152,8 +159,13 @@ class Archive:
         return found
 
     async def settle(self, deadline_s: float = STOP_DEADLINE_S) -> bool:
-        """Whether all that happened so far is on disk, or is within the deadline."""
-        return await self._writer.flush(deadline_s)
+        """Whether all that happened so far is on disk, or is within the deadline. A store that is
+        known to be down or slow is not waited for.
+        """
+        if self._writer.problem is not None:
+            self._writer.nudge()
+            return False
+        return await self._writer.flush(0.0 if self._writer.is_slow else deadline_s)
 
     # -- conversations ---------------------------------------------------------------------------
 
@@ -168,18 +180,29 @@ class Archive:
         if not config.thread_id:
             return config.model_copy(update={"thread_id": config.agent_id})
         try:
-            await self._claim(config)
-            entries = await self._ask(lambda: self._store.thread(config.thread_id))
+            async with asyncio.timeout(START_DEADLINE_S):
+                entries = await self._claim(config)
+        except TimeoutError:
+            self.give_up_call(config)
+            raise StoreUnavailableError("it is slow") from None
         except BaseException:
             self.give_up_call(config)
             raise
         return config.model_copy(update={"conversation_seed": continued(entries)})
 
-    async def _claim(self, config: AgentConfig) -> None:
+    async def _claim(self, config: AgentConfig) -> list[RememberedEntry]:
+        """What was said in the conversation, which no other server has now."""
+        thread_id = config.thread_id
+        if not self._is_shared:
+            # Within this server it is claimed already; and whatever else is still to be written, or
+            # cannot be, is nothing to those who read.
+            is_known = self._writer.is_open and not self._writer.has_words_of(thread_id)
+            return await self._ask(lambda: self._store.thread(thread_id), should_flush=not is_known)
         record = first_record(config, at_ms=wall_clock_ms())
         since_ms = record.started_at_ms - HEARD_OF_MS
         if not await self._ask(lambda: self._store.claim(record, since_ms)):
-            raise ThreadBusyError(config.thread_id)
+            raise ThreadBusyError(thread_id)
+        return await self._ask(lambda: self._store.thread(thread_id))
 
     def give_up_call(self, config: AgentConfig) -> None:
         """It never began, or is over: its conversation is free. Idempotent."""
@@ -260,14 +283,15 @@ class Archive:
             await self._on_deleted(call_ids)
         await self._store.delete(call_ids)
 
-    async def _ask(self, question: Callable[[], Awaitable[T]]) -> T:
-        """The answer, once all that it could tell of is on disk.
+    async def _ask(self, question: Callable[[], Awaitable[T]], *, should_flush: bool = True) -> T:
+        """The answer, once all that it could tell of is on disk. A store that is known to be down is
+        not waited for: it is tried again behind everybody's back.
 
         Raises:
             StoreUnavailableError: there is none within the deadline.
         """
-        if not await self._writer.flush(ANSWER_DEADLINE_S):
-            raise StoreUnavailableError(self._writer.problem or "it is slow")
+        if should_flush:
+            await self._flush()
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 return await question()
@@ -276,8 +300,15 @@ class Archive:
         except ArchiveError:
             raise
         except Exception as error:
-            _log.exception("the store cannot be read")
+            _log.error("the store cannot be read: %s", first_line(error))
             raise StoreUnavailableError("it cannot be read; see the server's log") from error
+
+    async def _flush(self) -> None:
+        if (problem := self._writer.problem) is not None:
+            self._writer.nudge()
+            raise StoreUnavailableError(problem)
+        if not await self._writer.flush(ANSWER_DEADLINE_S):
+            raise StoreUnavailableError(self._writer.problem or "it is slow")
 
     async def sweep(self) -> None:
         """Delete the calls that are kept no longer, and end those of servers that are gone."""

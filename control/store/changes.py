@@ -7,7 +7,7 @@ texts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -144,6 +144,9 @@ class PendingChanges:
 
     def __len__(self) -> int:
         return len(self._changes)
+
+    def __iter__(self) -> Iterator[Change]:
+        return iter(self._changes.values())
 
     def put(self, change: Change) -> None:
         """To be written; an older change of the same thing need not be any more."""

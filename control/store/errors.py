@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
+
+_MAX_PROBLEM_CHARACTERS: Final = 300
+
+
+def first_line(error: BaseException) -> str:
+    """What a driver says, without the statement and its values, which SQLAlchemy appends."""
+    cause = getattr(error, "orig", None) or error
+    text = str(cause).strip().partition("\n")[0] or type(cause).__name__
+    return text[:_MAX_PROBLEM_CHARACTERS]
 
 
 class ArchiveError(Exception):

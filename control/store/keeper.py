@@ -10,6 +10,7 @@ from typing import Final
 
 from control.store.clock import CONFIRM_S, ClockCheck
 from control.store.data_folder import DataFolder
+from control.store.errors import first_line
 from control.store.retention import ODD_CLOCK_S, SWEEP_S, Forget, Retention
 from control.store.store import Store
 from utils import wall_clock_ms
@@ -60,8 +61,8 @@ class Keeper:
             try:
                 if await self._flush():
                     await self.sweep()
-            except Exception:  # noqa: BLE001 - drivers have many, and there is a next time
-                _log.exception("old calls could not be deleted")
+            except Exception as error:  # noqa: BLE001 - drivers have many, and there is a next time
+                _log.error("old calls could not be deleted: %s", first_line(error))
             await asyncio.sleep(SWEEP_S if self.problem is None else ODD_CLOCK_S)
 
     async def sweep(self) -> None:

@@ -30,4 +30,11 @@ def create_archive(settings: Settings) -> Archive:
         raise ConfigError(f"DATA_DIR: {settings.data_dir}: {error.strerror or error}") from error
     retention = Retention(settings.retention_days, settings.retention_calls)
     on_deleted = Recordings(settings.recordings_dir).delete
-    return Archive(url, folder.server_id, retention, folder=folder, on_deleted=on_deleted)
+    return Archive(
+        url,
+        folder.server_id,
+        retention,
+        folder=folder,
+        is_shared=given is not None,
+        on_deleted=on_deleted,
+    )

@@ -102,7 +102,7 @@ class Store:
             SQLAlchemyError, OSError: it cannot be reached or written.
             CommandError: it is of a newer Parley.
         """
-        prepare_file(self._url)
+        await asyncio.to_thread(prepare_file, self._url)
         await migrate(self._engine)
         if count := await self._end_lost_calls():
             _log.warning("%d calls had been going on when this server was killed", count)

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import Final, Protocol
 
 from sqlalchemy.exc import DataError, IntegrityError
 
-from control.store.changes import Change, PendingChanges
+from control.store.changes import Change, PendingChanges, PutEntry
+from control.store.errors import first_line
 from utils import OwnedTasks
 
 BATCH_S: Final = 0.25
@@ -21,8 +23,9 @@ BATCH_S: Final = 0.25
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
 WRITE_DEADLINE_S: Final = 15.0
+SLOW_S: Final = 1.0
+NUDGED_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
-_MAX_PROBLEM_CHARACTERS: Final = 300
 
 _log = logging.getLogger("control.store")
 
@@ -47,7 +50,11 @@ class Writer:
         self.is_open = False
         self._store = store
         self._pending = PendingChanges()
-        self._is_writing = False
+        # What is being written, and since when; None while nothing is tried.
+        self._batch: list[Change] = []
+        self._began_s: float | None = None
+        self._took_s = 0.0
+        self._failed_at_s = 0.0
         # Those who wait for the end of the next attempt, and whether it was good.
         self._waiting: list[asyncio.Future[bool]] = []
         self._changed = asyncio.Event()
@@ -64,6 +71,24 @@ class Writer:
         """Changes that were never written because too many waited."""
         return self._pending.given_up
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether an attempt takes long, or the last one did: not worth to be waited for."""
+        under_way_s = 0.0 if self._began_s is None else time.monotonic() - self._began_s
+        return max(self._took_s, under_way_s) >= SLOW_S
+
+    def has_words_of(self, thread_id: str) -> bool:
+        """Whether something of this conversation is only in memory."""
+        return any(
+            isinstance(change, PutEntry) and change.thread_id == thread_id
+            for change in (*self._pending, *self._batch)
+        )
+
+    def nudge(self) -> None:
+        """Somebody would have liked an answer: have it tried again soon, though not each time."""
+        if self.problem is not None and time.monotonic() - self._failed_at_s >= NUDGED_S:
+            self._urgent.set()
+
     def start(self) -> None:
         """Begin to open and write."""
         self._tasks.start(self._run(), name="store writer")
@@ -79,7 +104,7 @@ class Writer:
         """
         if not self._tasks:
             return False
-        if self.is_open and not self._pending and not self._is_writing:
+        if self.is_open and not self._pending and self._began_s is None:
             return True
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._waiting.append(done)
@@ -120,18 +145,20 @@ class Writer:
     async def _is_attempt_good(self) -> bool:
         self._changed.clear()
         self._urgent.clear()
-        changes = self._pending.take()
-        self._is_writing = True
+        changes = self._batch = self._pending.take()
+        self._began_s = time.monotonic()
         try:
             async with asyncio.timeout(WRITE_DEADLINE_S):
                 await self._attempt(changes)
         except Exception as error:  # noqa: BLE001 - drivers have many, and calls go on in any case
             self._pending.put_back(changes)
             self._changed.set()
-            self._note_problem(_first_line(error))
+            self._note_problem(first_line(error))
+            self._failed_at_s = time.monotonic()
             return False
         finally:
-            self._is_writing = False
+            self._took_s = time.monotonic() - self._began_s
+            self._began_s, self._batch = None, []
         self._note_problem(None)
         return True
 
@@ -170,10 +197,3 @@ async def _wait(event: asyncio.Event, deadline_s: float) -> None:
             await event.wait()
     except TimeoutError:
         pass
-
-
-def _first_line(error: BaseException) -> str:
-    """Without the statement and its values, which SQLAlchemy appends."""
-    cause = getattr(error, "orig", None) or error
-    text = str(cause).strip().partition("\n")[0] or type(cause).__name__
-    return text[:_MAX_PROBLEM_CHARACTERS]

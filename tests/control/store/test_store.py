@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 from pathlib import Path
@@ -222,9 +223,8 @@ async def test_what_is_on_disk_is_private_and_synchronous(tmp_path: Path) -> Non
     assert set(modes.values()) == {0o600}, modes
     assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
     assert (synchronous, journal) == (2, "wal")
-    assert sqlite3.connect(str(url.database)).execute("SELECT count(*) FROM calls").fetchone() == (
-        1,
-    )
+    with contextlib.closing(sqlite3.connect(str(url.database))) as connection:
+        assert connection.execute("SELECT count(*) FROM calls").fetchone() == (1,)
 
 
 @pytest.mark.parametrize(

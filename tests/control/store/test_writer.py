@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -178,14 +179,14 @@ async def test_a_locked_database_is_written_when_it_is_free(tmp_path: Path) -> N
     store = Store(url, "this")
     async with writing(store) as writer:
         assert await writer.flush(DEADLINE_S)
-        other = sqlite3.connect(str(url.database), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        writer.put(put_call("a"))
-        assert not await writer.flush(0.1)
-        # Readers are not in the way of writers, nor the other way round.
-        assert await store.call("a") is None
-        other.execute("ROLLBACK")
-        other.close()
+        connecting = sqlite3.connect(str(url.database), isolation_level=None)
+        with contextlib.closing(connecting) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writer.put(put_call("a"))
+            assert not await writer.flush(0.1)
+            # Readers are not in the way of writers, nor the other way round.
+            assert await store.call("a") is None
+            other.execute("ROLLBACK")
         assert await writer.flush(DEADLINE_S)
         assert await store.call("a") is not None
     await store.close()

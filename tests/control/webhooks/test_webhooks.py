@@ -20,10 +20,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from config import Settings
 from control.processes.link import StateChanged
-from control.server import ControlServer, ServerError
-from control.serving import open_listener
 from control.webhooks.retries import RetryPolicy
 from control.webhooks.schedule import Schedule
 from control.webhooks.sender import MAX_WAITING, Webhooks
@@ -383,19 +380,3 @@ def test_a_secret_that_no_library_reads_is_refused_with_the_remedy(text: str, pr
     command = str(raised.value).partition("make one with: ")[2]
     made = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
     assert len(webhook_keys(made.stdout.strip())[0]) == 32
-
-
-@pytest.mark.asyncio
-@pytest.mark.parametrize(
-    ("settings", "problem"),
-    [
-        ({"webhook_url": "http://127.0.0.1:9"}, "needs WEBHOOK_SECRET"),
-        ({"webhook_url": "ftp://x", "webhook_secret": "x" * 24}, "WEBHOOK_URL"),
-    ],
-)
-async def test_a_server_says_what_is_wrong_with_its_webhooks(
-    settings: dict[str, str], problem: str
-) -> None:
-    wanted = Settings.model_validate({"local_model_uri": "ws://127.0.0.1:9", **settings})
-    with open_listener("127.0.0.1", 0) as listener, pytest.raises(ServerError, match=problem):
-        ControlServer(wanted, listener)
