@@ -27,6 +27,7 @@ from control.processes.link import (
     Exiting,
     Link,
     LinkBrokenError,
+    MessageRefusedError,
     ParentMessage,
     Ping,
     Pong,
@@ -202,7 +203,11 @@ class AgentHost:
             done = CommandDone(number=message.number, code=error.code, message=str(error))
         else:
             done = CommandDone(number=message.number, result=result)
-        self._send(done)
+        try:
+            self._send(done)
+        except MessageRefusedError as error:
+            text = f"it was carried out, and the answer cannot be told: {error}"
+            self._send(CommandDone(number=message.number, code="answer_lost", message=text))
 
     def _handle_ping(self, ping: Ping) -> None:
         assert self._agent is not None

@@ -7,26 +7,39 @@ end of the stream is how each side learns that the other is gone.
 
 Writing never waits. Events are dropped (and counted) while more than `EVENT_BACKLOG_BYTES` are
 unread by the peer; anything else is always sent, but a peer that leaves `MAX_BACKLOG_BYTES`
-unread is broken.
+unread is broken. No message is sent that the peer would not take: what an agent tells is cut, then
+dropped, and what somebody waits for is refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import socket
+from collections.abc import Iterator
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from control.processes.link_stream import LinkStream
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.live_commands import CommandResult, LiveCommand
 from conversation.remembered import RememberedEntry
 from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
+from json_reader import mend_text
+from utils import shorten
+
+_log = logging.getLogger("control.link")
 
 MAX_LINE_BYTES: Final = 1 << 20
 EVENT_BACKLOG_BYTES: Final = 256 * 1024
 MAX_BACKLOG_BYTES: Final = 4 * MAX_LINE_BYTES
+
+
+class MessageRefusedError(ValueError):
+    """A message cannot be sent as it is; the text says why, without its values."""
 
 
 class LinkBrokenError(Exception):
@@ -163,6 +176,10 @@ ChildMessage = Annotated[
     Field(discriminator="type"),
 ]
 
+# Cut they would do something else than was asked for.
+_UNCUT: Final = (Start, Command, CommandDone)
+_CUT_CHARACTERS: Final = (100_000, 10_000, 1_000, 100)
+
 # Pydantic keeps short strings that it has read, 16 384 of them: here ids that never come again, and
 # what people say.
 _READING: Final = ConfigDict(cache_strings="keys")
@@ -175,6 +192,50 @@ In = TypeVar("In")
 def serialize_message(message: BaseModel) -> bytes:
     """One line, newline included."""
     return message.model_dump_json().encode() + b"\n"
+
+
+def fit_line(message: BaseModel) -> bytes | None:
+    """The line of a message, with long texts cut if it were too long otherwise; None when even that
+    does not help, which is logged.
+
+    Raises:
+        MessageRefusedError: it would have to be cut, and is a message that says something else then.
+    """
+    try:
+        line = serialize_message(message)
+        if len(line) <= MAX_LINE_BYTES:
+            return line
+        problem = f"it has {len(line)} bytes, {MAX_LINE_BYTES} are the most"
+    except (ValueError, RecursionError) as error:
+        problem = f"it cannot be written as JSON ({type(error).__name__})"
+    if isinstance(message, _UNCUT):
+        raise MessageRefusedError(problem)
+    fitting = next((line for line in _cut_lines(message) if len(line) <= MAX_LINE_BYTES), None)
+    fate = "is dropped" if fitting is None else "is cut"
+    _log.warning("a message of kind %s %s: %s", type(message).__name__, fate, problem)
+    return fitting
+
+
+def _cut_lines(message: BaseModel) -> Iterator[bytes]:
+    """The message with ever shorter texts, as long as it is still one."""
+    try:
+        values = message.model_dump(mode="python")
+        for limit in _CUT_CHARACTERS:
+            yield serialize_message(type(message).model_validate(_mended(values, limit)))
+    except (ValueError, RecursionError):
+        return
+
+
+def _mended(value: Any, limit: int) -> Any:
+    match value:
+        case str():
+            return mend_text(shorten(value, limit))
+        case dict():
+            return {_mended(key, limit): _mended(item, limit) for key, item in value.items()}
+        case list() | tuple():
+            return [_mended(item, limit) for item in value]
+        case _:
+            return value
 
 
 def parse_message(adapter: TypeAdapter[In], line: bytes) -> In:
@@ -194,23 +255,15 @@ def parse_message(adapter: TypeAdapter[In], line: bytes) -> In:
 class Link(Generic[In]):
     """One end of the link, reading messages of the union that the other end speaks."""
 
-    def __init__(
-        self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-        adapter: TypeAdapter[In],
-    ) -> None:
-        self._reader = reader
-        self._writer = writer
+    def __init__(self, stream: LinkStream, adapter: TypeAdapter[In]) -> None:
+        self._stream = stream
         self._adapter = adapter
         self.dropped_events = 0
 
     @classmethod
     async def open(cls, sock: socket.socket, adapter: TypeAdapter[In]) -> Link[In]:
         """Take over `sock`, one end of `socket.socketpair()`; reads what `adapter` describes."""
-        sock.setblocking(False)
-        reader, writer = await asyncio.open_unix_connection(sock=sock, limit=MAX_LINE_BYTES)
-        return cls(reader, writer, adapter)
+        return cls(LinkStream(sock, MAX_LINE_BYTES), adapter)
 
     async def receive(self) -> In | None:
         """The next message, or None when the peer is gone.
@@ -219,11 +272,9 @@ class Link(Generic[In]):
             LinkBrokenError: the peer sent something else; nothing more can be read.
         """
         try:
-            line = await self._reader.readline()
+            line = await self._stream.readline()
         except ValueError as error:
             raise LinkBrokenError(f"a line exceeds {MAX_LINE_BYTES} bytes") from error
-        except ConnectionError:
-            return None
         # A line without its end is what a dying peer leaves behind.
         return parse_message(self._adapter, line) if line.endswith(b"\n") else None
 
@@ -232,28 +283,30 @@ class Link(Generic[In]):
 
         Raises:
             LinkBrokenError: the peer stopped reading long ago; the link is closed.
+            MessageRefusedError: it cannot be sent and must not be cut; the link is as before.
         """
-        if self._writer.is_closing():
+        if self._stream.is_closing:
             return
-        backlog_bytes = self._writer.transport.get_write_buffer_size()
+        backlog_bytes = self._stream.unsent_bytes
         if isinstance(message, Event) and backlog_bytes > EVENT_BACKLOG_BYTES:
             self.dropped_events += 1
             return
         if backlog_bytes > MAX_BACKLOG_BYTES:
             self.abort()
             raise LinkBrokenError(f"{backlog_bytes} bytes wait for a peer that does not read")
-        self._writer.write(serialize_message(message))
+        line = fit_line(message)
+        if line is not None:
+            self._stream.write(line)
+        elif isinstance(message, Event):
+            self.dropped_events += 1
 
     async def flush(self, deadline_s: float) -> None:
-        """Wait until the peer has taken everything, or is gone, or the time is over."""
-        try:
+        """Wait until the peer has taken everything, or is gone, or the time is over; closes."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):
-                # Closing sends what waits first; `drain` would return below the high-water mark.
-                self._writer.close()
-                await self._writer.wait_closed()
-        except (TimeoutError, ConnectionError):
-            self.abort()
+                await self._stream.flush()
+        self.abort()
 
     def abort(self) -> None:
         """Close at once; what waits is lost. Idempotent."""
-        self._writer.transport.abort()
+        self._stream.close()

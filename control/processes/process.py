@@ -29,6 +29,7 @@ from control.processes.link import (
     Forget,
     Link,
     LinkBrokenError,
+    MessageRefusedError,
     Pong,
     Ready,
     Remember,
@@ -160,6 +161,8 @@ class AgentProcess:
             link.send(message)
         except LinkBrokenError as error:
             raise AgentGoneError from error
+        except MessageRefusedError as error:
+            raise CommandRefusedError("invalid_event", f"this is too much: {error}") from error
 
     async def stop(self, reason: ExitReason) -> ExitRecord:
         """End this run; returns when its process is gone.
@@ -220,7 +223,7 @@ class AgentProcess:
         self._link = link = await Link.open(process.sock, CHILD_MESSAGE)
         tasks = OwnedTasks(_log)
         try:
-            link.send(Start(config=self.config.to_json()))
+            self._send_start(link)
             self._watcher = watcher = self._create_watcher(process, link)
             listening = tasks.start(self._listen(link), name="listen")
             tasks.start(self._climb(link, process), name="stop ladder")
@@ -237,6 +240,15 @@ class AgentProcess:
         finally:
             link.abort()
             await tasks.close()
+
+    def _send_start(self, link: Link[ChildMessage]) -> None:
+        try:
+            link.send(Start(config=self.config.to_json()))
+        except MessageRefusedError as error:
+            text = f"the start cannot be told to a process: {error}"
+            self.failure = AgentStartError("starting", "too_large", text, is_retryable=False)
+            self._ending.want(ExitReason.START_FAILED)
+            link.abort()
 
     def _create_watcher(self, process: StartedProcess, link: Link[ChildMessage]) -> Watcher:
         return Watcher(

@@ -22,6 +22,7 @@ from control.processes.ladder import Rung
 from control.supervision.restart import RestartPolicy
 from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandRefusedError, Say, Update
 from conversation.server_events import AgentReady
 from tests.processes.conftest import (
     HASTY,
@@ -287,3 +288,19 @@ async def test_a_start_that_need_not_wait_returns_at_once() -> None:
     async with supervised() as supervisor:
         status = await supervisor.start(agent_config(script="never_ready"), should_wait=False)
         assert (status.state, status.pid) == (AgentState.STARTING, None)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("text", ["x" * 1_200_000, "\x01" * 300_000])
+async def test_a_start_too_large_to_be_told_fails_for_that_reason(text: str) -> None:
+    async with supervised() as supervisor:
+        with pytest.raises(AgentStartError, match="1048576 are the most") as caught:
+            await supervisor.start(agent_config(system_message=text))
+        assert (caught.value.phase, caught.value.code) == ("starting", "too_large")
+        assert supervisor.list() == []
+        # Nor is a live agent harmed by a command of that size.
+        live = await supervisor.start(agent_config())
+        with pytest.raises(CommandRefusedError, match="too much"):
+            await supervisor.command("demo", Update(instructions=text))
+        assert (await supervisor.command("demo", Say(text="hello"))).item_id == "say"
+        assert supervisor.status("demo").pid == live.pid

@@ -16,11 +16,14 @@ from control.processes.link import (
     MAX_LINE_BYTES,
     PARENT_MESSAGE,
     ChildMessage,
+    Command,
+    CommandDone,
     Event,
     Exiting,
     Forget,
     Link,
     LinkBrokenError,
+    MessageRefusedError,
     ParentMessage,
     Ping,
     Pong,
@@ -35,6 +38,7 @@ from control.processes.link import (
     serialize_message,
 )
 from conversation.lifecycle import AgentState, ExitReason
+from conversation.live_commands import CommandResult, Update
 from conversation.remembered import RememberedCall, RememberedText
 from conversation.server_events import AgentInputTranscriptionDone
 from conversation.vitals import Vitals
@@ -210,3 +214,91 @@ def test_no_text_that_was_read_is_kept() -> None:
     assert isinstance(second.entry, RememberedText)
     assert first.entry.text == second.entry.text
     assert first.entry.text is not second.entry.text
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("count", [1, 5, 120])
+async def test_what_arrived_is_read_though_a_write_found_the_peer_gone(count: int) -> None:
+    ours, theirs = socket.socketpair()
+    parent = await Link.open(ours, CHILD_MESSAGE)
+    child = await Link.open(theirs, PARENT_MESSAGE)
+    entries = [
+        Remember(entry=RememberedText(number=number, role="user", text="word " * 30))
+        for number in range(count)
+    ]
+    parent.send(Ping(n=0))  # never read: its close is a reset for us
+    for entry in entries:
+        child.send(entry)
+    child.send(Exiting(exit_reason=ExitReason.USER_LEFT))
+    child.abort()
+    for number in range(3):
+        parent.send(Ping(n=number))
+    assert [await parent.receive() for _ in entries] == entries
+    assert await parent.receive() == Exiting(exit_reason=ExitReason.USER_LEFT)
+    assert await parent.receive() is None
+    parent.abort()
+
+
+def transcript(text: str) -> Event:
+    return Event(
+        event=AgentInputTranscriptionDone(
+            agent_id="a", agent_name="A", transcript=text, item_id="item-1"
+        )
+    )
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "text",
+    ["x" * MAX_LINE_BYTES, "\x01" * 300_000, "\N{GRINNING FACE}" * 400_000, '"' * 700_000],
+)
+async def test_a_message_that_is_too_long_is_cut_and_its_sender_lives(
+    ends: Ends, text: str
+) -> None:
+    ends.child.send(transcript(text))
+    ends.child.send(Remember(entry=RememberedText(number=3, role="user", text=text)))
+    ends.child.send(StartFailed(phase="joining", code="failed", message=text))
+    event = await ends.parent.receive()
+    assert isinstance(event, Event)
+    assert isinstance(event.event, AgentInputTranscriptionDone)
+    assert event.event.item_id == "item-1"
+    assert event.event.transcript.startswith(text[:100])
+    assert len(event.event.transcript) < len(text)
+    remembered = await ends.parent.receive()
+    assert isinstance(remembered, Remember)
+    assert remembered.entry.number == 3
+    failed = await ends.parent.receive()
+    assert isinstance(failed, StartFailed)
+    assert failed.message.startswith(text[:100])
+
+
+@pytest.mark.asyncio
+async def test_what_cannot_be_written_is_mended_or_dropped(ends: Ends) -> None:
+    timings_ms = {f"step {number}": 0.5 for number in range(100_000)}
+    many = Ready(timings_ms=timings_ms)
+    ends.child.send(transcript("half \ud83d"))
+    ends.child.send(many)
+    ends.child.send(Exiting(exit_reason=ExitReason.STOPPED))
+    event = await ends.parent.receive()
+    assert isinstance(event, Event)
+    assert isinstance(event.event, AgentInputTranscriptionDone)
+    assert event.event.transcript == "half \N{REPLACEMENT CHARACTER}"
+    # What has no long text is dropped.
+    assert await ends.parent.receive() == Exiting(exit_reason=ExitReason.STOPPED)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("text", ["x" * MAX_LINE_BYTES, "\x01" * 300_000, "\ud83d"])
+async def test_what_must_not_be_cut_is_refused_without_its_values(ends: Ends, text: str) -> None:
+    messages = [
+        Start(config={"system_message": text}),
+        Command(number=1, command=Update(instructions=text)),
+        CommandDone(number=1, result=CommandResult(item_id=text)),
+    ]
+    for message in messages:
+        with pytest.raises(MessageRefusedError) as caught:
+            ends.parent.send(message)
+        assert text[:20] not in str(caught.value)
+    # The link is as before.
+    ends.parent.send(Ping(n=1))
+    assert await ends.child.receive() == Ping(n=1)
