@@ -25,6 +25,23 @@ class MediaCounts(BaseModel):
     playout_stalls: int = Field(default=0, description="the agent's own clock was late")
 
 
+class InputFailures(BaseModel):
+    """What an agent process has contained since it started: inputs whose handling failed in a way
+    that it has no words for. Each cost that input alone.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    client_event: int = Field(default=0, description="from a data channel")
+    provider_event: int = 0
+    tool: int = Field(default=0, description="a tool's own code failed, or its result")
+    command: int = Field(default=0, description="of the agent's owner")
+    chat: int = 0
+    room_event: int = Field(default=0, description="somebody came or went, a voice began or ended")
+    hook: int = Field(default=0, description="whoever is told what happens, or runs a tool's task")
+    internal: int = Field(default=0, description="a step of a watch of ours")
+
+
 class Vitals(BaseModel):
     """A moment of one call. Ages are in seconds, None where it never happened."""
 
@@ -35,6 +52,7 @@ class Vitals(BaseModel):
     inbound_age_s: float | None = Field(default=None, description="since the last RTP packet")
     packets_sent: int = Field(default=0, description="packets of voice made so far")
     media: MediaCounts = MediaCounts()
+    input_failures: InputFailures = InputFailures()
     jitter_delay_ms: float | None = Field(
         default=None, description="by which a voice is held back against jitter, the largest"
     )

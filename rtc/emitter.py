@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
+from boundary import Caught, place_of
 from utils import OwnedTasks
 
 Listener = Callable[..., Any]
@@ -43,16 +46,33 @@ class Emitter:
             self._call(name, entry[0], arguments)
 
     def _call(self, name: str, listener: Listener, arguments: tuple[Any, ...]) -> None:
-        try:
+        with Caught() as caught:
             result = listener(*arguments)
-        except Exception:
-            logger.exception("a listener of %s failed", name)
-            return
-        if inspect.iscoroutine(result):
-            self._tasks.start(result, name=f"listener of {name}")
+            if inspect.iscoroutine(result):
+                task = self._tasks.start(self._listen(name, result), name=f"listener of {name}")
+                # One that is given up before it began would stay unawaited.
+                task.add_done_callback(functools.partial(_close, result))
+        if caught.error is not None:
+            _log_failure(name, caught.error)
+
+    async def _listen(self, name: str, listening: Coroutine[Any, Any, Any]) -> None:
+        with Caught() as caught:
+            await listening
+        if caught.error is not None:
+            _log_failure(name, caught.error)
 
     async def close(self) -> None:
         """Forget all listeners and end the async ones still running."""
         for listeners in self._listeners.values():
             listeners.clear()
         await self._tasks.close()
+
+
+def _close(listening: Coroutine[Any, Any, Any], _task: asyncio.Task[Any]) -> None:
+    listening.close()
+
+
+def _log_failure(name: str, error: BaseException) -> None:
+    cause, place = type(error).__name__, place_of(error)
+    logger.error("a listener of %s failed: %s at %s", name, cause, place)
+    logger.debug("a listener of %s failed", name, exc_info=error)

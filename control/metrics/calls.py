@@ -48,6 +48,7 @@ class CallMetrics(CallObserver):
         self._figures = figures
         self._calls: dict[str, _Call] = {}
         self._media = Tally()
+        self._input_failures = Tally()
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
         """See `CallObserver.handle_start`."""
@@ -90,7 +91,8 @@ class CallMetrics(CallObserver):
             if call is not None:
                 self._figures.call_seconds.observe(time.monotonic() - call.began_s)
         # The next process of this call counts from zero.
-        self._media.retain(self._calls.keys() - {record.agent_id})
+        for tally in (self._media, self._input_failures):
+            tally.retain(self._calls.keys() - {record.agent_id})
 
     # -- messages --------------------------------------------------------------------------------
 
@@ -101,6 +103,9 @@ class CallMetrics(CallObserver):
         rises = self._media.update(config.agent_id, pong.vitals.media.model_dump())
         for count, rise in rises.items():
             self._figures.media.labels(count).inc(rise)
+        failures = pong.vitals.input_failures.model_dump()
+        for kind, rise in self._input_failures.update(config.agent_id, failures).items():
+            self._figures.input_failures.labels(kind).inc(rise)
 
     def _handle_event(self, config: AgentConfig, event: ServerEvent) -> None:
         provider = config.provider.name

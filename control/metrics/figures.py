@@ -73,6 +73,9 @@ class Figures:
             "false_alarms", "Pauses that were no interruption", "cause"
         )
         self.tool_calls = self._counter("tool_calls", "Tool calls answered", "is_error")
+        self.input_failures = self._counter(
+            "input_failures", "Inputs of all agents whose handling failed unforeseen", "kind"
+        )
         self.media = self._counter(
             "media", "Packets and frames of all agents, as docs/observability.md says", "count"
         )

@@ -41,6 +41,32 @@ async def test_calls_listeners_until_they_are_forgotten(caplog: pytest.LogCaptur
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError(), RecursionError()]
+)
+async def test_no_failure_of_a_listener_reaches_who_emits(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    emitter = Emitter(frozenset({"event"}))
+    heard: list[str] = []
+
+    def fail() -> None:
+        raise error
+
+    async def fail_later() -> None:
+        heard.append("later")
+        raise error
+
+    for listener in (fail, fail_later, lambda: heard.append("kept")):
+        emitter.on("event", listener)
+    emitter.emit("event")
+    await asyncio.sleep(0)
+    assert heard == ["kept", "later"]
+    assert caplog.text.count(f"failed: {type(error).__name__}") == 2
+    await emitter.close()
+
+
+@pytest.mark.asyncio
 async def test_close_ends_async_listeners() -> None:
     emitter = Emitter(frozenset({"event"}))
     ended = asyncio.Event()

@@ -22,7 +22,7 @@ from conversation.event_parts import ToolResult
 from conversation.lifecycle import ExitReason
 from conversation.server_events import ServerEvent
 from conversation.turn_timings import TurnTimings
-from conversation.vitals import MediaCounts, Vitals
+from conversation.vitals import InputFailures, MediaCounts, Vitals
 from tests.control.served_api import SECRET, serve_api
 from tests.test_docs import names, rows
 
@@ -134,6 +134,18 @@ def test_media_never_falls_over_processes() -> None:
     assert sent == [100, 150, 170, 210]
     assert counted.of("media_total", count="packets_lost") == 2
     assert counted.of("media_jitter_delay_seconds_sum") == pytest.approx(0.16)
+
+
+def test_failures_of_inputs_never_fall_over_processes() -> None:
+    counted = Counted()
+    for chats, is_lost in [(1, False), (3, True), (2, False)]:
+        vitals = Vitals(input_failures=InputFailures(chat=chats, tool=1))
+        counted.calls.handle_message(agent(), Pong(n=1, loop_lag_ms=1.0, vitals=vitals))
+        if is_lost:
+            counted.end(is_restarted=True)
+    assert counted.of("input_failures_total", kind="chat") == 5
+    assert counted.of("input_failures_total", kind="tool") == 2
+    assert counted.of("input_failures_total", kind="client_event") == 0
 
 
 def test_turns_replies_and_tools() -> None:
