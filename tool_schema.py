@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.fields import FieldInfo
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
@@ -26,8 +27,10 @@ class InvalidArgumentsError(ValueError):
 class DerivedSchema:
     """A schema that follows from a function's signature; every level of it is checked."""
 
-    def __init__(self, model: type[BaseModel]) -> None:
+    def __init__(self, model: type[BaseModel], names: Mapping[str, str]) -> None:
+        """names: field of the model -> parameter of the function"""
         self._model = model
+        self._names = dict(names)
         schema = model.model_json_schema()
         schema.pop("title", None)
         self.parameters: Mapping[str, Any] = schema
@@ -41,12 +44,15 @@ class DerivedSchema:
         """
         try:
             hints = get_type_hints(function, include_extras=True)
-            fields = {
-                parameter.name: (hints[parameter.name], _default(parameter))
-                for parameter in inspect.signature(function).parameters.values()
-            }
+            names: dict[str, str] = {}
+            fields: dict[str, Any] = {}
+            for number, parameter in enumerate(inspect.signature(function).parameters.values()):
+                # pydantic drops or refuses some names (`_q`, `model_config`): none of them is used.
+                names[field := f"field_{number}"] = parameter.name
+                hint = _named(hints[parameter.name], parameter.name)
+                fields[field] = (hint, _default(parameter))
             strict = ConfigDict(extra="forbid")
-            return cls(create_model("Arguments", __config__=strict, **fields))  # type: ignore[call-overload]
+            return cls(create_model("Arguments", __config__=strict, **fields), names)
         except KeyError as error:
             raise ValueError(f"parameter {error} has no type hint") from error
         except (TypeError, NameError) as error:
@@ -66,7 +72,7 @@ class DerivedSchema:
             first = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(str(step) for step in first["loc"])
             raise InvalidArgumentsError(f"argument {where}: {first['msg']}") from None
-        return {name: getattr(values, name) for name in type(values).model_fields}
+        return {name: getattr(values, field) for field, name in self._names.items()}
 
 
 class GivenSchema:
@@ -102,6 +108,14 @@ class GivenSchema:
             elif self._is_closed:
                 raise InvalidArgumentsError(f"argument {name}: there is no such argument")
         return arguments
+
+
+def _named(hint: Any, name: str) -> Any:
+    """The hint with the parameter's name as that of the argument, unless it says another one."""
+    extras = getattr(hint, "__metadata__", ())
+    if any(isinstance(extra, FieldInfo) and extra.alias for extra in extras):
+        return hint
+    return Annotated[hint, Field(alias=name)]
 
 
 def _default(parameter: inspect.Parameter) -> Any:

@@ -7,15 +7,32 @@ results are people's words: they are never logged.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import json
 import logging
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from boundary import Caught
+from json_reader import InvalidJsonError, mend_text, read_object
+from tool_results import MAX_OUTPUT_CHARACTERS, UntellableError, tell
 from tool_schema import DerivedSchema, GivenSchema, InvalidArgumentsError
+from tool_threads import Raised, Returned, ToolThreads
+from utils import OwnedTasks
+
+__all__ = [
+    "MAX_OUTPUT_CHARACTERS",
+    "ToolContext",
+    "ToolDeclarationError",
+    "ToolError",
+    "ToolOutcome",
+    "failure",
+    "is_tool_name",
+]
 
 DEFAULT_TIMEOUT_S = 10.0
 CLIENT_TIMEOUT_S = 30.0
@@ -23,7 +40,6 @@ APPROVAL_TIMEOUT_S = 60.0
 MAX_TOOLS = 128
 MAX_WAITING_CLIENT_CALLS = 32
 MAX_ARGUMENT_CHARACTERS = 64_000
-MAX_OUTPUT_CHARACTERS = 32_000
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
 _DECLARATION_KEYS = {"type", "name", "description", "parameters"}
@@ -41,10 +57,14 @@ class ToolError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ToolOutcome:
-    """What the model is told. Of an error, `output` is `{"error": text}`."""
+    """What the model is told. Of an error, `output` is `{"error": text}`.
+
+    is_unexpected: the tool's own code failed, with what it does not raise to be told
+    """
 
     output: str
     is_error: bool = False
+    is_unexpected: bool = False
 
 
 class _Schema(Protocol):
@@ -83,7 +103,10 @@ class ToolContext:
         self.approval_timeout_s = approval_timeout_s
         self._client_timeout_s = client_timeout_s
         self._tools: dict[str, _Tool] = {}
-        self._client_calls: dict[str, asyncio.Future[str]] = {}
+        # By id, oldest first: an id is unique only within the reply that made it.
+        self._client_calls: dict[str, deque[asyncio.Future[str]]] = {}
+        self._threads = ToolThreads()
+        self._tasks = OwnedTasks(_log)
 
     # -- registering ---------------------------------------------------------------------------
 
@@ -98,7 +121,7 @@ class ToolContext:
         cancel_on_interrupt: bool = False,
         needs_approval: bool = False,
     ) -> None:
-        """Offer `function` to the model. A plain function runs in a thread.
+        """Offer `function` to the model. A plain function runs in a thread (`tool_threads`).
 
         A thread cannot be stopped: past its timeout a plain function's result is dropped, but it
         runs on until it returns.
@@ -209,34 +232,66 @@ class ToolContext:
         tool = self._tools.get(name)
         if tool is None:
             return failure("there is no such tool")
-        try:
+        with Caught() as caught:  # type hints may bring code of their own
             arguments = tool.schema.read(_json_object(arguments_json))
-        except InvalidArgumentsError as error:
-            return failure(str(error))
-        return await self._run(tool, call_id, arguments)
+        if isinstance(caught.error, InvalidArgumentsError):
+            return failure(str(caught.error))
+        if caught.error is not None:
+            return _failed(tool, caught.error)
+        if tool.function is None:
+            return await self._ask_client(tool, call_id)
+        return await self._run(tool, tool.function, arguments)
 
-    async def _run(self, tool: _Tool, call_id: str, arguments: dict[str, Any]) -> ToolOutcome:
-        deadline = asyncio.timeout(tool.timeout_s)
+    async def _run(
+        self, tool: _Tool, function: Callable[..., Any], arguments: dict[str, Any]
+    ) -> ToolOutcome:
+        # In a task of its own: it may cancel the one it runs in, and need not obey a cancellation.
+        work = self._tasks.start(self._contained(function, arguments), name=f"tool {tool.name}")
         try:
-            async with deadline:
-                if tool.function is None:
-                    return _outcome(await self._wait_for_client(call_id))
-                return _outcome(await _call(tool.function, arguments))
+            await asyncio.wait([work], timeout=tool.timeout_s)
+        finally:
+            work.cancel()
+        if not work.done():
+            return _silent(tool)
+        ended = Raised(asyncio.CancelledError()) if work.cancelled() else work.result()
+        return _outcome(tool, ended.value) if isinstance(ended, Returned) else _told(tool, ended)
+
+    async def _contained(
+        self, function: Callable[..., Any], arguments: dict[str, Any]
+    ) -> Returned | Raised:
+        # As a value: SystemExit would end the loop, a CancelledError look like one of ours.
+        with Caught() as caught:
+            return await self._call(function, arguments)
+        assert caught.error is not None
+        return Raised(caught.error)
+
+    async def _call(
+        self, function: Callable[..., Any], arguments: dict[str, Any]
+    ) -> Returned | Raised:
+        if inspect.iscoroutinefunction(function):
+            return Returned(await function(**arguments))
+        ended = await self._threads.run(functools.partial(function, **arguments))
+        # A callable object or a partial may hide a coroutine function.
+        if isinstance(ended, Returned) and isinstance(ended.value, Awaitable):
+            return Returned(await ended.value)
+        return ended
+
+    async def _ask_client(self, tool: _Tool, call_id: str) -> ToolOutcome:
+        try:
+            answer = self.begin_client_call(call_id)
         except ToolError as error:
             return failure(str(error))
-        except Exception as error:  # noqa: BLE001  a tool's bug is an answer, not the call's end
-            if deadline.expired():
-                return failure(f"{tool.name} gave no answer within {tool.timeout_s:g} seconds")
-            _log.warning("tool %s failed: %s", tool.name, type(error).__name__)
-            _log.debug("tool %s failed", tool.name, exc_info=error)
-            return failure(f"{tool.name} failed unexpectedly ({type(error).__name__})")
-
-    async def _wait_for_client(self, call_id: str) -> str:
-        answer = self.begin_client_call(call_id)
         try:
-            return await answer
+            async with asyncio.timeout(tool.timeout_s):
+                return _outcome(tool, await answer)
+        except TimeoutError:
+            return _silent(tool)
         finally:
-            self._client_calls.pop(call_id, None)
+            self._forget_client_call(call_id, answer)
+
+    async def close(self) -> None:
+        """Give up what still runs."""
+        await self._tasks.close()
 
     # -- calls that the client answers ---------------------------------------------------------
 
@@ -244,21 +299,27 @@ class ToolContext:
         """What `resolve_client_call` will be told; `execute_tool` does this by itself.
 
         Raises:
-            ToolError: this call is waiting already, or too many are.
+            ToolError: too many calls are waiting already.
         """
-        if call_id in self._client_calls or len(self._client_calls) >= MAX_WAITING_CLIENT_CALLS:
+        if sum(map(len, self._client_calls.values())) >= MAX_WAITING_CLIENT_CALLS:
             raise ToolError("too many tool calls are waiting for the client")
-        future = asyncio.get_running_loop().create_future()
-        self._client_calls[call_id] = future
+        future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._client_calls.setdefault(call_id, deque()).append(future)
         return future
 
     def resolve_client_call(self, call_id: str, output: str) -> bool:
-        """Answer a waiting pass-through call; False when none waits under this id."""
-        future = self._client_calls.pop(call_id, None)
-        if future is None or future.done():
-            return False
-        future.set_result(output)
-        return True
+        """Answer a waiting pass-through call, the oldest under this id; False when none waits."""
+        for future in self._client_calls.get(call_id, ()):
+            if not future.done():
+                future.set_result(output)
+                return True
+        return False
+
+    def _forget_client_call(self, call_id: str, future: asyncio.Future[str]) -> None:
+        if (waiting := self._client_calls.get(call_id)) is not None:
+            waiting.remove(future)
+            if not waiting:
+                del self._client_calls[call_id]
 
 
 def is_tool_name(name: str) -> bool:
@@ -266,33 +327,52 @@ def is_tool_name(name: str) -> bool:
     return re.fullmatch(_NAME, name) is not None
 
 
-async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(function):
-        return await function(**arguments)
-    result = await asyncio.to_thread(function, **arguments)
-    # A callable object or a partial may hide a coroutine function.
-    return await result if isinstance(result, Awaitable) else result
-
-
 def _json_object(text: str) -> dict[str, Any]:
     if len(text) > MAX_ARGUMENT_CHARACTERS:
         raise InvalidArgumentsError("the arguments are too long")
     try:
-        arguments = json.loads(text or "{}")
-    except (ValueError, RecursionError):
-        raise InvalidArgumentsError("the arguments are not valid JSON") from None
-    if not isinstance(arguments, dict):
-        raise InvalidArgumentsError("the arguments are not a JSON object")
-    return arguments
+        return read_object(text or "{}", allow_nan=True)
+    except InvalidJsonError as error:
+        raise InvalidArgumentsError(f"the arguments are {error}") from None
 
 
-def _outcome(result: Any) -> ToolOutcome:
-    output = result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
-    if len(output) > MAX_OUTPUT_CHARACTERS:
-        return failure(f"the result is too long ({len(output)} characters)")
-    return ToolOutcome(output)
+def _outcome(tool: _Tool, value: Any) -> ToolOutcome:
+    """What the tool returned. That it cannot be told does not mean that it was not done."""
+    with Caught() as caught:  # the value's own code may raise anything
+        return ToolOutcome(tell(value))
+    assert caught.error is not None
+    if isinstance(caught.error, UntellableError):
+        return failure(f"it ran, but {caught.error}")
+    _log_failure("the result of tool", tool, caught.error)
+    text = f"it ran, but its result cannot be told ({type(caught.error).__name__})"
+    return failure(text, is_unexpected=True)
 
 
-def failure(text: str) -> ToolOutcome:
+def _told(tool: _Tool, raised: Raised) -> ToolOutcome:
+    if not isinstance(raised.error, ToolError):
+        return _failed(tool, raised.error)
+    with Caught() as caught:  # so may a subclass's `__str__`
+        return failure(mend_text(str(raised.error)))
+    assert caught.error is not None
+    return _failed(tool, caught.error)
+
+
+def _failed(tool: _Tool, error: BaseException) -> ToolOutcome:
+    _log_failure("tool", tool, error)
+    text = f"{tool.name} failed unexpectedly ({type(error).__name__})"
+    return failure(text, is_unexpected=True)
+
+
+def _silent(tool: _Tool) -> ToolOutcome:
+    return failure(f"{tool.name} gave no answer within {tool.timeout_s:g} seconds")
+
+
+def _log_failure(what: str, tool: _Tool, error: BaseException) -> None:
+    _log.warning("%s %s failed: %s", what, tool.name, type(error).__name__)
+    _log.debug("%s %s failed", what, tool.name, exc_info=error)
+
+
+def failure(text: str, *, is_unexpected: bool = False) -> ToolOutcome:
     """The outcome of a call that was not carried out, in words for the model."""
-    return ToolOutcome(json.dumps({"error": text}, ensure_ascii=False), is_error=True)
+    output = json.dumps({"error": text}, ensure_ascii=False)
+    return ToolOutcome(output, is_error=True, is_unexpected=is_unexpected)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import json
 import logging
+import subprocess
+import sys
 import threading
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AfterValidator, Field
 
+from tool_threads import MAX_THREADS
 from tools import MAX_OUTPUT_CHARACTERS, ToolContext, ToolDeclarationError, ToolError
 from toolsets import UnknownToolsetError, build_toolset, everyday, toolset_names
 from toolsets.everyday import MAX_TIMERS, describe_time, find_zone
@@ -64,8 +69,17 @@ async def flood() -> str:
     return "x" * (MAX_OUTPUT_CHARACTERS + 1)
 
 
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("secret")
+
+
 async def unserializable() -> object:
-    return object()
+    return [Mute()]
+
+
+def quit_now(value: int) -> int:
+    raise SystemExit(value)
 
 
 def context() -> ToolContext:
@@ -115,7 +129,7 @@ async def test_calls_that_fit_are_run(name: str, arguments: str, output: str) ->
         ("refuse", "{}", "the shop is closed"),
         ("hang", "{}", "no answer within 0.01 seconds"),
         ("flood", "{}", "too long"),
-        ("unserializable", "{}", "failed unexpectedly (TypeError)"),
+        ("unserializable", "{}", "it ran, but its result cannot be told (RuntimeError)"),
         ("search", "{}", "argument query: required"),
         ("search", '{"query": 1}', "argument query: must be string"),
         ("search", '{"query": "a", "limit": true}', "argument limit: must be integer"),
@@ -155,15 +169,17 @@ async def test_silent_client_gives_an_error_after_the_deadline() -> None:
 
 
 @pytest.mark.asyncio
-async def test_second_call_under_one_id_does_not_steal_the_answer() -> None:
+async def test_calls_under_one_id_are_answered_in_their_order() -> None:
+    """Ids are unique within a reply only: an earlier one's call may still wait."""
     tools = context()
     async with asyncio.TaskGroup() as group:
         first = group.create_task(tools.execute_tool("call_1", "search", '{"query": "tea"}'))
+        second = group.create_task(tools.execute_tool("call_1", "search", '{"query": "milk"}'))
         await asyncio.sleep(0)
-        second = await tools.execute_tool("call_1", "search", '{"query": "tea"}')
         assert tools.resolve_client_call("call_1", "green")
-    assert second.is_error
-    assert first.result().output == "green"
+        assert tools.resolve_client_call("call_1", "white")
+        assert not tools.resolve_client_call("call_1", "black")
+    assert (first.result().output, second.result().output) == ("green", "white")
 
 
 @pytest.mark.asyncio
@@ -173,6 +189,196 @@ async def test_cancellation_passes_through() -> None:
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await tools.execute_tool("call_1", "hang", "{}")
+
+
+ODD_ERRORS: list[BaseException] = [
+    asyncio.CancelledError(),
+    SystemExit(3),
+    KeyboardInterrupt(),
+    GeneratorExit(),
+    StopIteration(),
+    StopAsyncIteration(),
+    MemoryError(),
+    RecursionError(),
+    TimeoutError(),
+    BaseExceptionGroup("several", [SystemExit(1)]),
+]
+
+
+class OddToolError(ToolError):
+    def __str__(self) -> str:
+        raise SystemExit(1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("is_async", [True, False])
+@pytest.mark.parametrize("error", [*ODD_ERRORS, OddToolError()], ids=lambda e: type(e).__name__)
+async def test_whatever_a_tool_raises_is_told(error: BaseException, is_async: bool) -> None:
+    async def slowly() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    def plainly() -> None:
+        raise error
+
+    def through_a_partial(_: int) -> Any:
+        return slowly()
+
+    tools = context()
+    function = slowly if is_async else plainly
+    tools.register_function("odd", "Odd.", function)
+    tools.register_function("hidden", "Odd.", functools.partial(through_a_partial, 1), {})
+    for name in ("odd", "hidden"):
+        async with asyncio.timeout(5):
+            outcome = await tools.execute_tool("c", name, "{}")
+        assert outcome.is_error
+        assert f"{name} failed unexpectedly" in error_of(outcome.output)
+        assert outcome.is_unexpected
+    assert (await tools.execute_tool("c", "add", '{"a": 1}')).output == "3"
+
+
+@pytest.mark.asyncio
+async def test_a_tool_that_cancels_its_own_task_is_told() -> None:
+    async def suicidal() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    tools = ToolContext()
+    tools.register_function("suicidal", "Odd.", suicidal)
+    outcome = await tools.execute_tool("c", "suicidal", "{}")
+    assert "failed unexpectedly (CancelledError)" in error_of(outcome.output)
+
+
+@pytest.mark.asyncio
+async def test_a_tool_that_does_not_obey_its_timeout_is_told() -> None:
+    is_free = asyncio.Event()
+
+    async def stubborn() -> None:
+        while not is_free.is_set():
+            try:
+                await is_free.wait()
+            except asyncio.CancelledError:
+                pass
+
+    tools = ToolContext()
+    tools.register_function("stubborn", "Odd.", stubborn, timeout_s=0.01)
+    async with asyncio.timeout(5):
+        outcome = await tools.execute_tool("c", "stubborn", "{}")
+    assert "no answer within" in error_of(outcome.output)
+    is_free.set()
+    await tools.close()
+
+
+@pytest.mark.asyncio
+async def test_hints_with_code_of_their_own_cost_the_call_alone() -> None:
+    def take(number: Annotated[int, AfterValidator(quit_now)]) -> int:
+        return number
+
+    tools = context()
+    tools.register_function("take", "Odd.", take)
+    outcome = await tools.execute_tool("c", "take", '{"number": 1}')
+    assert "take failed unexpectedly (SystemExit)" in error_of(outcome.output)
+
+
+@pytest.mark.asyncio
+async def test_arguments_are_read_as_all_foreign_json_is() -> None:
+    def echo(text: str) -> str:
+        return text
+
+    tools = context()
+    tools.register_function("echo", "Echo.", echo)
+    told = await tools.execute_tool("c", "echo", r'{"text": "\ud83d!"}')
+    assert told.output == "\ufffd!"
+    for odd in ("[" * 2_000, '{"text": ' * 1_000, '"\\ud83d', '{"text": 1e999}', "{" * 60_000):
+        outcome = await tools.execute_tool("c", "echo", odd)
+        assert outcome.is_error
+        assert not outcome.is_unexpected
+
+
+# -- threads -----------------------------------------------------------------------------------
+
+
+@pytest.mark.asyncio
+async def test_hung_plain_tools_take_nothing_that_others_need() -> None:
+    is_free = threading.Event()
+    tools = ToolContext()
+    tools.register_function("stuck", "Hang.", is_free.wait, {}, timeout_s=0.05)
+    tools.register_function("quick", "Answer.", lambda: "done", {}, timeout_s=5)
+    loop = asyncio.get_running_loop()
+    count = MAX_THREADS - 1
+    try:
+        stuck = [tools.execute_tool(f"c{n}", "stuck", "{}") for n in range(count)]
+        outcomes = await asyncio.gather(*stuck)
+        assert all("no answer" in error_of(outcome.output) for outcome in outcomes)
+        async with asyncio.timeout(5):
+            assert (await tools.execute_tool("q", "quick", "{}")).output == "done"
+            assert await loop.getaddrinfo("localhost", 443)
+        # With the last place taken, a call waits no longer than its timeout.
+        await tools.execute_tool("c", "stuck", "{}")
+        outcome = await tools.execute_tool("c", "stuck", "{}")
+        assert "no answer" in error_of(outcome.output)
+    finally:
+        is_free.set()
+    async with asyncio.timeout(5):
+        assert (await tools.execute_tool("q", "quick", "{}")).output == "done"
+
+
+def test_a_hung_plain_tool_does_not_delay_the_end_of_the_process() -> None:
+    code = """
+import asyncio, threading
+from tools import ToolContext
+tools = ToolContext()
+tools.register_function("stuck", "Hang.", lambda: threading.Event().wait(), {}, timeout_s=0.05)
+print(asyncio.run(tools.execute_tool("c", "stuck", "{}")).output)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert "no answer within" in done.stdout
+
+
+# -- describing --------------------------------------------------------------------------------
+
+
+def odd_names(
+    _q: str,
+    model_config: int,
+    model_fields: Annotated[int, Field(ge=1)],
+    copy: bool = False,
+    json: str = "j",
+    field_0: int = Field(default=2, ge=2),
+    __dunder__: int = 7,
+    self: int = 1,
+    cls: int = 1,
+    schema: list[int] | None = None,
+) -> list[Any]:
+    return [_q, model_config, model_fields, copy, json, field_0, __dunder__, self, cls, schema]
+
+
+@pytest.mark.asyncio
+async def test_parameters_may_have_any_name() -> None:
+    tools = ToolContext()
+    tools.register_function("odd", "Odd.", odd_names)
+    parameters = tools.model_description()[0]["parameters"]
+    names = list(inspect.signature(odd_names).parameters)
+    assert list(parameters["properties"]) == names
+    assert parameters["required"] == names[:3]
+    arguments: dict[str, Any] = {"_q": "a", "model_config": 1, "model_fields": 2}
+    outcome = await tools.execute_tool("c", "odd", json.dumps(arguments))
+    assert json.loads(outcome.output) == ["a", 1, 2, False, "j", 2, 7, 1, 1, None]
+    more = {"copy": True, "json": "x", "field_0": 3, "__dunder__": 4, "self": 5, "cls": 6}
+    outcome = await tools.execute_tool("c", "odd", json.dumps(arguments | more | {"schema": [8]}))
+    assert json.loads(outcome.output) == ["a", 1, 2, True, "x", 3, 4, 5, 6, [8]]
+    for wrong, words in (
+        ({"_q": "a", "model_config": 1}, "argument model_fields: Field required"),
+        (arguments | {"model_fields": 0}, "argument model_fields:"),
+        (arguments | {"field_0": 1}, "argument field_0:"),
+        (arguments | {"field_1": 1}, "argument field_1:"),
+    ):
+        outcome = await tools.execute_tool("c", "odd", json.dumps(wrong))
+        assert words in error_of(outcome.output)
 
 
 def test_description_is_what_a_session_declares() -> None:
@@ -231,7 +437,13 @@ def test_functions_without_a_schema_are_refused() -> None:
     def odd(a: threading.Thread) -> None:
         return None
 
-    for function in (untyped, many, odd):
+    def by_place(a: int, /) -> int:
+        return a
+
+    def rest(**a: int) -> None:
+        return None
+
+    for function in (untyped, many, odd, by_place, rest):
         with pytest.raises(ToolDeclarationError):
             ToolContext().register_function("x", "X.", function)
 
