@@ -10,10 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from conversation.event_parts import AudioFormat, Event
+from json_reader import InvalidJsonError, read_object
 
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BASE64_CHARACTERS = 1_400_000
 MAX_PLAYOUT_DELAY_MS = 10_000
+MAX_FIELDS = 16
+"""Of an event: every fault of a message costs time, so that many of them are refused at once."""
+
+MAX_OUTPUT_PARTS = 1_000
 
 
 class _ClientEvent(Event):
@@ -103,7 +108,9 @@ class ClientToolResult(_ClientEvent):
     type: Literal["client_tool_result"] = "client_tool_result"
     id: str
     name: str
-    output: str | list[dict[str, Any]]
+    output: (
+        str | Annotated[list[dict[str, Any]], Field(max_length=MAX_OUTPUT_PARTS, fail_fast=True)]
+    )
 
 
 class ClientToolApproval(_ClientEvent):
@@ -147,8 +154,17 @@ def parse_client_event(text: str | bytes) -> ClientEvent:
         InvalidClientEventError: not JSON, an unknown type, or a field that is wrong.
     """
     try:
-        return _CLIENT_EVENT.validate_json(text)
+        message = read_object(text)
+    except InvalidJsonError as error:
+        raise InvalidClientEventError(f"message: {error}") from None
+    for place, value in (("message", message), ("format", message.get("format"))):
+        if isinstance(value, dict) and len(value) > MAX_FIELDS:
+            raise InvalidClientEventError(f"{place}: more than {MAX_FIELDS} fields")
+    if isinstance(output := message.get("output"), list) and len(output) > MAX_OUTPUT_PARTS:
+        raise InvalidClientEventError(f"output: more than {MAX_OUTPUT_PARTS} parts")
+    try:
+        return _CLIENT_EVENT.validate_python(message)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "message"
-        raise InvalidClientEventError(f"{place}: {first['msg']}") from error
+        raise InvalidClientEventError(f"{place[:200]}: {first['msg'][:500]}") from None

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from conversation.client_events import ClientTextAppend, InvalidClientEventError, parse_client_event
+from conversation.client_events import (
+    ClientTextAppend,
+    ClientToolResult,
+    InvalidClientEventError,
+    parse_client_event,
+)
 
 
 def test_a_valid_event() -> None:
@@ -40,3 +49,49 @@ def test_garbage_is_always_refused_in_one_way(garbage: str | bytes) -> None:
 @pytest.mark.parametrize("kind", ["client_activity_start", "client_activity_end"])
 def test_push_to_talk_needs_no_more_than_its_name(kind: str) -> None:
     assert parse_client_event(f'{{"type": "{kind}"}}').type == kind
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"type": "client_response_create"} | {f"{n:x}": 0 for n in range(7_000)}, "more than 16"),
+        (
+            {
+                "type": "client_image_append",
+                "image": "",
+                "format": {str(n): 0 for n in range(7_000)},
+            },
+            "format: more than 16",
+        ),
+        ({"type": "client_tool_result", "id": 1, "output": [1] * 20_000}, "output: more than 1000"),
+        ({"type": "client_tool_result", "id": 1, "output": [{}] * 15_000}, "output: more than"),
+    ],
+)
+def test_many_faults_are_refused_as_one(message: dict[str, Any], words: str) -> None:
+    """Each fault that is described takes time: of thousands none is."""
+    with pytest.raises(InvalidClientEventError, match=words) as caught:
+        parse_client_event(json.dumps(message))
+    assert caught.value.__cause__ is None
+    assert len(str(caught.value)) < 1_000
+
+
+def test_a_fault_among_many_is_the_only_one_that_is_looked_for() -> None:
+    output = [*({} for _ in range(500)), *(1 for _ in range(500))]
+    message = {"type": "client_tool_result", "id": "c", "name": "n", "output": output}
+    with pytest.raises(ValidationError) as caught:
+        ClientToolResult.model_validate(message)
+    assert caught.value.error_count() == 2, "one of each kind that an output may be"
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 30_000, "\ud83d", '"\\ud83d"', '{"a": 1e999}', b"\xff", "{}"]
+)
+def test_what_is_no_event_is_refused(text: str | bytes) -> None:
+    with pytest.raises(InvalidClientEventError):
+        parse_client_event(text)
+
+
+def test_halves_of_characters_are_mended() -> None:
+    event = parse_client_event('{"type": "client_text_append", "text": "a \\ud83d!"}')
+    assert isinstance(event, ClientTextAppend)
+    assert event.text == "a \ufffd!"
