@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from boundary import Boundary, InputKind
 from config import AgentConfig
 from conversation import server_events as out
 from conversation.lifecycle import LIVE_STATES, AgentState, ExitReason, Lifecycle
@@ -63,6 +64,7 @@ class RealtimeKitAgent:
         self._config = config
         self._observer = observer
         self._log = logging.getLogger("agent")
+        self._boundary = Boundary(self._log)
         self._lifecycle = Lifecycle(self._handle_state)
         # Set by the first call of `stop`, which may come before the loop runs.
         self._exit_reason: ExitReason | None = None
@@ -164,9 +166,12 @@ class RealtimeKitAgent:
             agent_id=self._config.agent_id,
             agent_name=AGENT_NAME,
             on_event=self._handle_published,
+            boundary=self._boundary,
         )
         self._publisher = publisher
-        context = SessionContext(self._config, self._channel, self._model, publisher, self._log)
+        context = SessionContext(
+            self._config, self._channel, self._model, publisher, self._log, self._boundary
+        )
         if self._config.agents:
             Handoff(
                 context,
@@ -189,10 +194,8 @@ class RealtimeKitAgent:
 
     async def _start(self) -> None:
         """Join and connect side by side: a start takes as long as the slower of the two."""
-        self._channel.on("user_joined", self._handle_user_joined)
-        self._channel.on("user_left", self._handle_user_left)
-        self._channel.on("user_connected", self._handle_user_connected)
-        self._channel.on("connection_state_changed", self._handle_connection_state)
+        for name, listener in self._channel_listeners().items():
+            self._channel.on(name, self._boundary.wrap(InputKind.ROOM_EVENT, name, listener))
         self._lifecycle.advance(AgentState.JOINING)
         try:
             async with asyncio.TaskGroup() as group:
@@ -202,6 +205,14 @@ class RealtimeKitAgent:
             raise failures.exceptions[0] from failures
         self._lifecycle.advance(AgentState.READY)
         self._tell_ready()
+
+    def _channel_listeners(self) -> dict[str, Callable[..., object]]:
+        return {
+            "user_joined": self._handle_user_joined,
+            "user_left": self._handle_user_left,
+            "user_connected": self._handle_user_connected,
+            "connection_state_changed": self._handle_connection_state,
+        }
 
     async def _join(self) -> None:
         async with start_phase(self.timings_ms, "joining"):
@@ -304,8 +315,14 @@ class RealtimeKitAgent:
         await self._session.owner.say(Say(text=text))
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
-        """Run something for as long as the agent lives."""
-        self._tasks.start(coroutine, name=name)
+        """Run something for as long as the agent lives. Whatever it raises ends it alone."""
+        task = self._tasks.start(self._contained(coroutine, name), name=name)
+        # One that is given up before it began would stay unawaited.
+        task.add_done_callback(lambda _: coroutine.close())
+
+    async def _contained(self, coroutine: Coroutine[Any, Any, Any], name: str) -> None:
+        with self._boundary.guard(InputKind.HOOK, name, expected=(ModelDisconnectedError,)):
+            await coroutine
 
     def take_past_outputs(self, name: str) -> list[str]:
         """What calls of this tool returned in processes of this call that were lost; told once."""

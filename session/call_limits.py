@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
+from boundary import InputKind
 from conversation import server_events as out
 from conversation.lifecycle import ExitReason
 from conversation.limits import LimitNear, LimitWatch
@@ -62,7 +63,8 @@ class CallLimitsWatch:
         """Look until the call is over, or cancelled."""
         while self._is_timed and not self._is_over:
             await asyncio.sleep(_LOOK_INTERVAL_S)
-            self._look()
+            with self._context.boundary.guard(InputKind.INTERNAL, "look at the limits"):
+                self._look()
 
     def _look(self) -> None:
         for due in self.spent.observe(now_s=time.monotonic(), is_quiet=self._is_quiet()):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import time
 import uuid
@@ -12,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from boundary import InputKind, is_own_end
 from conversation import client_events as inbound
 from conversation.client_events import InvalidClientEventError, parse_client_event
 from conversation.live_commands import (
@@ -22,8 +21,10 @@ from conversation.live_commands import (
     Say,
     Update,
 )
+from json_reader import read_base64
 from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateResponse
 from realtime.model import ModelDisconnectedError, UnsupportedCommandError
+from rtc.errors import RoomError
 from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.event_pace import EventPace
@@ -37,6 +38,8 @@ from tools import ToolContext
 
 _MAX_WAITING = 64
 _MIN_ACTIVITY_MS = 100
+_INTERNAL = "internal_error"
+_INTERNAL_TEXT = "it failed here in a way that nobody foresaw; the call goes on"
 
 _Handler = Callable[[Any, Any], Awaitable[CommandResult | None]]
 
@@ -164,34 +167,44 @@ class Clients:
                 waiting.refuse(_leaving())
 
     async def _handle(self, message: _Message) -> None:
-        try:
-            event = parse_client_event(message.text)
-            # Pages report their playout by themselves: that tells of no person.
-            if not isinstance(event, inbound.ClientPlayoutReport):
-                self._on_life()
-            handler = self._handlers.get(type(event), _refuse)
-            await _translated(handler(event, message.uid))
-        except InvalidClientEventError as error:
-            self._context.publisher.refuse(message.uid, "invalid_event", str(error))
-        except CommandRefusedError as error:
-            self._context.publisher.refuse(message.uid, error.code, str(error))
+        context = self._context
+        with context.boundary.guard(InputKind.CLIENT_EVENT, "event") as attempt:
+            try:
+                event = parse_client_event(message.text)
+                attempt.what = event.type
+                # Pages report their playout by themselves: that tells of no person.
+                if not isinstance(event, inbound.ClientPlayoutReport):
+                    self._on_life()
+                handler = self._handlers.get(type(event), _refuse)
+                await _translated(handler(event, message.uid))
+            except InvalidClientEventError as error:
+                context.publisher.refuse(message.uid, "invalid_event", str(error))
+            except CommandRefusedError as error:
+                context.publisher.refuse(message.uid, error.code, str(error))
+        if attempt.failure is not None:
+            context.publisher.refuse(message.uid, _INTERNAL, _INTERNAL_TEXT)
 
     async def _carry_out(self, order: _Order) -> None:
-        command = order.command
-        try:
-            if (handler := self._owners_handlers.get(type(command))) is not None:
-                result = await _translated(handler(command))
+        with self._context.boundary.guard(InputKind.COMMAND, order.command.type) as attempt:
+            try:
+                result = await _translated(self._obey(order.command))
+            except CommandRefusedError as error:
+                order.refuse(error)
+            except asyncio.CancelledError as error:
+                if is_own_end(error):
+                    order.refuse(_leaving())
+                raise
             else:
-                self._on_life()
-                result = await _translated(self._handlers[type(command)](command, None))
-        except CommandRefusedError as error:
-            order.refuse(error)
-        except asyncio.CancelledError:
-            order.refuse(_leaving())
-            raise
-        else:
-            if not order.answer.done():
-                order.answer.set_result(result or CommandResult())
+                if not order.answer.done():
+                    order.answer.set_result(result or CommandResult())
+        if attempt.failure is not None:
+            order.refuse(CommandRefusedError(_INTERNAL, _INTERNAL_TEXT))
+
+    async def _obey(self, command: LiveCommand) -> CommandResult | None:
+        if (handler := self._owners_handlers.get(type(command))) is not None:
+            return await handler(command)
+        self._on_life()
+        return await self._handlers[type(command)](command, None)
 
     async def _handle_text(self, event: inbound.ClientTextAppend, uid: int | None) -> CommandResult:
         await self._user_turns.interrupt()
@@ -204,9 +217,11 @@ class Clients:
 
     async def _handle_image(self, event: inbound.ClientImageAppend, _uid: int) -> None:
         try:
-            data = base64.b64decode(event.image, validate=True)
-        except binascii.Error as error:
-            raise CommandRefusedError("invalid_event", f"image: not base64 ({error})") from error
+            data = read_base64(event.image)
+        except ValueError as error:
+            raise CommandRefusedError("invalid_event", f"image: {error}") from error
+        if not data:
+            raise CommandRefusedError("invalid_event", "image: empty")
         await self._context.model.send(AddImage(data, event.format.type))
 
     async def _handle_response_create(
@@ -281,6 +296,8 @@ async def _translated(work: Awaitable[CommandResult | None]) -> CommandResult | 
         raise CommandRefusedError("unsupported_by_model", str(error)) from error
     except ModelDisconnectedError as error:
         raise CommandRefusedError("model_gone", "the model is gone: the agent ends") from error
+    except RoomError as error:
+        raise CommandRefusedError("not_ready", "the agent is not in the room") from error
 
 
 def _leaving() -> CommandRefusedError:

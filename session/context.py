@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from boundary import Boundary
 from config import AgentConfig
 from conversation.history import History
 from conversation.turns import Turns
@@ -22,12 +23,16 @@ Handlers = Mapping[type, Handler]
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """A channel joined to a model, with what is known of the conversation so far."""
+    """A channel joined to a model, with what is known of the conversation so far.
+
+    boundary: around all that people, the model, the owner, tools and the room trigger
+    """
 
     config: AgentConfig
     channel: Channel
     model: RealtimeModel
     publisher: Publisher
     log: logging.Logger
+    boundary: Boundary
     history: History = field(default_factory=History)
     turns: Turns = field(default_factory=Turns)

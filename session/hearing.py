@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from boundary import InputKind
 from conversation.heard import pcm_ms
 from conversation.mixer import Mixer
 from conversation.speakers import Speakers, VoiceChange
@@ -88,10 +89,13 @@ class Hearing:
         try:
             await channel.subscribe_audio(uid)
             async for frames in channel.get_audio_batches(uid):
-                await self._hear(frames)
-        except ModelDisconnectedError:
-            # The event pump sees the same end with its reason, and decides what follows.
-            self._context.log.debug("stopped hearing %d: the model is gone", uid)
+                with self._context.boundary.guard(InputKind.ROOM_EVENT, "voice"):
+                    try:
+                        await self._hear(frames)
+                    except ModelDisconnectedError:
+                        # The event pump sees the same end with its reason, and decides what follows.
+                        self._context.log.debug("stopped hearing %d: the model is gone", uid)
+                        return
         except RoomError as error:
             self._context.log.debug("cannot hear %d: %s", uid, error)
         finally:

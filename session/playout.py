@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from boundary import InputKind
 from conversation import server_events as out
 from conversation.client_events import ClientPlayoutReport
 from realtime.playback import PlaybackState, RealtimePlaybackTracker
@@ -63,8 +64,12 @@ class PlayoutWatch:
             self._started.clear()
             outgoing = self._context.channel.outgoing
             while outgoing.is_busy:
-                self._look(outgoing)
+                self._look_safely(outgoing)
                 await asyncio.sleep(outgoing.until_frame_s(after_s=STEP_S))
+            self._look_safely(outgoing)
+
+    def _look_safely(self, outgoing: Outgoing) -> None:
+        with self._context.boundary.guard(InputKind.INTERNAL, "look at the playout"):
             self._look(outgoing)
 
     def _look(self, outgoing: Outgoing) -> None:

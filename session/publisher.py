@@ -9,7 +9,9 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
+from boundary import Boundary, InputKind
 from conversation.server_events import AgentError, ServerEvent
+from json_reader import mend_text
 from rtc.peer import MAX_EVENT_BYTES
 from utils import shorten
 
@@ -28,7 +30,10 @@ class EventOutlet(Protocol):
 
 
 class Publisher:
-    """Sends server events to the room's data channels and to one observer. Never blocks."""
+    """Sends server events to the room's data channels and to one observer.
+
+    Never blocks and never raises: that something cannot be told stops nobody from doing it.
+    """
 
     def __init__(
         self,
@@ -37,22 +42,25 @@ class Publisher:
         agent_id: str,
         agent_name: str,
         on_event: Callable[[ServerEvent], None],
+        boundary: Boundary,
     ) -> None:
         self._channel = channel
         self._agent = {"agent_id": agent_id, "agent_name": agent_name}
         self._on_event = on_event
+        self._boundary = boundary
 
     def publish(self, event: type[BaseModel], *, to: int | None = None, **fields: Any) -> None:
         """Send an event of this class to one participant (`to`) or all; agent fields are added."""
         if "agent_id" in event.model_fields:
             fields |= self._agent
-        made: Any = event(**fields)
-        self._send(made, to)
-        if to is None:
-            self._on_event(made)
+        with self._boundary.guard(InputKind.HOOK, event.__name__):
+            made, text = _made(event, fields)
+            with self._boundary.guard(InputKind.HOOK, event.__name__):
+                self._send(made, text, to)
+            if to is None:
+                self._on_event(made)
 
-    def _send(self, event: BaseModel, to: int | None) -> None:
-        text = event.model_dump_json()
+    def _send(self, event: BaseModel, text: str, to: int | None) -> None:
         if len(text.encode()) > MAX_EVENT_BYTES:
             text = json.dumps(shorten(event.model_dump(mode="json"), _CUT_TEXT_TO))
         if len(text.encode()) > MAX_EVENT_BYTES:
@@ -63,3 +71,27 @@ class Publisher:
     def refuse(self, uid: int, code: str, message: str) -> None:
         """Tell one participant that what it sent cannot be carried out."""
         self.publish(AgentError, to=uid, error_type="client", code=code, message=message)
+
+
+def _made(event: type[BaseModel], fields: dict[str, Any]) -> tuple[Any, str]:
+    """The event and its JSON. Foreign text that cannot be encoded is mended: that is rare."""
+    try:
+        made = event(**fields)
+        return made, made.model_dump_json()
+    except ValueError:
+        made = event(**_mended(fields))
+        return made, made.model_dump_json()
+
+
+def _mended(value: Any) -> Any:
+    match value:
+        case str():
+            return mend_text(value)
+        case BaseModel():
+            return _mended(value.model_dump())
+        case dict():
+            return {_mended(key): _mended(each) for key, each in value.items()}
+        case list() | tuple():
+            return [_mended(each) for each in value]
+        case _:
+            return value

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from boundary import InputKind
 from conversation import server_events as out
 from conversation.history import History
 from conversation.lifecycle import ExitReason
 from conversation.speakers import Speakers, VoiceChange
 from realtime import events as model
 from realtime.events import ConnectionStatus, ModelEvent
+from realtime.model import ModelDisconnectedError
 from session.approvals import Approvals
 from session.call_limits import CallLimitsWatch
 from session.clients import Clients
@@ -87,7 +89,7 @@ class Session:
             policy=policy,
             on_voice=self._handle_voice,
         )
-        self.vital_signs = VitalSigns(context.channel, policy)
+        self.vital_signs = VitalSigns(context.channel, policy, context.boundary)
         self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
         self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
         self.owner = Owner(context, self._replies, self._user_turns, tools, policy)
@@ -134,20 +136,30 @@ class Session:
         }
 
     def _listen_to_channel(self) -> None:
-        channel = self._context.channel
-        channel.on("event", self.clients.handle_message)
-        channel.on("event_refused", self.clients.refuse_message)
-        channel.on("playout_started", self._replies.handle_playout_started)
-        channel.on("playout_done", self._replies.handle_playout_done)
-        channel.on("playout_started", self.playout.handle_playout_started)
-        channel.on("user_left", lambda user, _reason: self.playout.handle_left(user.uid))
-        channel.on("playout_started", self.vital_signs.handle_reply)
-        channel.on("playout_done", self.vital_signs.handle_reply)
-        channel.on("playout_started", self._timing.handle_playout_started)
+        self._listen(InputKind.CLIENT_EVENT, "event", self.clients.handle_message)
+        self._listen(InputKind.CLIENT_EVENT, "event_refused", self.clients.refuse_message)
+        for listener in (
+            self._replies.handle_playout_started,
+            self.playout.handle_playout_started,
+            self.vital_signs.handle_reply,
+            self._timing.handle_playout_started,
+        ):
+            self._listen(InputKind.ROOM_EVENT, "playout_started", listener)
+        for listener in (self._replies.handle_playout_done, self.vital_signs.handle_reply):
+            self._listen(InputKind.ROOM_EVENT, "playout_done", listener)
+        self._listen(
+            InputKind.ROOM_EVENT,
+            "user_left",
+            lambda user, _reason: self.playout.handle_left(user.uid),
+        )
+
+    def _listen(self, kind: InputKind, name: str, listener: Callable[..., object]) -> None:
+        self._context.channel.on(name, self._context.boundary.wrap(kind, name, listener))
 
     def _handle_voice(self, change: VoiceChange) -> None:
-        self._user_turns.handle_voice(change)
-        self._timing.handle_voice(change)
+        with self._context.boundary.guard(InputKind.ROOM_EVENT, "voice"):
+            self._user_turns.handle_voice(change)
+            self._timing.handle_voice(change)
 
     async def _handle_interrupt(self) -> None:
         self.playout.handle_interrupted()
@@ -159,7 +171,7 @@ class Session:
         return self._context.history
 
     async def run(self) -> None:
-        """Pump until cancelled, or until a part fails: then everything stops with its error."""
+        """Pump until cancelled. What fails within the boundary costs one input, never the call."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump_model_events(), name="model events")
             group.create_task(self.clients.run(), name="client events")
@@ -172,8 +184,15 @@ class Session:
             await self._dispatch(event)
 
     async def _dispatch(self, event: ModelEvent) -> None:
+        """Have each part react; one that fails keeps the event from no other."""
         for handler in self.handlers.get(type(event), ()):
-            await handler(event)
+            with self._context.boundary.guard(
+                InputKind.PROVIDER_EVENT,
+                type(event).__name__,
+                # `SessionEnded` is on its way, with the reason.
+                expected=(ModelDisconnectedError,),
+            ):
+                await handler(event)
 
     async def _handle_session_updated(self, event: model.SessionUpdated) -> None:
         self._context.publisher.publish(out.ServerSessionUpdated, session_id=event.session_id)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import itertools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from boundary import InputKind
 from conversation import server_events as out
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.tool_batch import ToolBatches
+from json_reader import InvalidJsonError, mend_text, read_object
 from realtime import events as model
 from realtime.events import AddToolOutput, AnswerToolApproval, CreateResponse, ModelCommand
-from realtime.model import ModelDisconnectedError
-from session.approvals import Approvals
+from realtime.model import ModelDisconnectedError, UnsupportedCommandError
+from session.approvals import Approvals, Verdict
 from session.context import Handlers, SessionContext
 from tools import ToolContext, ToolOutcome, failure
 from utils import OwnedTasks
@@ -29,6 +31,9 @@ class _GivenUp(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class _Call:
+    """key: ours, for the model's ids are unique within one reply at best"""
+
+    key: str
     event: model.ToolCallRequested
     task: asyncio.Task[None]
 
@@ -46,6 +51,7 @@ class ToolCalls:
         self._tools = tools
         self._batches = ToolBatches()
         self._running: dict[str, _Call] = {}
+        self._numbers = itertools.count()
         self._tasks = OwnedTasks(context.log)
 
     def handlers(self) -> Handlers:
@@ -60,30 +66,34 @@ class ToolCalls:
     async def handle_interrupt(self) -> None:
         """The user wants no more of this: give up what may be given up, and tell the model."""
         doomed = [
-            call_id
-            for call_id, call in self._running.items()
+            key
+            for key, call in self._running.items()
             if self._tools.is_cancelled_by_interrupt(call.event.name)
         ]
         await self._give_up(doomed, _GivenUp.INTERRUPTED)
 
     async def _handle_withdrawn(self, event: model.ToolCallCancelled) -> None:
-        await self._give_up(event.call_ids, _GivenUp.WITHDRAWN)
+        ids = set(event.call_ids)
+        doomed = [key for key, call in self._running.items() if call.event.call_id in ids]
+        await self._give_up(doomed, _GivenUp.WITHDRAWN)
 
-    async def _give_up(self, call_ids: Iterable[str], why: _GivenUp) -> None:
-        for call_id in call_ids:
-            if (call := self._take(call_id)) is not None:
+    async def _give_up(self, keys: Iterable[str], why: _GivenUp) -> None:
+        for key in keys:
+            if (call := self._take(key)) is not None:
                 call.task.cancel()
-                await self._tell_given_up(call.event, why)
+                await self._tell_given_up(call, why)
 
-    def _take(self, call_id: str) -> _Call | None:
+    def _take(self, key: str) -> _Call | None:
         """The call, if it still runs; whoever takes it tells the model how it ended."""
-        self._context.turns.work_ended(call_id)
-        return self._running.pop(call_id, None)
+        self._context.turns.work_ended(key)
+        return self._running.pop(key, None)
 
     # -- running -------------------------------------------------------------------------------
 
     async def _handle_requested(self, event: model.ToolCallRequested) -> None:
-        self._batches.call_started(event.response_id, event.call_id)
+        event = replace(event, name=mend_text(event.name), arguments=mend_text(event.arguments))
+        key = f"{event.call_id} {next(self._numbers)}"
+        self._batches.call_started(event.response_id, key)
         self._context.publisher.publish(
             out.AgentResponseToolUseDone,
             response_id=event.response_id,
@@ -92,14 +102,19 @@ class ToolCalls:
             is_client_tool=self._tools.is_client_function(event.name),
         )
         if self._tools.is_cancelled_by_interrupt(event.name):
-            self._context.turns.work_started(event.call_id)
-        task = self._tasks.start(self._run(event), name=f"tool {event.name}")
-        self._running[event.call_id] = _Call(event, task)
+            self._context.turns.work_started(key)
+        task = self._tasks.start(self._run(key, event), name="tool call")
+        self._running[key] = _Call(key, event, task)
 
-    async def _run(self, event: model.ToolCallRequested) -> None:
-        outcome = await self._outcome(event)
-        if self._take(event.call_id) is not None:
-            await self._tell(event, outcome)
+    async def _run(self, key: str, event: model.ToolCallRequested) -> None:
+        outcome = failure("it failed unexpectedly", is_unexpected=True)
+        with self._context.boundary.guard(InputKind.TOOL, "call"):
+            outcome = await self._outcome(event)
+            if outcome.is_unexpected:
+                self._context.boundary.failures[InputKind.TOOL] += 1
+        if (call := self._take(key)) is not None:
+            with self._context.boundary.guard(InputKind.TOOL, "answer"):
+                await self._tell(call, outcome)
 
     async def _outcome(self, event: model.ToolCallRequested) -> ToolOutcome:
         if self._tools.needs_approval(event.name):
@@ -111,36 +126,46 @@ class ToolCalls:
     # -- tools that the provider runs by itself ------------------------------------------------
 
     async def _handle_approval_requested(self, event: model.ToolApprovalRequested) -> None:
-        self._tasks.start(self._approve(event), name=f"approval of {event.name}")
+        self._tasks.start(self._approve(event), name="approval")
 
     async def _approve(self, event: model.ToolApprovalRequested) -> None:
-        tool_use = ToolUse(id=event.request_id, name=event.name, input=_as_object(event.arguments))
-        verdict = await self._approvals.ask(tool_use, server_label=event.server_label)
+        verdict = Verdict(is_approved=False, reason="it could not be asked")
+        with self._context.boundary.guard(InputKind.TOOL, "approval"):
+            tool_use = ToolUse(
+                id=event.request_id,
+                name=mend_text(event.name),
+                input=_as_object(mend_text(event.arguments)),
+            )
+            verdict = await self._approvals.ask(tool_use, server_label=event.server_label)
         await self._send(
             AnswerToolApproval(event.request_id, verdict.is_approved, verdict.reason or None)
         )
 
     # -- telling -------------------------------------------------------------------------------
 
-    async def _tell(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
+    async def _tell(self, call: _Call, outcome: ToolOutcome) -> None:
+        event = call.event
         self._publish(event, outcome)
         await self._send(AddToolOutput(event.call_id, outcome.output))
-        if self._batches.call_answered(event.response_id, event.call_id):
+        if self._batches.call_answered(event.response_id, call.key):
             await self._follow_up(event.response_id)
 
-    async def _tell_given_up(self, event: model.ToolCallRequested, why: _GivenUp) -> None:
-        outcome = failure(why)
+    async def _tell_given_up(self, call: _Call, why: _GivenUp) -> None:
+        event, outcome = call.event, failure(why)
         self._publish(event, outcome)
         if why is not _GivenUp.WITHDRAWN:
             await self._send(AddToolOutput(event.call_id, outcome.output))
-        if self._batches.call_given_up(event.response_id, event.call_id):
+        if self._batches.call_given_up(event.response_id, call.key):
             await self._follow_up(event.response_id)
 
     async def _send(self, command: ModelCommand) -> None:
-        try:
+        """Whatever becomes of it, the other calls of the reply go on."""
+        with self._context.boundary.guard(
+            InputKind.TOOL, "telling", expected=(ModelDisconnectedError, UnsupportedCommandError)
+        ) as attempt:
             await self._context.model.send(command)
-        except ModelDisconnectedError:
-            self._context.log.info("a tool was answered too late: the model is gone")
+        if attempt.failure is not None:
+            self._context.log.info("the model was not told about a tool: %s", attempt.failure)
 
     def _publish(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
         self._context.history.add_tool_output(event.call_id, outcome.output)
@@ -165,6 +190,7 @@ class ToolCalls:
     async def close(self) -> None:
         """Cancel what still runs."""
         await self._tasks.close()
+        await self._tools.close()
 
 
 def _tool_use(event: model.ToolCallRequested) -> ToolUse:
@@ -174,7 +200,6 @@ def _tool_use(event: model.ToolCallRequested) -> ToolUse:
 def _as_object(arguments: str) -> dict[str, object]:
     """Arguments for display; what is not a JSON object is shown as it came."""
     try:
-        parsed = json.loads(arguments or "{}")
-    except ValueError:
-        parsed = arguments
-    return parsed if isinstance(parsed, dict) else {"arguments": arguments}
+        return read_object(arguments or "{}")
+    except InvalidJsonError:
+        return {"arguments": arguments}

@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from typing import Final
 
+from boundary import InputKind
 from conversation import server_events as out
 from conversation.answers import Answers
 from conversation.backchannel import words_of
@@ -30,6 +31,7 @@ _ECHO_TAIL_S: Final = 1.0
 # A reply that was asked for and has not begun by then will not come.
 _ANSWER_TIMEOUT_S: Final = 5.0
 _REMEMBERED: Final = 64
+_AFTER_FAILURE_S: Final = 0.25
 
 
 class UserTurns:
@@ -79,10 +81,13 @@ class UserTurns:
                 await self._poll()
 
     async def _poll(self) -> None:
-        try:
+        with self._context.boundary.guard(
+            InputKind.INTERNAL, "end of a doubt", expected=(ModelDisconnectedError,)
+        ) as attempt:
             await self._act(self._judge.poll(time.monotonic()))
-        except ModelDisconnectedError:
-            self._context.log.debug("a doubt ended after the model was gone")
+        if attempt.failure is not None:
+            # The deadline may still be there: no hurry to fail again.
+            await asyncio.sleep(_AFTER_FAILURE_S)
 
     async def interrupt(self) -> None:
         """Silence the agent for good: somebody has said so by other means than speaking over it."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+from boundary import Boundary
 from conversation.limits import LimitWatch
 from conversation.tally import Tally
-from conversation.vitals import MediaCounts, Vitals
+from conversation.vitals import InputFailures, MediaCounts, Vitals
 from realtime import events as model
 from realtime.lasting.resilient import ResilientModel
 from rtc.channel import Channel
@@ -30,7 +31,8 @@ _RECEIVED: Final = (
 class VitalSigns:
     """Follows questions and replies; reads the rest where it is."""
 
-    def __init__(self, channel: Channel, policy: TurnPolicy) -> None:
+    def __init__(self, channel: Channel, policy: TurnPolicy, boundary: Boundary) -> None:
+        self._boundary = boundary
         self._channel = channel
         self._policy = policy
         # What people said since the last reply began.
@@ -85,6 +87,9 @@ class VitalSigns:
             inbound_age_s=_rounded(min(ages_s, default=None)),
             packets_sent=statistics.packets_sent,
             media=media_counts,
+            input_failures=InputFailures(
+                **{str(kind): n for kind, n in self._boundary.failures.items()}
+            ),
             jitter_delay_ms=max((one.delay_ms for one in media), default=None),
             heard_after_ms=heard_after_ms(statistics),
             is_speaking=statistics.queued_ms > 0 and not statistics.is_muted,

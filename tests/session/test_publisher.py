@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
+from boundary import Boundary
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.server_events import (
     AgentReady,
@@ -29,7 +31,13 @@ class Room:
 
 
 def _publisher(room: Room, watched: list[ServerEvent]) -> Publisher:
-    return Publisher(room, agent_id="a1", agent_name="Ada", on_event=watched.append)
+    return Publisher(
+        room,
+        agent_id="a1",
+        agent_name="Ada",
+        on_event=watched.append,
+        boundary=Boundary(logging.getLogger("test")),
+    )
 
 
 def test_an_event_for_all_reaches_room_and_watcher() -> None:
