@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import json
@@ -257,10 +258,8 @@ async def test_a_tool_that_does_not_obey_its_timeout_is_told() -> None:
 
     async def stubborn() -> None:
         while not is_free.is_set():
-            try:
+            with contextlib.suppress(asyncio.CancelledError):
                 await is_free.wait()
-            except asyncio.CancelledError:
-                pass
 
     tools = ToolContext()
     tools.register_function("stubborn", "Odd.", stubborn, timeout_s=0.01)
