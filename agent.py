@@ -184,6 +184,7 @@ class RealtimeKitAgent:
             self._tools,
             on_model_gone=lambda: self.stop(ExitReason.PROVIDER_FAILED),
             on_client_end=lambda: self.stop(ExitReason.STOPPED),
+            on_written=self._handle_written,
             on_limit=self.stop,
         )
 
@@ -250,6 +251,10 @@ class RealtimeKitAgent:
                 assert departure is not None
                 self.stop(departure.reason)
                 return
+
+    def _handle_written(self) -> None:
+        self._presence.note_written(now_s=time.monotonic())
+        self._presence_changed.set()
 
     def _handle_user_joined(self, user: RemoteUser) -> None:
         if user.role != "user" or self.state not in (AgentState.READY, AgentState.RUNNING):

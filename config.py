@@ -311,11 +311,20 @@ class ProviderConfig(BaseModel):
     factory: str | None = None
 
 
+Answerers = Literal["http", "anyone"] | tuple[Uid, ...]
+"""Who may act on tool calls beside the owner, who may over HTTP: nobody, anyone in the room, uids."""
+
+ToolsShown = Literal["none", "names", "full"]
+"""What people in the room see of tool calls; the owner sees everything over HTTP."""
+
+
 class AgentConfig(BaseModel):
     """All that one agent needs; crosses the link to its process as JSON (`to_json`).
 
     thread_id: the conversation, which may go on in a later call
     skills: name -> text, in the order in which they join the instructions; memory: newest last
+    reads_chat: what people write in the room's chat is a turn
+    tool_approvals_from: None: the user whom the agent is there for, else anyone in the room
     recordings_dir: where the call is recorded; None: nowhere
     """
 
@@ -343,6 +352,10 @@ class AgentConfig(BaseModel):
     model_settings: dict[str, Any] = {}
     tools: tuple[dict[str, Any], ...] = ()
     toolset: str | None = None
+    tool_results_from: Answerers = "http"
+    tool_approvals_from: Answerers | None = None
+    show_tools: ToolsShown = "names"
+    reads_chat: bool = True
     mcp_server: McpServer | None = None
     agents: tuple[AgentDefinition, ...] = ()
     guardrails: tuple[GuardrailRule, ...] = ()
@@ -359,6 +372,13 @@ class AgentConfig(BaseModel):
     agent_pcm_dir: Path | None = None
     rtc_pcm_dir: Path | None = None
     recordings_dir: Path | None = None
+
+    @property
+    def tool_approvers(self) -> Answerers:
+        """Who may allow tool calls beside the owner."""
+        if self.tool_approvals_from is not None:
+            return self.tool_approvals_from
+        return "anyone" if self.user_uid is None else (self.user_uid,)
 
     def to_json(self) -> dict[str, Any]:
         """As JSON values with the secrets in clear: for the link only, never for logs."""

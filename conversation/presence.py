@@ -11,6 +11,8 @@ from conversation.lifecycle import ExitReason
 class PresenceRules:
     """When an agent leaves by itself.
 
+    user_wait_s: for the first user, and for the next word of somebody who only writes from outside
+    rejoin_grace_s: for somebody to come back
     user_uid: the only user who counts; None: any user does.
     """
 
@@ -34,6 +36,7 @@ class Presence:
         self._rules = rules
         self._started_s = now_s
         self._empty_since_s = now_s
+        self._written_s: float | None = None
         self._present: set[int] = set()
         self._had_user = False
 
@@ -59,11 +62,19 @@ class Presence:
             if not self._present:
                 self._empty_since_s = now_s
 
+    def note_written(self, *, now_s: float) -> None:
+        """Somebody wrote from outside the room, over HTTP: there is no other sign of such people."""
+        self._written_s = now_s
+
     def departure(self) -> Departure | None:
         """When and why to leave as things stand; None: stay."""
-        if not self._had_user:
-            return Departure(self._started_s + self._rules.user_wait_s, ExitReason.NO_USER)
-        if not self._present:
+        if self._present:
+            return None
+        ends: list[tuple[float, ExitReason]] = []
+        if self._had_user:
             end_s = self._empty_since_s + self._rules.rejoin_grace_s
-            return Departure(end_s, ExitReason.USER_LEFT)
-        return None
+            ends.append((end_s, ExitReason.USER_LEFT))
+        if not self._had_user or self._written_s is not None:
+            since_s = self._started_s if self._written_s is None else self._written_s
+            ends.append((since_s + self._rules.user_wait_s, ExitReason.NO_USER))
+        return Departure(*max(ends))

@@ -1,4 +1,4 @@
-"""Tools that need a person's consent: asked in the room, remembered for the call where wished."""
+"""Tools that need a person's consent: asked for, remembered for the call where wished."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from conversation import server_events as out
 from conversation.event_parts import ToolUse
-from session.publisher import Publisher
+from session.tool_sharing import ToolSharing
 
 MAX_WAITING: Final = 32
 """Questions that may be open at once; a further one is answered with no."""
@@ -29,19 +28,21 @@ _TOO_MANY: Final = Verdict(is_approved=False, reason="too many tools wait for ap
 _SILENCE: Final = Verdict(is_approved=False, reason="nobody approved it in time")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Question:
+    request_id: str
     key: ToolKey
     answer: asyncio.Future[Verdict]
 
 
 class Approvals:
-    """Asks whoever is in the room; silence means no."""
+    """Asks the agent's owner and those in the room who may allow it; silence means no."""
 
-    def __init__(self, publisher: Publisher, *, timeout_s: float) -> None:
-        self._publisher = publisher
+    def __init__(self, sharing: ToolSharing, *, timeout_s: float) -> None:
+        self._sharing = sharing
         self._timeout_s = timeout_s
-        self._waiting: dict[str, _Question] = {}
+        # Oldest first; ids are unique within one reply only.
+        self._waiting: list[_Question] = []
         self._remembered: dict[ToolKey, Verdict] = {}
 
     async def ask(self, tool_use: ToolUse, *, server_label: str = "") -> Verdict:
@@ -49,12 +50,12 @@ class Approvals:
         key = (server_label, tool_use.name)
         if (known := self._remembered.get(key)) is not None:
             return known
-        if len(self._waiting) >= MAX_WAITING or tool_use.id in self._waiting:
+        if len(self._waiting) >= MAX_WAITING:
             return _TOO_MANY
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting[tool_use.id] = _Question(key, answer)
-        self._publisher.publish(
-            out.AgentToolApprovalRequired,
+        question = _Question(tool_use.id, key, answer)
+        self._waiting.append(question)
+        self._sharing.tell_approval(
             tool_use=tool_use,
             server_label=server_label,
             timeout_ms=int(self._timeout_s * 1000),
@@ -65,20 +66,21 @@ class Approvals:
         except TimeoutError:
             return _SILENCE
         finally:
-            self._waiting.pop(tool_use.id, None)
+            self._waiting.remove(question)
 
     def answer(self, request_id: str, verdict: Verdict, *, is_for_all: bool = False) -> bool:
         """Somebody decided; False when nothing waits under this id.
 
         is_for_all: the same holds for this tool's other calls until the conversation ends
         """
-        question = self._waiting.pop(request_id, None)
-        if question is None or question.answer.done():
+        open_questions = [one for one in self._waiting if not one.answer.done()]
+        question = next((one for one in open_questions if one.request_id == request_id), None)
+        if question is None:
             return False
         question.answer.set_result(verdict)
         if is_for_all:
             self._remembered[question.key] = verdict
-            for other in self._waiting.values():
+            for other in open_questions:
                 if other.key == question.key and not other.answer.done():
                     other.answer.set_result(verdict)
         return True

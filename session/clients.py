@@ -25,6 +25,7 @@ from json_reader import read_base64
 from realtime.events import AddImage, AddText, ClearAudio, CommitAudio, CreateResponse
 from realtime.model import ModelDisconnectedError, UnsupportedCommandError
 from rtc.errors import RoomError
+from rtc.options import ChatMessage
 from session.approvals import Approvals, Verdict
 from session.context import SessionContext
 from session.event_pace import EventPace
@@ -32,6 +33,7 @@ from session.hearing import Hearing
 from session.owner import Owner
 from session.playout import PlayoutWatch
 from session.replies import Replies
+from session.tool_sharing import ToolSharing
 from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
 from tools import ToolContext
@@ -47,6 +49,14 @@ _Handler = Callable[[Any, Any], Awaitable[CommandResult | None]]
 @dataclass(frozen=True, slots=True)
 class _Message:
     """A participant's data channel message."""
+
+    text: str
+    uid: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """What somebody wrote in the room."""
 
     text: str
     uid: int
@@ -79,12 +89,17 @@ class Clients:
         playout: PlayoutWatch,
         tools: ToolContext,
         approvals: Approvals,
+        sharing: ToolSharing,
         timing: TurnTiming,
         owner: Owner,
         on_end: Callable[[], None],
         on_life: Callable[[], None],
+        on_written: Callable[[], None],
     ) -> None:
-        """on_life: somebody sent something sound"""
+        """
+        on_life: somebody sent something sound
+        on_written: the owner passed on what somebody outside the room wrote
+        """
         self._context = context
         self._replies = replies
         self._user_turns = user_turns
@@ -92,11 +107,13 @@ class Clients:
         self._playout = playout
         self._tools = tools
         self._approvals = approvals
+        self._sharing = sharing
         self._timing = timing
         self._on_end = on_end
         self._on_life = on_life
+        self._on_written = on_written
         # Control frames are refused, not dropped, when somebody floods us.
-        self._waiting: asyncio.Queue[_Message | _Order] = asyncio.Queue(_MAX_WAITING)
+        self._waiting: asyncio.Queue[_Message | _Chat | _Order] = asyncio.Queue(_MAX_WAITING)
         self._pace = EventPace()
         self._is_closed = False
         self._owners_handlers: dict[type, Callable[[Any], Awaitable[CommandResult]]] = {
@@ -123,9 +140,18 @@ class Clients:
 
     def handle_message(self, text: str, uid: int) -> None:
         """A data channel message of a participant; returns at once."""
-        now_s = time.monotonic()
+        self._take(_Message(text, uid))
+
+    def handle_chat(self, message: ChatMessage, uid: int) -> None:
+        """Something written in the room; what agents write there are their transcripts."""
+        user = self._context.channel.remote_users.get(uid)
+        if user is not None and user.role == "user" and message.text.strip():
+            self._take(_Chat(message.text, uid))
+
+    def _take(self, message: _Message | _Chat) -> None:
+        now_s, uid = time.monotonic(), message.uid
         if self._pace.allow(uid, now_s=now_s) and not self._waiting.full():
-            self._waiting.put_nowait(_Message(text, uid))
+            self._waiting.put_nowait(message)
         elif self._pace.should_answer(uid, now_s=now_s):
             self._context.publisher.refuse(uid, "too_many_events", "slow down and send it again")
 
@@ -156,6 +182,8 @@ class Clients:
             match await self._waiting.get():
                 case _Message() as message:
                     await self._handle(message)
+                case _Chat() as chat:
+                    await self._handle_chat(chat)
                 case _Order() as order:
                     await self._carry_out(order)
 
@@ -167,22 +195,35 @@ class Clients:
                 waiting.refuse(_leaving())
 
     async def _handle(self, message: _Message) -> None:
-        context = self._context
-        with context.boundary.guard(InputKind.CLIENT_EVENT, "event") as attempt:
+        with self._context.boundary.guard(InputKind.CLIENT_EVENT, "event") as attempt:
             try:
                 event = parse_client_event(message.text)
-                attempt.what = event.type
-                # Pages report their playout by themselves: that tells of no person.
-                if not isinstance(event, inbound.ClientPlayoutReport):
-                    self._on_life()
-                handler = self._handlers.get(type(event), _refuse)
-                await _translated(handler(event, message.uid))
             except InvalidClientEventError as error:
-                context.publisher.refuse(message.uid, "invalid_event", str(error))
-            except CommandRefusedError as error:
-                context.publisher.refuse(message.uid, error.code, str(error))
+                self._context.publisher.refuse(message.uid, "invalid_event", str(error))
+                return
+            attempt.what = event.type
+            # Pages report their playout by themselves: that tells of no person.
+            if not isinstance(event, inbound.ClientPlayoutReport):
+                self._on_life()
+            handler = self._handlers.get(type(event), _refuse)
+            await self._answered(handler(event, message.uid), message.uid)
         if attempt.failure is not None:
-            context.publisher.refuse(message.uid, _INTERNAL, _INTERNAL_TEXT)
+            self._context.publisher.refuse(message.uid, _INTERNAL, _INTERNAL_TEXT)
+
+    async def _handle_chat(self, chat: _Chat) -> None:
+        with self._context.boundary.guard(InputKind.CHAT, "message") as attempt:
+            self._on_life()
+            event = inbound.ClientTextAppend(text=chat.text)
+            await self._answered(self._handle_text(event, chat.uid, is_posted=True), chat.uid)
+        if attempt.failure is not None:
+            self._context.publisher.refuse(chat.uid, _INTERNAL, _INTERNAL_TEXT)
+
+    async def _answered(self, work: Awaitable[CommandResult | None], uid: int) -> None:
+        """Carry `work` out, or tell its sender why not."""
+        try:
+            await _translated(work)
+        except CommandRefusedError as error:
+            self._context.publisher.refuse(uid, error.code, str(error))
 
     async def _carry_out(self, order: _Order) -> None:
         with self._context.boundary.guard(InputKind.COMMAND, order.command.type) as attempt:
@@ -204,14 +245,18 @@ class Clients:
         if (handler := self._owners_handlers.get(type(command))) is not None:
             return await handler(command)
         self._on_life()
+        if isinstance(command, inbound.ClientTextAppend):
+            self._on_written()
         return await self._handlers[type(command)](command, None)
 
-    async def _handle_text(self, event: inbound.ClientTextAppend, uid: int | None) -> CommandResult:
+    async def _handle_text(
+        self, event: inbound.ClientTextAppend, uid: int | None, *, is_posted: bool = False
+    ) -> CommandResult:
         await self._user_turns.interrupt()
         self._timing.handle_written()
         item_id = f"item_{uuid.uuid4().hex[:24]}"
         await self._context.model.send(AddText(event.text, item_id=item_id))
-        await self._replies.note_user_words(item_id, event.text, uid=uid)
+        await self._replies.note_user_words(item_id, event.text, uid=uid, is_posted=is_posted)
         await self._context.model.send(CreateResponse())
         return CommandResult(item_id=item_id)
 
@@ -267,14 +312,16 @@ class Clients:
     async def _handle_playout_report(self, event: inbound.ClientPlayoutReport, uid: int) -> None:
         self._playout.handle_report(event, uid)
 
-    async def _handle_tool_result(self, event: inbound.ClientToolResult, _uid: int | None) -> None:
+    async def _handle_tool_result(self, event: inbound.ClientToolResult, uid: int | None) -> None:
+        self._sharing.require_answerer(uid)
         output = event.output if isinstance(event.output, str) else json.dumps(event.output)
         if not self._tools.resolve_client_call(event.id, output):
             raise CommandRefusedError("unknown_call", f"no call {event.id} waits for a result")
 
     async def _handle_tool_approval(
-        self, event: inbound.ClientToolApproval, _uid: int | None
+        self, event: inbound.ClientToolApproval, uid: int | None
     ) -> None:
+        self._sharing.require_approver(uid)
         verdict = Verdict(event.approve, event.reason)
         if not self._approvals.answer(event.id, verdict, is_for_all=event.always):
             raise CommandRefusedError("unknown_call", f"no call {event.id} waits for approval")

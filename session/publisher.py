@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
@@ -17,6 +17,9 @@ from utils import shorten
 
 # A tool may return more than a data channel message holds; the model got all of it.
 _CUT_TEXT_TO: Final = 4_000
+
+Told = tuple[int, dict[str, Any]]
+"""A participant, and the fields that are different in what it is told."""
 
 _log = logging.getLogger("agent")
 
@@ -49,16 +52,36 @@ class Publisher:
         self._on_event = on_event
         self._boundary = boundary
 
-    def publish(self, event: type[BaseModel], *, to: int | None = None, **fields: Any) -> None:
-        """Send an event of this class to one participant (`to`) or all; agent fields are added."""
+    def publish(
+        self,
+        event: type[BaseModel],
+        *,
+        to: int | None = None,
+        among: Iterable[Told] | None = None,
+        **fields: Any,
+    ) -> None:
+        """Send an event of this class to one participant (`to`) or all; agent fields are added.
+
+        among: in the room, to these only, each with changes of its own
+        """
         if "agent_id" in event.model_fields:
             fields |= self._agent
         with self._boundary.guard(InputKind.HOOK, event.__name__):
             made, text = _made(event, fields)
             with self._boundary.guard(InputKind.HOOK, event.__name__):
-                self._send(made, text, to)
+                if among is None:
+                    self._send(made, text, to)
+                for uid, changes in among or ():
+                    self._send_changed(made, text, uid, changes)
             if to is None:
                 self._on_event(made)
+
+    def _send_changed(self, event: BaseModel, text: str, to: int, changes: dict[str, Any]) -> None:
+        if not changes:
+            self._send(event, text, to)
+            return
+        changed = event.model_copy(update=changes)
+        self._send(changed, changed.model_dump_json(), to)
 
     def _send(self, event: BaseModel, text: str, to: int | None) -> None:
         if len(text.encode()) > MAX_EVENT_BYTES:

@@ -59,8 +59,13 @@ class Replies:
 
     # -- what the user said --------------------------------------------------------------------
 
-    async def note_user_words(self, item_id: str, text: str, *, uid: int | None) -> None:
-        """Remember and publish what a user said or wrote; without words it was no turn at all."""
+    async def note_user_words(
+        self, item_id: str, text: str, *, uid: int | None, is_posted: bool = False
+    ) -> None:
+        """Remember and publish what a user said or wrote; without words it was no turn at all.
+
+        is_posted: it is in the room's chat already
+        """
         history = self._context.history
         if text:
             history.finish_user_item(item_id, text)
@@ -69,7 +74,7 @@ class Replies:
         self._context.publisher.publish(
             out.AgentInputTranscriptionDone, item_id=item_id, transcript=text, uid=uid
         )
-        if text:
+        if text and not is_posted:
             self._post_transcript("user", item_id, text)
 
     # -- the model speaks --------------------------------------------------------------------

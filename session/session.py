@@ -24,6 +24,7 @@ from session.owner import Owner
 from session.playout import PlayoutWatch
 from session.replies import Replies
 from session.tool_calls import ToolCalls
+from session.tool_sharing import ToolSharing
 from session.turn_policy import TurnPolicy
 from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
@@ -56,7 +57,10 @@ _TOLD_STATUSES = frozenset(
 
 
 class Session:
-    """Runs one conversation; says so when the model is gone, a client ends it, or a limit does."""
+    """Runs one conversation; says so when the model is gone, a client ends it, or a limit does.
+
+    on_written: somebody outside the room wrote to the agent
+    """
 
     def __init__(
         self,
@@ -65,6 +69,7 @@ class Session:
         *,
         on_model_gone: Callable[[], None],
         on_client_end: Callable[[], None],
+        on_written: Callable[[], None],
         on_limit: Callable[[ExitReason], None],
     ) -> None:
         self._context = context
@@ -74,8 +79,9 @@ class Session:
         policy = TurnPolicy.of(context.config, context.model.capabilities)
         speakers = Speakers()
         self._timing = TurnTiming(context, speakers)
-        approvals = Approvals(context.publisher, timeout_s=tools.approval_timeout_s)
-        self._tool_calls = ToolCalls(context, tools, approvals)
+        sharing = ToolSharing(context.config, context.channel.remote_users, context.publisher)
+        approvals = Approvals(sharing, timeout_s=tools.approval_timeout_s)
+        self._tool_calls = ToolCalls(context, tools, approvals, sharing)
         self._replies = Replies(
             context, self._dumps[1], policy, on_interrupt=self._handle_interrupt
         )
@@ -93,12 +99,17 @@ class Session:
         self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
         self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
         self.owner = Owner(context, self._replies, self._user_turns, tools, policy)
-        self.clients = self._create_clients(tools, approvals, on_client_end)
+        self.clients = self._create_clients(tools, approvals, sharing, on_client_end, on_written)
         self.handlers = self._all_handlers()
         self._listen_to_channel()
 
     def _create_clients(
-        self, tools: ToolContext, approvals: Approvals, on_end: Callable[[], None]
+        self,
+        tools: ToolContext,
+        approvals: Approvals,
+        sharing: ToolSharing,
+        on_end: Callable[[], None],
+        on_written: Callable[[], None],
     ) -> Clients:
         return Clients(
             self._context,
@@ -108,10 +119,12 @@ class Session:
             self.playout,
             tools,
             approvals,
+            sharing,
             self._timing,
             self.owner,
             on_end,
             self.limits.note_user,
+            on_written,
         )
 
     def _all_handlers(self) -> dict[type, list[Handler]]:
@@ -138,6 +151,8 @@ class Session:
     def _listen_to_channel(self) -> None:
         self._listen(InputKind.CLIENT_EVENT, "event", self.clients.handle_message)
         self._listen(InputKind.CLIENT_EVENT, "event_refused", self.clients.refuse_message)
+        if self._context.config.reads_chat:
+            self._listen(InputKind.CHAT, "message", self.clients.handle_chat)
         for listener in (
             self._replies.handle_playout_started,
             self.playout.handle_playout_started,

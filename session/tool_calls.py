@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from boundary import InputKind
-from conversation import server_events as out
 from conversation.event_parts import ToolResult, ToolUse
 from conversation.tool_batch import ToolBatches
 from json_reader import InvalidJsonError, mend_text, read_object
@@ -18,6 +17,7 @@ from realtime.events import AddToolOutput, AnswerToolApproval, CreateResponse, M
 from realtime.model import ModelDisconnectedError, UnsupportedCommandError
 from session.approvals import Approvals, Verdict
 from session.context import Handlers, SessionContext
+from session.tool_sharing import ToolSharing
 from tools import ToolContext, ToolOutcome, failure
 from utils import OwnedTasks
 
@@ -45,8 +45,15 @@ class ToolCalls:
     told so, and not asked to go on, for it is about to answer the user. All others run to their end.
     """
 
-    def __init__(self, context: SessionContext, tools: ToolContext, approvals: Approvals) -> None:
+    def __init__(
+        self,
+        context: SessionContext,
+        tools: ToolContext,
+        approvals: Approvals,
+        sharing: ToolSharing,
+    ) -> None:
         self._context = context
+        self._sharing = sharing
         self._approvals = approvals
         self._tools = tools
         self._batches = ToolBatches()
@@ -94,8 +101,7 @@ class ToolCalls:
         event = replace(event, name=mend_text(event.name), arguments=mend_text(event.arguments))
         key = f"{event.call_id} {next(self._numbers)}"
         self._batches.call_started(event.response_id, key)
-        self._context.publisher.publish(
-            out.AgentResponseToolUseDone,
+        self._sharing.tell_use(
             response_id=event.response_id,
             item_id=event.item_id,
             tool_use=_tool_use(event),
@@ -169,11 +175,10 @@ class ToolCalls:
 
     def _publish(self, event: model.ToolCallRequested, outcome: ToolOutcome) -> None:
         self._context.history.add_tool_output(event.call_id, outcome.output)
-        self._context.publisher.publish(
-            out.AgentResponseToolResult,
-            tool_result=ToolResult(
+        self._sharing.tell_result(
+            ToolResult(
                 id=event.call_id, name=event.name, output=outcome.output, is_error=outcome.is_error
-            ),
+            )
         )
 
     async def _handle_response_done(self, event: model.ResponseDone) -> None:

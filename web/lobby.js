@@ -28,7 +28,7 @@ export function isLive({ state }) {
 const OPTIONAL_FIELDS = {
   greeting: "greeting",
   voice: "voice",
-  system_message: "system-message",
+  instructions: "system-message",
   toolset: "toolset",
   provider: "provider",
 };
@@ -103,8 +103,10 @@ export class Lobby {
     }
     if (valueOf("turns") !== "") options.turn_detection = { type: valueOf("turns") };
     if (byId("recording").checked) options.recording = true;
+    // Whoever starts an agent here wants to see what it does, and answers its tools on this page.
+    options.show_tools = "full";
     const tools = parseTools(valueOf("tools"));
-    return tools.length > 0 ? { ...options, tools } : options;
+    return tools.length > 0 ? { ...options, tools, tool_results_from: "anyone" } : options;
   }
 
   /** Show what is under way in the main button, or null when nothing is. */

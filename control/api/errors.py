@@ -34,7 +34,12 @@ ERROR_CODE: Final = web.ResponseKey("error_code", str)
 _log = logging.getLogger("control.api")
 
 # Whatever else a live agent refuses is a matter of its state.
-_REFUSALS: Final = {"invalid_event": 400, "unsupported_by_model": 422, "too_many_events": 429}
+_REFUSALS: Final = {
+    "invalid_event": 400,
+    "unsupported_by_model": 422,
+    "too_many_events": 429,
+    "internal_error": 500,
+}
 _TIMEOUT_CODES: Final = {"timeout", "start_timeout", "model_timeout"}
 
 

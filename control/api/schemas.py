@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, model_validator
 
-from config import PROVIDER_PATTERN, ChannelName, ThreadId, Uid
+from config import PROVIDER_PATTERN, ChannelName, ThreadId, ToolsShown, Uid
 from control.api.model_options import ModelOptions
 from control.api.skills import SKILL_PATTERN
 from control.placement import AgentStatus, ExitRecord
@@ -76,6 +76,11 @@ class ToolDeclaration(Request):
     parameters: dict[str, Any] | None = Field(default=None, description="JSON Schema, an object")
 
 
+INSTRUCTIONS_NAMES: Final = AliasChoices("instructions", "system_message")
+
+Answerers = Literal["http", "anyone"] | Annotated[tuple[Uid, ...], Field(max_length=32)]
+
+
 def require_small_tools(declarations: Sequence[Mapping[str, Any]]) -> None:
     """Refuse more than a provider would take.
 
@@ -92,17 +97,22 @@ class StartAgentRequest(Request):
     channel_name: ChannelName
     uid: Uid = Field(description="the agent's number in its channel")
     language: str = Field(
-        default="en", pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$", description="ISO 639"
+        default="en",
+        pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}$",
+        description="ISO 639: what people are expected to speak, a hint for transcription, and whose "
+        "agreeing noises interrupt nothing. What the agent speaks is up to the instructions",
     )
     provider: str | None = Field(
         default=None, pattern=PROVIDER_PATTERN, description="a name of docs/providers.md"
     )
     model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$")
     voice: str | None = Field(default=None, pattern=VOICE_PATTERN)
-    system_message: str | None = Field(
+    instructions: str | None = Field(
         default=None,
+        validation_alias=INSTRUCTIONS_NAMES,
         max_length=MAX_PROMPT_CHARACTERS,
-        description="`{name}` becomes that value of metadata; write {{ and }} for braces",
+        description="`{name}` becomes that value of metadata, in greeting and goodbye too; write {{ "
+        "and }} for braces. `system_message` is another name of it",
     )
     metadata: dict[MetadataKey, MetadataValue] = Field(default={}, max_length=32)
     skills: tuple[SkillName, ...] = Field(
@@ -123,6 +133,23 @@ class StartAgentRequest(Request):
     model_settings: ModelOptions = ModelOptions()
     tools: tuple[ToolDeclaration, ...] = Field(default=(), max_length=MAX_TOOLS)
     toolset: str | None = Field(default=None, description="name of a tool set, or mcp:NAME")
+    tool_results_from: Answerers = Field(
+        default="http",
+        description="who answers pass-through tools: http, the control API only; anyone in the room; "
+        "or a list of uids in the room. The control API always may",
+    )
+    tool_approvals_from: Answerers | None = Field(
+        default=None,
+        description="who allows tools that need approval, likewise; absent: user_uid, else anyone",
+    )
+    show_tools: ToolsShown = Field(
+        default="names",
+        description="what people in the room see of tool calls: none, names, or full with arguments "
+        "and outputs. Whoever may answer or allow a call sees what it asks",
+    )
+    reads_chat: bool = Field(
+        default=True, description="what people write in the room's chat is a turn of theirs"
+    )
     thread_id: ThreadId | None = Field(
         default=None, description="a conversation to continue, or to begin under this name"
     )
@@ -135,7 +162,15 @@ class StartAgentRequest(Request):
     max_cost: float | None = Field(
         default=None, gt=0, le=10**9, description="of all replies, by the server's price table"
     )
-    rejoin_grace_s: float = Field(default=10.0, ge=0, le=3600)
+    user_wait_s: float = Field(
+        default=30.0,
+        gt=0,
+        le=24 * 3600,
+        description="so long nobody need join or, over HTTP, write",
+    )
+    rejoin_grace_s: float = Field(
+        default=10.0, ge=0, le=24 * 3600, description="so long the last user may be away"
+    )
     recording: bool = Field(default=False, description="keep the call's sound as a file")
     wait: bool = Field(default=True, description="answer when ready, not at once")
 
@@ -146,11 +181,12 @@ class StartAgentRequest(Request):
         return self
 
     @model_validator(mode="after")
-    def _check_system_message(self) -> StartAgentRequest:
-        try:
-            self.filled_system_message()
-        except PromptError as error:
-            raise ValueError(f"system_message: {error}") from error
+    def _check_texts(self) -> StartAgentRequest:
+        for name in ("instructions", "greeting", "goodbye"):
+            try:
+                self.filled(name)
+            except PromptError as error:
+                raise ValueError(f"{name}: {error}") from error
         return self
 
     @model_validator(mode="after")
@@ -169,9 +205,14 @@ class StartAgentRequest(Request):
             raise ValueError(f"tools: {error}") from error
         return self
 
-    def filled_system_message(self) -> str | None:
-        """The system message with the metadata in its placeholders."""
-        return None if self.system_message is None else fill(self.system_message, self.metadata)
+    def filled(self, name: Literal["instructions", "greeting", "goodbye"]) -> str | None:
+        """The text with the metadata in its placeholders.
+
+        Raises:
+            PromptError: it cannot be filled; a request that was validated can.
+        """
+        text: str | None = getattr(self, name)
+        return None if text is None else fill(text, self.metadata)
 
     def turn_detection_settings(self) -> dict[str, Any] | None:
         """Only what was asked for: the rest is for the model to choose."""

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, model_validator
 
 from control.api.schemas import (
+    INSTRUCTIONS_NAMES,
     MAX_TOOLS,
     VOICE_PATTERN,
     Request,
@@ -59,6 +60,7 @@ class UpdateRequest(Request):
 
     instructions: str | None = Field(
         default=None,
+        validation_alias=INSTRUCTIONS_NAMES,
         min_length=1,
         max_length=MAX_PROMPT_CHARACTERS,
         description="in the place of the system message; skills and memory stay",

@@ -62,7 +62,9 @@ async def test_start_sends_what_the_form_says() -> None:
                 "toolset": "everyday",
                 "turn_detection": {"type": "none"},
                 "recording": True,
+                "show_tools": "full",
                 "tools": [{"name": "ask_desk", "parameters": {}}],
+                "tool_results_from": "anyone",
             },
         )
         await expect(console.get("#start-time")).to_have_text("42 ms")

@@ -46,3 +46,18 @@ def test_leaving_twice_does_not_move_the_grace() -> None:
     presence.user_left(1, now_s=50)
     presence.user_left(1, now_s=58)
     assert presence.departure() == Departure(60, ExitReason.USER_LEFT)
+
+
+def test_who_writes_from_outside_is_waited_for_after_each_word() -> None:
+    presence = Presence(RULES, now_s=0)
+    presence.note_written(now_s=20)
+    assert presence.departure() == Departure(50, ExitReason.NO_USER)
+    presence.note_written(now_s=45)
+    assert presence.departure() == Departure(75, ExitReason.NO_USER)
+    presence.user_joined(1)
+    assert presence.departure() is None
+    presence.user_left(1, now_s=50)
+    assert presence.departure() == Departure(75, ExitReason.NO_USER)
+    presence.user_joined(1)
+    presence.user_left(1, now_s=90)
+    assert presence.departure() == Departure(100, ExitReason.USER_LEFT)

@@ -158,6 +158,9 @@ class Stage:
                 base_uri=self.provider.uri,
                 api_key=SecretStr(API_KEY),
             ),
+            # People of the stage stand for the programs that answer tools, too.
+            "tool_results_from": "anyone",
+            "show_tools": "full",
         }
         return AgentConfig(**(values | changes))
 
@@ -167,6 +170,10 @@ class Stage:
         self.agent = RealtimeKitAgent(self.config(**changes), self)
         self._running = asyncio.get_running_loop().create_task(self.agent.run())
         return self._running
+
+    async def wait_ready(self) -> None:
+        """Until the agent is ready."""
+        await self._ready.wait()
 
     async def run_until_ready(self, **changes: Any) -> None:
         """Start the agent and wait until it is ready."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from config import ConfigError, Settings
+from config import AgentConfig, ConfigError, Settings
 from control.api.skills import MAX_SKILL_CHARACTERS, load_skills
 from tests.control.served_api import serve_api
 
@@ -74,6 +75,33 @@ async def test_the_agent_gets_the_filled_prompt_the_skills_and_the_memory(tmp_pa
             ("orders", "Ask for the number."),
         ]
         assert config.memory == ("Ada likes tea.",)
+
+
+@pytest.mark.asyncio
+async def test_what_is_spoken_is_filled_as_the_instructions_are(tmp_path: Path) -> None:
+    wanted = START | {
+        "instructions": "You serve {customer}.",
+        "greeting": "Hello {customer}, {{welcome}}!",
+        "goodbye": "Bye {customer}.",
+        "metadata": {"customer": "Ada {x}"},
+        "user_wait_s": 600,
+        "tool_results_from": [7, 8],
+        "show_tools": "none",
+    }
+    async with serve_api(settings_with(tmp_path)) as api:
+        response = await api.post("/start_agent", json=wanted)
+        assert response.status == 200, await response.text()
+        config = api.placement.configs["demo"]
+        assert config.system_message == "You serve Ada {x}."
+        assert config.greeting == "Hello Ada {x}, {welcome}!"
+        assert config.goodbye == "Bye Ada {x}."
+        assert config.user_wait_s == 600
+        assert (config.tool_results_from, config.show_tools) == ((7, 8), "none")
+        crossed = AgentConfig.model_validate(json.loads(json.dumps(config.to_json())))
+        assert crossed.tool_results_from == (7, 8)
+        response = await api.post("/start_agent", json=wanted | {"metadata": {}})
+        assert response.status == 400
+        assert "{customer} has no value" in (await response.json())["error"]
 
 
 @pytest.mark.asyncio
