@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import SecretStr
 
@@ -23,6 +23,9 @@ from setting_problems import near_misses
 from utils import sole_cause
 
 T = TypeVar("T")
+
+_TOKEN_TTL_S: Final = 24 * 3600
+"""Of our own tokens, which are shown again whenever a connection to the room is made anew."""
 
 
 class CommandError(Exception):
@@ -47,7 +50,25 @@ def _room_token(settings: Settings, channel_name: str, uid: int, role: str) -> S
     if settings.room_token_secret is None:
         return None
     secret = settings.room_token_secret.get_secret_value()
-    return SecretStr(mint_token(secret, channel=channel_name, uid=uid, role=role, ttl_s=3600))
+    return SecretStr(
+        mint_token(secret, channel=channel_name, uid=uid, role=role, ttl_s=_TOKEN_TTL_S)
+    )
+
+
+def _agent_token(
+    server_url: str, settings: Settings, channel_name: str, uid: int
+) -> SecretStr | None:
+    """What an agent shows to its room: of our own secret, or else of the server's.
+
+    Raises:
+        CommandError: the server does not give one.
+    """
+    own = _room_token(settings, channel_name, uid, "agent")
+    if own is not None:
+        return own
+    wanted = {"channel_name": channel_name, "uid": uid, "role": "agent", "ttl_s": _TOKEN_TTL_S}
+    token = _ask_server(f"{server_url}/token", settings, wanted).get("token")
+    return None if token is None else SecretStr(str(token))
 
 
 def run_server_command(options: argparse.Namespace, settings: Settings) -> int:
@@ -82,17 +103,19 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
         secrets=secrets_of(settings),
     )
     guard_standard_output()
+    server_url = _server_url(options, settings)
     local_uri = settings.local_model_uri
     name = options.provider or settings.model_provider
     if name == "local" and local_uri is None:
-        local_uri = _ask_local_model_uri(_server_url(options, settings))
+        local_uri = _ask_local_model_uri(server_url, settings)
+    provider = provider_config(settings, name, local_uri=local_uri or "")
     config = AgentConfig(
         agent_id=f"foreground-{options.channel_name}-{options.uid}",
         channel_name=options.channel_name,
         uid=options.uid,
-        room_url=_server_url(options, settings),
-        room_token=_room_token(settings, options.channel_name, options.uid, "agent"),
-        provider=provider_config(settings, name, local_uri=local_uri or ""),
+        room_url=server_url,
+        room_token=_agent_token(server_url, settings, options.channel_name, options.uid),
+        provider=provider,
         greeting=options.greeting,
         toolset=options.toolset,
         mcp_server=settings.mcp_server(options.toolset),
@@ -119,31 +142,56 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _ask_local_model_uri(server_url: str) -> str:
+def _ask_local_model_uri(server_url: str, settings: Settings) -> str:
     """Where the running server keeps its local model."""
+    uri = _ask_server(f"{server_url}/readyz", settings).get("local_model_uri")
+    if not uri:
+        raise CommandError("the server runs no local model: set LOCAL_MODEL_URI")
+    return str(uri)
+
+
+def _ask_server(
+    url: str, settings: Settings, body: dict[str, object] | None = None
+) -> dict[str, Any]:
+    """The answer of a running server's API to GET, or to POST with a `body`; with our first key.
+
+    Raises:
+        CommandError: nobody answers, or the request is refused.
+    """
     import json
     import urllib.error
     import urllib.request
     from urllib.parse import urlsplit
 
+    from json_reader import read_object
     from proxies import outbound_proxy
 
+    class NoRedirect(urllib.request.HTTPRedirectHandler):
+        """Our key is for the server that was named, not for wherever it points."""
+
+        def redirect_request(self, *_: object) -> None:
+            return None
+
     # Through the owner's proxy, unless it is this machine.
-    proxy = outbound_proxy(server_url)
-    proxies = {} if proxy is None else {urlsplit(server_url).scheme: str(proxy)}
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
+    proxy = outbound_proxy(url)
+    proxies = {} if proxy is None else {urlsplit(url).scheme: str(proxy)}
+    opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler(proxies))
+    request = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+    if settings.api_keys:
+        key = settings.api_keys[0].get_secret_value()
+        request.add_header("Authorization", f"Bearer {key}")
     try:
         try:
-            answer = opener.open(f"{server_url}/readyz", timeout=5)
-        except urllib.error.HTTPError as not_ready:
-            answer = not_ready  # still loading: its sessions wait until it is ready
+            answer = opener.open(request, timeout=5)
+        except urllib.error.HTTPError as refusal:
+            answer = refusal
         with answer:
-            uri = json.load(answer).get("local_model_uri")
+            told = read_object(answer.read())
     except (OSError, ValueError) as error:
-        raise CommandError(f"no server answers at {server_url}: {error}") from error
-    if not uri:
-        raise CommandError("the server runs no local model: set LOCAL_MODEL_URI")
-    return str(uri)
+        raise CommandError(f"no server answers at {url}: {error}") from error
+    if answer.status >= 400 and "error" in told:
+        raise CommandError(f"{url}: {told['error']}")
+    return told
 
 
 def run_call_command(options: argparse.Namespace, settings: Settings) -> int:

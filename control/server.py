@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from typing import Final
 
@@ -94,7 +95,7 @@ class ControlServer:
         self._drain = Drain(self.supervisor, settings.drain_deadline_s, self._pool.close)
         self.model = _create_model_server(settings)
         self._rooms = _create_rooms(settings)
-        self._configurator = AgentConfigurator(settings, self.url, self.model)
+        self._configurator = AgentConfigurator(settings, self.url, self.model, self._rooms.tokens)
         self._surroundings = Surroundings(settings)
         self._missing_provider = missing_provider(settings)
         app = create_app(
@@ -125,6 +126,7 @@ class ControlServer:
             self._settings.room_token_secret,
             self._archive,
             self._drain.begin,
+            self._rooms.tokens,
         )
         # The supervisor tells all who observe, event streams and webhooks among them.
         self._archive.share_deletions([self.supervisor, api], self.supervisor.forget_words)
@@ -301,11 +303,14 @@ def _url_of(listener: socket.socket) -> str:
 
 
 def _create_rooms(settings: Settings) -> RoomServer:
-    return RoomServer(
-        settings.room_secrets,
-        _create_ice_servers(settings),
-        RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
+    # Without a configured one, a secret of this run: people need no token then, but nobody may
+    # say that it is an agent unless the server let it start.
+    room_secrets = settings.room_secrets
+    options = RoomServerOptions(
+        allowed_origins=frozenset(settings.allowed_origins), are_users_free=not room_secrets
     )
+    agents_alone = (secrets.token_hex(32),)
+    return RoomServer(room_secrets or agents_alone, _create_ice_servers(settings), options)
 
 
 def _create_ice_servers(settings: Settings) -> IceServers:

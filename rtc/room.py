@@ -6,12 +6,14 @@ and changes nothing.
 
 from __future__ import annotations
 
+import itertools
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from config import MAX_UID
+from rtc.resume import ResumeSecrets
 from rtc.signals import (
     Candidate,
     Chat,
@@ -37,18 +39,25 @@ from rtc.signals import (
     ServerFrame,
     SignalError,
 )
+from rtc.tokens import UidClaim
 
 MAX_MEMBERS = 32
 
 
 @dataclass(frozen=True)
 class Member:
-    """A participant. `via` is set for a one-request caller: the agent holding its connection."""
+    """A participant. `via` is set for a one-request caller: the agent holding its connection.
+
+    `number` is of this stay in the room and of no other, unlike `uid` and `instance`, which others
+    choose. `resume_secret` is for the member alone.
+    """
 
     uid: int
     name: str
     role: Role
     instance: str
+    number: int
+    resume_secret: str = field(repr=False)
     is_muted: bool = False
     via: int | None = None
 
@@ -94,35 +103,69 @@ class Room:
         channel: str,
         *,
         max_members: int = MAX_MEMBERS,
+        resume_secrets: ResumeSecrets | None = None,
         random_uid: Callable[[], int] = _random_uid,
     ) -> None:
         self.channel = channel
         self.members: dict[int, Member] = {}
         self._max_members = max_members
+        self._resume_secrets = resume_secrets or ResumeSecrets()
         self._random_uid = random_uid
+        self._numbers = itertools.count(1)
 
-    def join(self, wanted: Join, *, via: int | None = None) -> JoinOutcome:
-        """Take a newcomer in, resume it (same uid and instance), or let it replace its uid's holder.
+    def join(
+        self, wanted: Join, *, claim: UidClaim = UidClaim.FREE, via: int | None = None
+    ) -> JoinOutcome:
+        """Take a newcomer in, resume it, or let it replace who has its uid, as far as it may.
+
+        The secret of the place resumes it, or replaces its holder when `instance` is another. Without
+        it, a uid that somebody has is only for those whose `claim` is OWN.
 
         Raises:
-            SignalError: room_full.
+            SignalError: room_full, uid_taken, forbidden.
         """
         old = self.members.get(wanted.uid) if wanted.uid is not None else None
-        if old is not None and old.instance == wanted.instance:
+        is_proven = self._is_proven(wanted, old)
+        _check_uid(wanted, old, claim, is_proven=is_proven)
+        if old is not None and is_proven and old.instance == wanted.instance:
             return JoinOutcome(old, is_resumed=True, is_replaced=False)
         if old is None and len(self.members) >= self._max_members:
             raise SignalError("room_full", f"the room has {self._max_members} members", "join")
         deliveries = [] if old is None else self.leave(old.uid, "replaced")
-        member = Member(
-            uid=wanted.uid or self._free_uid(),
-            name=wanted.name,
-            role=wanted.role,
-            instance=wanted.instance or secrets.token_hex(8),
-            via=via,
-        )
+        member = self._newcomer(wanted, old, is_proven=is_proven, via=via)
         deliveries += self._to_all(MemberJoined(member=member.info()))
         self.members[member.uid] = member
         return JoinOutcome(member, False, old is not None, deliveries)
+
+    def _is_proven(self, wanted: Join, old: Member | None) -> bool:
+        """Whether the place is the newcomer's own, or was before it vanished from here."""
+        if wanted.uid is None or wanted.resume_secret is None:
+            return False
+        if old is None:
+            role, uid = wanted.role, wanted.uid
+            return self._resume_secrets.knows(wanted.resume_secret, self.channel, role, uid)
+        is_same = secrets.compare_digest(wanted.resume_secret, old.resume_secret)
+        return is_same and old.role == wanted.role and old.via is None
+
+    def _newcomer(
+        self, wanted: Join, old: Member | None, *, is_proven: bool, via: int | None
+    ) -> Member:
+        uid = wanted.uid or self._free_uid()
+        instance = wanted.instance
+        if instance is None or (old is not None and old.instance == instance):
+            # The others take the same word for the same participant, whose connections last.
+            instance = secrets.token_hex(8)
+        secret = wanted.resume_secret if is_proven else None
+        return Member(
+            uid=uid,
+            name=wanted.name,
+            role=wanted.role,
+            instance=instance,
+            number=next(self._numbers),
+            # Kept over a reload of the page, whose answer may be lost on its way.
+            resume_secret=secret or self._resume_secrets.make(self.channel, wanted.role, uid),
+            via=via,
+        )
 
     def leave(self, uid: int, reason: LeaveReason) -> list[Delivery]:
         """Take `uid` out, with the one-request callers that only it could reach. Idempotent."""
@@ -236,3 +279,22 @@ class Room:
         if caller.via != sender:
             raise SignalError("not_allowed", f"{frame.uid} is no caller of yours", frame.type)
         return self.leave(frame.uid, "closed")
+
+
+def _check_uid(wanted: Join, old: Member | None, claim: UidClaim, *, is_proven: bool) -> None:
+    """Whether a newcomer may have the uid that it names.
+
+    Raises:
+        SignalError: uid_taken, forbidden.
+    """
+    if wanted.uid is None or is_proven:
+        return
+    if claim is UidClaim.NONE:
+        text = "the room token names no uid: leave `uid` out, or show the `resume_secret` of your place"
+        raise SignalError("forbidden", text, "join")
+    if old is None:
+        return
+    # Agents go before people, or somebody could bar an agent by having its uid first.
+    if claim is not UidClaim.OWN or (old.role == "agent" and wanted.role != "agent"):
+        text = "somebody has this uid: only its owner may take its place"
+        raise SignalError("uid_taken", text, "join")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import is_channel_name
 from httpd.bodies import BodyError, read_body
+from rtc.room_socket import CLOSE_REPLACED
 from rtc.sdp import check_description
 from rtc.signals import (
     MAX_FRAME_BYTES,
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 ANSWER_TIMEOUT_S: Final = 10.0
 OFFER_TIMEOUT_S: Final = 10.0
 _REFUSAL_STATUS: Final = {"invalid": 400, "too_many_offers": 429}
-_STATUS: Final = {"unauthorized": 401, "forbidden": 403, "room_full": 429, "server_full": 429}
+_STATUS: Final = {
+    "unauthorized": 401,
+    "forbidden": 403,
+    "uid_taken": 409,
+    "room_full": 429,
+    "server_full": 429,
+}
 
 
 class CallOffer(BaseModel):
@@ -73,10 +80,17 @@ class CallOutlet:
             self.answer.set_result(frame.sdp)
 
     def close(self, code: int) -> None:
-        """The member is gone before it had an answer: the agent left or refused."""
-        if not self.answer.done():
-            message = f"the agent left or refused the offer ({code})"
-            self.answer.set_exception(CallRefusedError(502, "agent_failed", message))
+        """The member is gone before it had an answer: its uid joined anew, or the agent failed."""
+        if self.answer.done():
+            return
+        if code == CLOSE_REPLACED:
+            refusal = CallRefusedError(
+                409, "replaced", "the uid of this call joined anew elsewhere"
+            )
+        else:
+            text = f"the agent left or refused the offer ({code})"
+            refusal = CallRefusedError(502, "agent_failed", text)
+        self.answer.set_exception(refusal)
 
 
 def error_response(status: int, code: str, message: str) -> web.Response:
@@ -100,12 +114,12 @@ async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
     offer = await _read_offer(channel, request)
     wanted = Join(role="user", name="caller", instance=secrets.token_hex(8))
     try:
-        wanted = server.authorize(channel, wanted, bearer_token(request))
+        wanted, claim = server.authorize(channel, wanted, bearer_token(request))
         agent = server.first_agent(channel)
         if agent is None:
             raise CallRefusedError(404, "no_agent", f"no agent is in the channel {channel}")
         outlet = CallOutlet()
-        member = server.join(channel, wanted, outlet, via=agent.uid)
+        member = server.join(channel, wanted, outlet, claim=claim, via=agent.uid)
     except SignalError as error:
         raise CallRefusedError(_STATUS[error.code], error.code, error.message) from error
     server.offer_to_agent(channel, member, offer.sdp)
@@ -113,10 +127,10 @@ async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
             sdp = await outlet.answer
     except TimeoutError as error:
-        server.leave(channel, member.uid, "closed")
+        server.leave(channel, member.uid, "closed", number=member.number)
         raise CallRefusedError(504, "no_answer", "the agent did not answer in 10 s") from error
     except (CallRefusedError, asyncio.CancelledError):
-        server.leave(channel, member.uid, "closed")
+        server.leave(channel, member.uid, "closed", number=member.number)
         raise
     return web.json_response({"type": "answer", "sdp": sdp, "uid": member.uid})
 

@@ -11,12 +11,14 @@ import logging
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from config import is_channel_name
+from rtc.resume import ResumeSecrets
 from rtc.room import Delivery, Member, Room
 from rtc.room_call import CallRefusedError, answer_call, bearer_token, error_response
 from rtc.room_socket import (
@@ -42,7 +44,7 @@ from rtc.signals import (
     RelayedDescription,
     SignalError,
 )
-from rtc.tokens import RoomTokens, TokenError
+from rtc.tokens import RoomTokens, TokenError, UidClaim
 from rtc.turn import IceServers
 from utils import OwnedTasks, wall_clock_ms
 
@@ -61,6 +63,8 @@ class RoomServerOptions:
     resume_grace_s: float = 3.0
     max_rooms: int = MAX_ROOMS
     allowed_origins: frozenset[str] = frozenset()
+    are_users_free: bool = False
+    """People need no token; agents do."""
 
 
 class RoomServer:
@@ -72,7 +76,8 @@ class RoomServer:
         ice_servers: IceServers | None = None,
         options: RoomServerOptions = RoomServerOptions(),
     ) -> None:
-        self.tokens = RoomTokens(secrets)
+        self.tokens = RoomTokens(secrets, are_users_free=options.are_users_free)
+        self._resume_secrets = ResumeSecrets(secrets)
         self._ice_servers = ice_servers or IceServers()
         self._options = options
         self._rooms: dict[str, Room] = {}
@@ -111,18 +116,26 @@ class RoomServer:
 
     # -- decisions of the room, carried out -----------------------------------------------------
 
-    def join(self, channel: str, wanted: Join, outlet: Outlet, *, via: int | None = None) -> Member:
+    def join(
+        self,
+        channel: str,
+        wanted: Join,
+        outlet: Outlet,
+        *,
+        claim: UidClaim,
+        via: int | None = None,
+    ) -> Member:
         """Take a participant in; its frames go to `outlet`. Used by sockets and calls.
 
         Raises:
-            SignalError: room_full, server_full.
+            SignalError: room_full, server_full, uid_taken, forbidden.
         """
         room = self._rooms.get(channel)
         if room is None:
             if len(self._rooms) >= self._options.max_rooms or self._is_closed:
                 raise SignalError("server_full", "the server has no place for a room", "join")
-            room = Room(channel)
-        outcome = room.join(wanted, via=via)
+            room = Room(channel, resume_secrets=self._resume_secrets)
+        outcome = room.join(wanted, claim=claim, via=via)
         self._rooms[channel] = room
         member = outcome.member
         old = self._take_outlet(channel, member.uid)
@@ -141,6 +154,7 @@ class RoomServer:
             channel=room.channel,
             uid=member.uid,
             instance=member.instance,
+            resume_secret=member.resume_secret,
             is_resumed=is_resumed,
             members=tuple(room.others(member.uid)),
             ice_servers=self._ice_servers.for_participant(member.uid),
@@ -167,9 +181,16 @@ class RoomServer:
             old.deliver(ErrorFrame(code="replaced", message="your uid joined anew elsewhere"))
         old.close(CLOSE_REPLACED)
 
-    def leave(self, channel: str, uid: int, reason: LeaveReason) -> None:
-        """Take `uid` out and tell the others. Idempotent."""
-        if (room := self._rooms.get(channel)) is not None and uid in room.members:
+    def leave(
+        self, channel: str, uid: int, reason: LeaveReason, *, number: int | None = None
+    ) -> None:
+        """Take `uid` out and tell the others. Idempotent.
+
+        number: of the stay that ends; whoever has the uid by then in another one is left alone.
+        """
+        room = self._rooms.get(channel)
+        member = None if room is None else room.members.get(uid)
+        if room is not None and member is not None and number in (None, member.number):
             logger.info("room %s: %d left (%s)", channel, uid, reason)
             self._deliver(channel, room.leave(uid, reason))
             self._sweep(channel)
@@ -212,13 +233,14 @@ class RoomServer:
             timer.cancel()
         return self._outlets.pop((channel, uid), None)
 
-    def _lose(self, channel: str, uid: int, outlet: Outlet) -> None:
+    def _lose(self, channel: str, member: Member, outlet: Outlet) -> None:
         """The socket of a member broke without `leave`: give it a moment to come back."""
+        uid = member.uid
         if self._outlets.get((channel, uid)) is not outlet or self._is_closed:
             return
+        leave = partial(self.leave, channel, uid, "vanished", number=member.number)
         loop = asyncio.get_running_loop()
-        grace_s = self._options.resume_grace_s
-        self._absent[channel, uid] = loop.call_later(grace_s, self.leave, channel, uid, "vanished")
+        self._absent[channel, uid] = loop.call_later(self._options.resume_grace_s, leave)
 
     # -- routes ---------------------------------------------------------------------------------
 
@@ -264,7 +286,7 @@ class RoomServer:
                 if isinstance(frame, Leave):
                     return
         finally:
-            self._lose(channel, member.uid, outlet)
+            self._lose(channel, member, outlet)
 
     async def _admit(
         self, channel: str, reader: FrameReader, outlet: SocketOutlet, bearer: str | None
@@ -276,7 +298,8 @@ class RoomServer:
                         return None
                     refusal = SignalError("not_joined", "the first frame is `join`", frame.type)
                     outlet.deliver(error_frame(refusal))
-            return self.join(channel, self.authorize(channel, frame, bearer), outlet)
+            wanted, claim = self.authorize(channel, frame, bearer)
+            return self.join(channel, wanted, outlet, claim=claim)
         except TimeoutError:
             outlet.deliver(ErrorFrame(code="join_timeout", message="no `join` within 10 s"))
             outlet.close(CLOSE_JOIN_TIMEOUT)
@@ -285,19 +308,19 @@ class RoomServer:
             outlet.close(CLOSE_CODES.get(error.code, 1008))
         return None
 
-    def authorize(self, channel: str, wanted: Join, bearer: str | None) -> Join:
-        """`wanted` with the uid its token gives it, and without the token.
+    def authorize(self, channel: str, wanted: Join, bearer: str | None) -> tuple[Join, UidClaim]:
+        """`wanted` with the uid its token gives it, without the token; and its claim to that uid.
 
         Raises:
             SignalError: unauthorized, forbidden.
         """
         try:
-            uid = self.tokens.verify(
+            permit = self.tokens.verify(
                 wanted.token or bearer, channel=channel, uid=wanted.uid, role=wanted.role
             )
         except TokenError as error:
             raise SignalError(error.code, error.message, "join") from error
-        return wanted.model_copy(update={"uid": uid, "token": None})
+        return wanted.model_copy(update={"uid": permit.uid, "token": None}), permit.claim
 
     def _is_origin_allowed(self, request: web.Request) -> bool:
         origin = request.headers.get("Origin")

@@ -36,6 +36,7 @@ CLOSE_JOIN_TIMEOUT: Final = 4003
 CLOSE_CODES: Final = {
     "unauthorized": 4401,
     "forbidden": 4403,
+    "uid_taken": 4409,
     "room_full": 4429,
     "server_full": 4429,
     "replaced": CLOSE_REPLACED,

@@ -37,7 +37,7 @@ GIVE_UP_AFTER_S: Final = 30.0
 MAX_WAITING_FRAMES: Final = 256
 MAX_RECEIVED_BYTES: Final = 256 * 1024
 _BACKOFF_S: Final = (0.25, 0.5, 1.0, 2.0, 4.0)
-_FINAL_CODES: Final = frozenset({"replaced", "unauthorized", "forbidden"})
+_FINAL_CODES: Final = frozenset({"replaced", "unauthorized", "forbidden", "uid_taken"})
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class SignalingClient:
         on_frame: Callable[[ServerFrame], None],
         on_state: Callable[[ConnectionState], None],
     ) -> None:
-        """join: must have an instance; its uid is the one given by the room from then on."""
+        """join: what the room gives (uid, instance, resume secret) is sent again at each rejoin."""
         self.state = ConnectionState.NEW
         self._url = url
         self._join = join
@@ -177,7 +177,9 @@ class SignalingClient:
         await socket.send_str(serialize(self._join))
         while (frame := await self._read(socket)) is not None:
             if isinstance(frame, Joined):
-                self._join = self._join.model_copy(update={"uid": frame.uid})
+                place = {"uid": frame.uid, "instance": frame.instance}
+                secret = {"resume_secret": frame.resume_secret or None}
+                self._join = self._join.model_copy(update=place | secret)
                 return frame
             if isinstance(frame, ErrorFrame):
                 raise RoomError(frame.code, f"the room refused: {frame.message}")

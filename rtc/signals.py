@@ -50,14 +50,18 @@ class _ServerFrame(BaseModel):
 
 
 class Join(_ClientFrame):
-    """`instance` names one page load or process; it tells a rejoin from a replacement."""
+    """`instance` names one page load or process; it tells a rejoin from a replacement.
+
+    `resume_secret` is that of an earlier `joined`: it proves that the place of `uid` is ours.
+    """
 
     type: Literal["join"] = "join"
     role: Role
     uid: Uid | None = None
     name: str = Field(default="", max_length=MAX_NAME_CHARACTERS)
     instance: Word | None = None
-    token: str | None = Field(default=None, max_length=4096)
+    resume_secret: Word | None = Field(default=None, repr=False)
+    token: str | None = Field(default=None, max_length=4096, repr=False)
 
 
 class Leave(_ClientFrame):
@@ -155,10 +159,13 @@ class IceServer(_ServerFrame):
 
 
 class Joined(_ServerFrame):
+    """`resume_secret` is for the member alone; empty: this room has none."""
+
     type: Literal["joined"] = "joined"
     channel: str
     uid: Uid
     instance: str
+    resume_secret: str = Field(default="", repr=False)
     is_resumed: bool
     members: tuple[MemberInfo, ...]
     ice_servers: tuple[IceServer, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal, cast
 
 import jwt
@@ -26,9 +27,29 @@ class TokenError(Exception):
         self.message = message
 
 
+class UidClaim(StrEnum):
+    """What a credential says about the uid that somebody wants to have in a room.
+
+    OWN: it is the holder's, whoever has it now. FREE: the holder's if nobody has it. NONE: nothing;
+    the room picks one that nobody has.
+    """
+
+    OWN = "own"
+    FREE = "free"
+    NONE = "none"
+
+
+@dataclass(frozen=True)
+class Permit:
+    """Somebody may join as `uid` (None: the room picks one), as far as `claim` reaches."""
+
+    uid: int | None
+    claim: UidClaim
+
+
 @dataclass(frozen=True)
 class RoomClaims:
-    """What a token allows; `uid` 0 allows any."""
+    """What a token says; `uid` 0: it names none."""
 
     channel: str
     uid: int
@@ -55,13 +76,16 @@ def mint_token(secret: str, *, channel: str, uid: int = ANY_UID, role: str, ttl_
 class RoomTokens:
     """Mints and verifies with any of several secrets: the first signs, the others still verify."""
 
-    def __init__(self, secrets: Sequence[str] = ()) -> None:
+    def __init__(self, secrets: Sequence[str] = (), *, are_users_free: bool = False) -> None:
+        """are_users_free: agents need a token, people do not. Without any secret nobody does, and
+        whoever says that it is an agent is believed.
+        """
         self._secrets = tuple(secrets)
+        self._are_users_free = are_users_free or not secrets
 
-    @property
-    def is_required(self) -> bool:
-        """Whether rooms ask for a token: as soon as a secret is configured."""
-        return bool(self._secrets)
+    def is_required(self, role: Role) -> bool:
+        """Whether somebody needs a token to join as `role`."""
+        return bool(self._secrets) and not (self._are_users_free and role == "user")
 
     def mint(self, *, channel: str, uid: int = ANY_UID, role: str, ttl_s: float) -> str:
         """A token that is valid from now for `ttl_s`.
@@ -73,26 +97,45 @@ class RoomTokens:
             raise ValueError("no room token secret is configured: set ROOM_TOKEN_SECRET")
         return mint_token(self._secrets[0], channel=channel, uid=uid, role=role, ttl_s=ttl_s)
 
-    def verify(self, token: str | None, *, channel: str, uid: int | None, role: Role) -> int | None:
-        """Check `token` for this join and return the uid to use: the wanted one, or the token's.
+    def read(self, token: str | None, *, channel: str, role: Role) -> RoomClaims | None:
+        """What a token says, once it is known to be good for `channel` and `role`; None: none is
+        needed.
 
         Raises:
             TokenError: unauthorized (missing, forged, expired) or forbidden (for something else).
         """
-        if not self._secrets:
-            return uid
+        if not self.is_required(role):
+            return None
         if not token:
-            raise TokenError("unauthorized", "this server needs a room token: see POST /token")
+            whose = (
+                "an agent needs the token of its start"
+                if self._are_users_free
+                else "see POST /token"
+            )
+            raise TokenError("unauthorized", f"this server needs a room token: {whose}")
         claims = self._decode(token)
         if claims.channel != channel:
             raise TokenError("forbidden", "the room token is for another channel")
         if claims.role != role:
             raise TokenError("forbidden", f"the room token does not allow the role {role}")
+        return claims
+
+    def verify(self, token: str | None, *, channel: str, uid: int | None, role: Role) -> Permit:
+        """Check `token` for this join; the uid of the permit is the wanted one, or the token's.
+
+        Raises:
+            TokenError: unauthorized (missing, forged, expired) or forbidden (for something else).
+        """
+        claims = self.read(token, channel=channel, role=role)
+        if claims is None:
+            # Without any secret agents are believed, or one that crashed could not come back.
+            is_believed = role == "agent" and uid is not None
+            return Permit(uid, UidClaim.OWN if is_believed else UidClaim.FREE)
         if claims.uid == ANY_UID:
-            return uid
+            return Permit(uid, UidClaim.FREE if role == "agent" else UidClaim.NONE)
         if uid is not None and uid != claims.uid:
             raise TokenError("forbidden", "the room token is for another uid")
-        return claims.uid
+        return Permit(claims.uid, UidClaim.OWN)
 
     def _decode(self, token: str) -> RoomClaims:
         for secret in self._secrets:

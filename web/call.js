@@ -1,7 +1,7 @@
 // One call: the room, the connections to its members, our microphone and the sound of the others.
 
 import { byId, element, emit } from "./dom.js";
-import { INSTANCE, randomWord } from "./identity.js";
+import { INSTANCE, forgetUid, randomWord, resumeSecret } from "./identity.js";
 import { LevelMeter } from "./levels.js";
 import { Mesh } from "./mesh.js";
 import { Signaling } from "./signaling.js";
@@ -39,7 +39,9 @@ export class Call extends EventTarget {
     this.#context = context;
     this.#meters = { user: new LevelMeter(context), agent: new LevelMeter(context) };
     const track = microphone?.getAudioTracks()[0] ?? null;
-    const hello = { uid, instance: INSTANCE, ...(name === "" ? {} : { name }) };
+    const secret = resumeSecret.get(channel);
+    const optional = { ...(name === "" ? {} : { name }), ...(secret === "" ? {} : { resume_secret: secret }) };
+    const hello = { uid, instance: INSTANCE, ...optional };
     this.#signaling = new Signaling({ channel, hello, mintToken });
     this.#mesh = new Mesh({ uid, track, send: (frame) => this.#signaling.send(frame) });
     this.#listenToRoom();
@@ -155,11 +157,13 @@ export class Call extends EventTarget {
       emit(this, "lost", detail);
     });
     this.#signaling.addEventListener("refused", ({ detail }) => {
+      if (detail.code === "uid_taken") forgetUid();
       if (this.#hasJoined) emit(this, "refused", detail);
     });
   }
 
   #handleJoined(frame) {
+    resumeSecret.set(this.channel, frame.resume_secret);
     this.#mesh.handleJoined(frame);
     if (this.isMuted) this.#signaling.send({ type: "mute", is_muted: true });
     if (this.isLost) emit(this, "regained");

@@ -35,6 +35,17 @@ export function ownUid() {
   return made;
 }
 
+/** Become somebody else at the next join: our uid is another one's by now. */
+export function forgetUid() {
+  sessionStorage.removeItem("parley.uid");
+}
+
+/** What proves to the room of `channel` that the place of our uid is ours, also after a reload; "" if none. */
+export const resumeSecret = {
+  get: (channel) => sessionStorage.getItem(`parley.resume.${channel}`) ?? "",
+  set: (channel, secret) => sessionStorage.setItem(`parley.resume.${channel}`, secret),
+};
+
 /** A small remembered text: `apiKey`, `channel` or `name`. */
 export const remembered = {
   get: (key) => sessionStorage.getItem(`parley.${key}`) ?? "",

@@ -9,7 +9,9 @@ const REJOIN_DEADLINE_MS = 4000;
 const LOOK_MS = 500;
 const ASK_AFTER_MS = 1000;
 const DEAD_AFTER_MS = 2750;
-const FINAL_CODES = new Set(["unauthorized", "forbidden", "room_full", "server_full", "replaced", "invalid"]);
+const FINAL_CODES = new Set([
+  "unauthorized", "forbidden", "uid_taken", "room_full", "server_full", "replaced", "invalid",
+]);
 
 /** The room will not have us; trying again would not help. */
 export class RefusedError extends Error {
@@ -42,7 +44,10 @@ export class Signaling extends EventTarget {
   #hasEverJoined = false;
   #isTokenFresh = false;
 
-  /** hello: `{uid, name, instance}`; mintToken: async, called only when the room asks for a token. */
+  /**
+   * hello: `{uid, name, instance, resume_secret}`, all but `uid` optional; mintToken: async, called
+   * only when the room asks for a token.
+   */
   constructor({ channel, hello, mintToken }) {
     super();
     this.#channel = channel;
@@ -99,6 +104,7 @@ export class Signaling extends EventTarget {
       this.#attempt = 0;
       this.#hasEverJoined = true;
       this.#isTokenFresh = false;
+      this.#keepPlace(frame);
       this.#watch();
       emit(this, "joined", frame);
     } else if (frame.type === "error" && frame.code === "unauthorized" && !this.#isTokenFresh) {
@@ -108,6 +114,11 @@ export class Signaling extends EventTarget {
     } else if (frame.type !== "pong") {
       emit(this, "frame", frame);
     }
+  }
+
+  // What the next join must say to be the same participant.
+  #keepPlace({ uid, instance, resume_secret: secret }) {
+    this.#hello = { ...this.#hello, uid, instance, resume_secret: secret };
   }
 
   #isFinal({ code, request }) {

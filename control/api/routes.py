@@ -36,7 +36,7 @@ from control.api.starts import AgentConfigurator
 from control.placement import Placement, PlacementError
 from control.store.archive import Archive
 from control.store.errors import ArchiveError
-from rtc.tokens import ANY_UID, mint_token
+from rtc.tokens import ANY_UID, RoomTokens
 
 
 class ControlApi:
@@ -50,11 +50,15 @@ class ControlApi:
         room_token_secret: SecretStr | None,
         archive: Archive,
         begin_drain: Callable[[float | None], DrainAnswer],
+        room_tokens: RoomTokens | None = None,
     ) -> None:
+        """room_tokens: what the rooms ask for; None: tokens of `room_token_secret`, if any"""
         self._placement = placement
         self._configurator = configurator
         self._readiness = readiness
-        self._room_token_secret = room_token_secret
+        secret = room_token_secret
+        of_secret = RoomTokens([] if secret is None else [secret.get_secret_value()])
+        self._room_tokens = room_tokens or of_secret
         self._archive = archive
         self._begin_drain = begin_drain
         self._answers = IdempotentAnswers()
@@ -130,9 +134,8 @@ class ControlApi:
         """POST /token"""
         wanted = await parse_body(request, TokenRequest)
         token = None
-        if self._room_token_secret is not None:
-            token = mint_token(
-                self._room_token_secret.get_secret_value(),
+        if self._room_tokens.is_required(wanted.role):
+            token = self._room_tokens.mint(
                 channel=wanted.channel_name,
                 uid=wanted.uid or ANY_UID,
                 role=wanted.role,

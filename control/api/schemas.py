@@ -272,9 +272,17 @@ class TokenRequest(Request):
     """For whom to mint a room token."""
 
     channel_name: ChannelName
-    uid: Uid | None = Field(default=None, description="absent: any uid")
+    uid: Uid | None = Field(
+        default=None, description="absent, for users only: one that nobody has, chosen by the room"
+    )
     role: Literal["user", "agent"] = "user"
     ttl_s: int = Field(default=3600, ge=1, le=MAX_TOKEN_TTL_S)
+
+    @model_validator(mode="after")
+    def _check_uid_of_agents(self) -> TokenRequest:
+        if self.role == "agent" and self.uid is None:
+            raise ValueError("uid: the token of an agent names its uid")
+        return self
 
 
 class TokenAnswer(BaseModel):

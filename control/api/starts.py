@@ -17,7 +17,7 @@ from control.placement import Preparation
 from control.supervision.model_server import ModelServer
 from conversation.limits import CallLimits
 from provider_config import ProviderConfigError, provider_config
-from rtc.tokens import mint_token
+from rtc.tokens import RoomTokens
 from toolsets.definitions import TRANSFER_PREFIX, AgentDefinition
 from toolsets.mcp_server import McpServer
 
@@ -34,8 +34,15 @@ N = TypeVar("N", int, float)
 class AgentConfigurator:
     """Fills in what a request leaves to the server."""
 
-    def __init__(self, settings: Settings, room_url: str, model_server: ModelServer | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        room_url: str,
+        model_server: ModelServer | None,
+        room_tokens: RoomTokens | None = None,
+    ) -> None:
         """model_server: None when the local model is elsewhere (`settings.local_model_uri`).
+        room_tokens: what agents show to their rooms; None: those of the settings, if any
 
         Raises:
             ConfigError: a skill cannot be read, or nothing can be recorded.
@@ -45,6 +52,7 @@ class AgentConfigurator:
         self._settings = settings
         self._room_url = room_url
         self._model_server = model_server
+        self._room_tokens = room_tokens or RoomTokens(settings.room_secrets)
 
     @property
     def local_model_uri(self) -> str | None:
@@ -188,15 +196,10 @@ class AgentConfigurator:
             raise ApiError(400, "unknown_toolset", str(error)) from error
 
     def _room_token(self, wanted: StartAgentRequest) -> SecretStr | None:
-        secret = self._settings.room_token_secret
-        if secret is None:
+        if not self._room_tokens.is_required("agent"):
             return None
-        token = mint_token(
-            secret.get_secret_value(),
-            channel=wanted.channel_name,
-            uid=wanted.uid,
-            role="agent",
-            ttl_s=_AGENT_TOKEN_TTL_S,
+        token = self._room_tokens.mint(
+            channel=wanted.channel_name, uid=wanted.uid, role="agent", ttl_s=_AGENT_TOKEN_TTL_S
         )
         return SecretStr(token)
 

@@ -164,12 +164,15 @@ async def serve_api(
     configurator = AgentConfigurator(settings, "http://127.0.0.1:8080", None)
     # One that is never started stores nothing.
     archive = archive or Archive(database_url(Path("/nowhere"), None), "this server")
-    control = ControlApi(
-        placement, configurator, lambda: api.readiness, secret, archive, drain.begin
-    )
     rooms = RoomServer(
-        settings.room_secrets,
-        options=RoomServerOptions(allowed_origins=frozenset(settings.allowed_origins)),
+        settings.room_secrets or ("a secret of this run, of 32 bytes",),
+        options=RoomServerOptions(
+            allowed_origins=frozenset(settings.allowed_origins),
+            are_users_free=not settings.room_secrets,
+        ),
+    )
+    control = ControlApi(
+        placement, configurator, lambda: api.readiness, secret, archive, drain.begin, rooms.tokens
     )
     streams = streams or Streams()
     apis: list[object] = [

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from rtc.room_server import RoomServer
 from rtc.room_socket import FRAME_BURST
 from rtc.tokens import mint_token
 from rtc.turn import IceServers
@@ -106,12 +107,17 @@ async def test_too_large_a_frame_ends_the_socket_only(open_site: OpenSite) -> No
     assert (await receive(other, "member_left"))["reason"] == "vanished"
 
 
+def _again(joined: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """What a member says to come back."""
+    return {key: joined[key] for key in ("uid", "instance", "resume_secret")} | changes
+
+
 @pytest.mark.asyncio
-async def test_the_same_uid_again_replaces_the_older(site: Site) -> None:
+async def test_the_same_uid_again_replaces_the_older_with_its_secret(site: Site) -> None:
     watcher, old, new = [await site.socket() for _ in range(3)]
     await _join(watcher, uid=1)
-    await _join(old, uid=2)
-    await _join(new, uid=2)
+    joined = await _join(old, uid=2)
+    assert (await _join(new, **_again(joined, instance="reloaded")))["is_resumed"] is False
     assert (await receive(old, "error"))["code"] == "replaced"
     assert await _close_code(old) == 4001
     assert (await receive(watcher, "member_left"))["reason"] == "replaced"
@@ -119,17 +125,40 @@ async def test_the_same_uid_again_replaces_the_older(site: Site) -> None:
 
 
 @pytest.mark.asyncio
+async def test_what_others_see_of_a_member_takes_nobodys_place(site: Site) -> None:
+    agent, person, stranger = [await site.socket() for _ in range(3)]
+    await _join(agent, uid=1000, role="agent")
+    await _join(person, uid=2)
+    seen = (await _join(stranger, uid=3))["members"]
+    secret = (await _join(await site.socket(), uid=4))["resume_secret"]
+    for member in seen:
+        assert "resume_secret" not in member
+        for shown in ({}, {"instance": member["instance"]}, {"resume_secret": secret}):
+            socket = await site.socket()
+            wanted = {"type": "join", "role": "user", "uid": member["uid"], **shown}
+            await socket.send_json(wanted)
+            assert (await receive(socket, "error"))["code"] == "uid_taken"
+            assert await _close_code(socket) == 4409
+    # Both are still there, and what is said to them reaches them.
+    for number, (socket, uid) in enumerate(((agent, 1000), (person, 2))):
+        offer = {"connection_id": f"c{number}", "sdp_type": "offer", "sdp": "v=0"}
+        await stranger.send_json({"type": "description", "to": uid, **offer})
+        assert (await receive(socket, "description"))["connection_id"] == f"c{number}"
+
+
+@pytest.mark.asyncio
 async def test_one_who_comes_back_in_time_is_not_missed(site: Site) -> None:
     watcher, old = await site.socket(), await site.socket()
     await _join(watcher, uid=1)
-    await _join(old, uid=2, instance="same")
+    joined = await _join(old, uid=2, instance="same")
     await old.close()
     new = await site.socket()
     # Said while nobody listens; it must not be lost.
     await watcher.send_json({"type": "chat", "text": "still there?"})
     await watcher.send_json({"type": "mute", "is_muted": True})
-    joined = await _join(new, uid=2, instance="same")
-    assert joined["is_resumed"] is True
+    again = await _join(new, **_again(joined))
+    assert again["is_resumed"] is True
+    assert again["resume_secret"] == joined["resume_secret"]
     await new.send_json({"type": "chat", "text": "I am"})
     seen = [(await watcher.receive_json())["type"] for _ in range(2)]
     assert seen == ["member_joined", "chat"]
@@ -198,6 +227,66 @@ async def test_tokens_are_asked_for_and_checked(open_site: OpenSite) -> None:
     assert (await _join(await site.socket(), token=good))["uid"] == 7
     by_header = await site.socket(Authorization=f"Bearer {good}")
     assert (await _join(by_header))["uid"] == 7
+
+
+@pytest.mark.asyncio
+async def test_a_token_without_a_uid_takes_no_place(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    agents = mint_token(SECRET, channel="demo", uid=1000, role="agent", ttl_s=60)
+    anyones = mint_token(SECRET, channel="demo", role="user", ttl_s=60)
+    agent = await site.socket()
+    await _join(agent, uid=1000, role="agent", token=agents)
+    stranger = await site.socket()
+    joined = await _join(stranger, token=anyones)
+    (seen,) = joined["members"]
+    # Neither that of the agent, nor one that belongs to somebody who is not there yet.
+    for wanted in ({"uid": 1000, "instance": seen["instance"]}, {"uid": 1000}, {"uid": 7}):
+        socket = await site.socket()
+        await socket.send_json({"type": "join", "role": "user", "token": anyones, **wanted})
+        assert (await receive(socket, "error"))["code"] == "forbidden"
+        assert await _close_code(socket) == 4403
+    # But its own again, by its secret, even of a server that knows nobody any more.
+    again = await _join(await site.socket(), token=anyones, **_again(joined))
+    assert (again["uid"], again["is_resumed"]) == (joined["uid"], True)
+    await site.stop()
+    site.server = RoomServer((SECRET,))
+    await site.start()
+    again = await _join(await site.socket(), token=anyones, **_again(joined))
+    assert (again["uid"], again["is_resumed"]) == (joined["uid"], False)
+
+
+@pytest.mark.asyncio
+async def test_a_token_of_a_user_never_has_an_agents_place(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    tokens = {
+        role: mint_token(SECRET, channel="demo", uid=1000, role=role, ttl_s=60)
+        for role in ("agent", "user")
+    }
+    first, second = await site.socket(), await site.socket()
+    await _join(first, token=tokens["user"])
+    # Whoever waits at an agent's uid does not keep it away, either.
+    agent = await _join(second, role="agent", token=tokens["agent"])
+    assert (await receive(first, "error"))["code"] == "replaced"
+    for proof in ({}, _again(agent)):
+        socket = await site.socket()
+        await socket.send_json({"type": "join", "role": "user", "token": tokens["user"], **proof})
+        assert (await receive(socket, "error"))["code"] == "uid_taken"
+    # An agent that was started anew has no secret, but its token names its uid.
+    third = await _join(await site.socket(), role="agent", token=tokens["agent"])
+    assert (third["uid"], third["members"]) == (1000, [])
+    assert (await receive(second, "error"))["code"] == "replaced"
+
+
+@pytest.mark.asyncio
+async def test_where_people_need_no_token_agents_do(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,), are_users_free=True)
+    await _join(await site.socket(), uid=7)
+    for fields in ({}, {"uid": 1000}, {"uid": 1000, "token": "x.y.z"}):
+        socket = await site.socket()
+        await socket.send_json({"type": "join", "role": "agent", **fields})
+        assert (await receive(socket, "error"))["code"] == "unauthorized"
+    token = mint_token(SECRET, channel="demo", uid=1000, role="agent", ttl_s=60)
+    assert (await _join(await site.socket(), role="agent", token=token))["uid"] == 1000
 
 
 @pytest.mark.asyncio
@@ -307,3 +396,27 @@ async def test_an_agent_may_refuse_a_call_or_leave_it(site: Site) -> None:
             await agent.send_json({"type": goodbye, **uid})
         assert (call.result()[0], call.result()[1]["code"]) == (502, "agent_failed")
     assert site.server.rooms() == {}
+
+
+@pytest.mark.asyncio
+async def test_a_call_that_is_given_up_leaves_the_page_of_the_same_person(
+    open_site: OpenSite,
+) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    agents = mint_token(SECRET, channel="demo", uid=1000, role="agent", ttl_s=60)
+    own = mint_token(SECRET, channel="demo", uid=7, role="user", ttl_s=60)
+    agent, page = await site.socket(), await site.socket()
+    await _join(agent, role="agent", token=agents)
+    async with asyncio.TaskGroup() as group:
+        call = group.create_task(_call(site, OFFER, Authorization=f"Bearer {own}"))
+        # The agent is slow to answer, and the same person opens the page meanwhile.
+        offer = await receive(agent, "description")
+        await _join(page, token=own)
+    assert (call.result()[0], call.result()[1]["code"]) == (409, "replaced")
+    answer = {"connection_id": offer["connection_id"], "sdp_type": "answer", "sdp": "v=0"}
+    await agent.send_json({"type": "description", "to": 7, **answer})
+    await agent.send_json({"type": "peer_closed", "uid": 7})
+    assert (await receive(agent, "error"))["code"] == "not_allowed"
+    await agent.send_json({"type": "chat", "text": "still there?"})
+    assert (await receive(page, "chat"))["text"] == "still there?"
+    assert [member.uid for member in site.server.rooms()["demo"]] == [1000, 7]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtc.room import Delivery, Room
+from rtc.resume import ResumeSecrets
+from rtc.room import Delivery, Member, Room
 from rtc.signals import (
     Chat,
     ClientFrame,
@@ -13,8 +14,10 @@ from rtc.signals import (
     Leave,
     Mute,
     PeerClosed,
+    Role,
     SignalError,
 )
+from rtc.tokens import UidClaim
 
 
 def _room(*uids: int, max_members: int = 32) -> Room:
@@ -56,15 +59,40 @@ def test_free_uids_are_given_to_those_who_have_none() -> None:
     assert first.instance != second.instance
 
 
-def test_the_same_instance_resumes_unnoticed() -> None:
-    outcome = _room(1, 2).join(Join(role="user", uid=2, instance="i2"))
+def _again(member: Member, **changes: object) -> Join:
+    """What `member` says to come back."""
+    fields = {
+        "role": member.role,
+        "uid": member.uid,
+        "instance": member.instance,
+        "resume_secret": member.resume_secret,
+    }
+    return Join.model_validate(fields | changes)
+
+
+def _join_refusal(room: Room, wanted: Join, claim: UidClaim) -> str:
+    members = dict(room.members)
+    with pytest.raises(SignalError) as caught:
+        room.join(wanted, claim=claim)
+    assert room.members == members
+    return caught.value.code
+
+
+@pytest.mark.parametrize("uid", [1, 2])
+@pytest.mark.parametrize("claim", UidClaim)
+def test_its_secret_and_instance_resume_a_member_unnoticed(claim: UidClaim, uid: int) -> None:
+    room = _room(1, 2)
+    outcome = room.join(_again(room.members[uid]), claim=claim)
     assert outcome.is_resumed
     assert outcome.deliveries == []
+    assert outcome.member == room.members[uid]
 
 
-def test_another_instance_replaces_and_comes_last() -> None:
+@pytest.mark.parametrize("claim", UidClaim)
+def test_its_secret_and_another_instance_replace_a_member_who_comes_last(claim: UidClaim) -> None:
     room = _room(1, 2, 3)
-    outcome = room.join(Join(role="user", uid=2, instance="new"))
+    old = room.members[2]
+    outcome = room.join(_again(old, instance="new"), claim=claim)
     assert outcome.is_replaced
     assert _heard(outcome.deliveries) == [
         (1, "member_left"),
@@ -73,12 +101,93 @@ def test_another_instance_replaces_and_comes_last() -> None:
         (3, "member_joined"),
     ]
     assert list(room.members) == [1, 3, 2]
+    assert outcome.member.number != old.number
+    # The same owner, whatever became of the answer.
+    assert outcome.member.resume_secret == old.resume_secret
 
 
-def test_without_an_instance_nobody_resumes() -> None:
-    room = Room("demo")
-    room.join(Join(role="user", uid=2))
-    assert room.join(Join(role="user", uid=2)).is_replaced
+WITHOUT_PROOF: list[dict[str, object]] = [
+    {"resume_secret": None},
+    {"resume_secret": None, "instance": None},
+    {"resume_secret": None, "instance": "new"},
+    {"resume_secret": "i2"},
+    {"resume_secret": "0"},
+    {"resume_secret": "another"},
+]
+
+
+@pytest.mark.parametrize("changes", WITHOUT_PROOF)
+def test_what_everybody_sees_of_a_member_opens_nothing(changes: dict[str, object]) -> None:
+    room = _room(1, 2, 3)
+    if changes["resume_secret"] == "another":
+        changes = {"resume_secret": room.members[3].resume_secret}
+    for uid in (1, 2):
+        wanted = _again(room.members[uid], role="user", **changes)
+        assert _join_refusal(room, wanted, UidClaim.FREE) == "uid_taken"
+        assert _join_refusal(room, wanted, UidClaim.NONE) == "forbidden"
+
+
+def test_a_user_never_has_an_agents_place() -> None:
+    room = _room(1, 2)
+    agent = room.members[1]
+    for claim, code in ((UidClaim.OWN, "uid_taken"), (UidClaim.NONE, "forbidden")):
+        assert _join_refusal(room, _again(agent, role="user"), claim) == code
+        assert _join_refusal(room, Join(role="user", uid=1), claim) == code
+
+
+@pytest.mark.parametrize(("held_by", "role"), [(1, "agent"), (2, "user"), (2, "agent")])
+def test_the_owner_of_a_uid_replaces_whoever_has_it_without_a_secret(
+    held_by: int, role: Role
+) -> None:
+    room = _room(1, 2)
+    old = room.members[held_by]
+    for instance in (None, old.instance, "new"):
+        wanted = Join(role=role, uid=held_by, instance=instance)
+        outcome = room.join(wanted, claim=UidClaim.OWN)
+        assert (outcome.is_replaced, outcome.is_resumed) == (True, False)
+        assert outcome.member.role == role
+        assert outcome.member.resume_secret != old.resume_secret
+        # The others would take the same instance for the same participant.
+        assert outcome.member.instance != old.instance
+        old = outcome.member
+
+
+def test_without_a_claim_only_a_place_that_was_ones_own_can_be_named() -> None:
+    secrets = ResumeSecrets(["key"])
+    old = Room("demo", resume_secrets=secrets).join(Join(role="user"), claim=UidClaim.NONE).member
+    again = _again(old)
+    for room in (
+        Room("demo", resume_secrets=ResumeSecrets(["key"])),
+        Room("demo", resume_secrets=ResumeSecrets(["newer", "key"])),
+    ):
+        assert room.join(again, claim=UidClaim.NONE).member.uid == old.uid
+    for channel, key, wanted in (
+        ("demo", "other", again),
+        ("elsewhere", "key", again),
+        ("demo", "key", again.model_copy(update={"uid": old.uid % 1000 + 1})),
+        ("demo", "key", again.model_copy(update={"resume_secret": None})),
+        ("demo", "key", again.model_copy(update={"role": "agent"})),
+    ):
+        room = Room(channel, resume_secrets=ResumeSecrets([key]))
+        assert _join_refusal(room, wanted, UidClaim.NONE) == "forbidden"
+
+
+def test_a_one_request_caller_has_no_secret_that_resumes_it() -> None:
+    room = _room(1)
+    caller = room.join(Join(role="user", uid=7), via=1).member
+    assert _join_refusal(room, _again(caller), UidClaim.FREE) == "uid_taken"
+
+
+def test_a_secret_is_in_no_representation_and_in_nothing_that_others_hear() -> None:
+    room = _room(1)
+    outcome = room.join(Join(role="user", uid=2))
+    secret = outcome.member.resume_secret
+    assert len(secret) > 40
+    heard = [delivery.frame.model_dump_json() for delivery in outcome.deliveries]
+    heard += [info.model_dump_json() for info in room.others(1)]
+    assert not [
+        text for text in (*heard, repr(outcome), repr(_again(outcome.member))) if secret in text
+    ]
 
 
 def test_a_full_room_takes_only_those_who_replace() -> None:
@@ -86,7 +195,7 @@ def test_a_full_room_takes_only_those_who_replace() -> None:
     with pytest.raises(SignalError) as caught:
         room.join(Join(role="user", uid=3))
     assert caught.value.code == "room_full"
-    assert room.join(Join(role="user", uid=2, instance="new")).is_replaced
+    assert room.join(_again(room.members[2], instance="new")).is_replaced
 
 
 def test_relays_to_one_and_chats_to_all_others() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jwt
 import pytest
 
-from rtc.tokens import RoomTokens, TokenError, mint_token
+from rtc.tokens import Permit, RoomTokens, TokenError, UidClaim, mint_token
 
 SECRET = "s" * 32
 OLDER = "o" * 32
@@ -18,33 +18,59 @@ def _refusal(tokens: RoomTokens, token: str | None, **wanted: object) -> tuple[s
     return caught.value.code, caught.value.message
 
 
+OWN = Permit(7, UidClaim.OWN)
+
+
 def test_without_a_secret_everybody_may_join() -> None:
     tokens = RoomTokens()
-    assert not tokens.is_required
-    assert tokens.verify(None, channel="demo", uid=7, role="agent") == 7
+    assert not tokens.is_required("user")
+    assert not tokens.is_required("agent")
+    assert tokens.verify(None, channel="demo", uid=7, role="user") == Permit(7, UidClaim.FREE)
+    assert tokens.verify(None, channel="demo", uid=None, role="user").uid is None
+    assert tokens.verify(None, channel="demo", uid=7, role="agent") == OWN
+
+
+def test_where_people_are_free_agents_still_need_a_token() -> None:
+    tokens = RoomTokens([SECRET], are_users_free=True)
+    assert not tokens.is_required("user")
+    assert tokens.is_required("agent")
+    assert tokens.verify(None, channel="demo", uid=7, role="user") == Permit(7, UidClaim.FREE)
+    assert _refusal(tokens, None, role="agent")[0] == "unauthorized"
+    of_a_user = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
+    assert _refusal(tokens, of_a_user, role="agent")[0] == "forbidden"
+    token = tokens.mint(channel="demo", uid=7, role="agent", ttl_s=60)
+    assert tokens.verify(token, channel="demo", uid=7, role="agent") == OWN
 
 
 def test_a_token_opens_its_own_place() -> None:
     tokens = RoomTokens([SECRET])
     token = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
-    assert tokens.is_required
-    assert tokens.verify(token, channel="demo", uid=7, role="user") == 7
-    assert tokens.verify(token, channel="demo", uid=None, role="user") == 7
+    assert tokens.is_required("user")
+    assert tokens.verify(token, channel="demo", uid=7, role="user") == OWN
+    assert tokens.verify(token, channel="demo", uid=None, role="user") == OWN
 
 
-def test_uid_0_opens_any_place() -> None:
+def test_a_token_without_a_uid_claims_none() -> None:
     tokens = RoomTokens([SECRET])
     token = tokens.mint(channel="demo", role="user", ttl_s=60)
-    assert tokens.verify(token, channel="demo", uid=9, role="user") == 9
-    assert tokens.verify(token, channel="demo", uid=None, role="user") is None
+    assert tokens.verify(token, channel="demo", uid=9, role="user") == Permit(9, UidClaim.NONE)
+    assert tokens.verify(token, channel="demo", uid=None, role="user") == Permit(
+        None, UidClaim.NONE
+    )
+
+
+def test_a_token_of_any_agent_claims_only_what_is_free() -> None:
+    tokens = RoomTokens([SECRET])
+    token = tokens.mint(channel="demo", role="agent", ttl_s=60)
+    assert tokens.verify(token, channel="demo", uid=9, role="agent") == Permit(9, UidClaim.FREE)
 
 
 def test_an_older_secret_still_verifies_and_the_first_signs() -> None:
     tokens = RoomTokens([SECRET, OLDER])
     old = mint_token(OLDER, channel="demo", uid=7, role="user", ttl_s=60)
-    assert tokens.verify(old, channel="demo", uid=7, role="user") == 7
+    assert tokens.verify(old, channel="demo", uid=7, role="user") == OWN
     new = tokens.mint(channel="demo", uid=7, role="user", ttl_s=60)
-    assert RoomTokens([SECRET]).verify(new, channel="demo", uid=7, role="user") == 7
+    assert RoomTokens([SECRET]).verify(new, channel="demo", uid=7, role="user") == OWN
 
 
 def test_refusals() -> None:

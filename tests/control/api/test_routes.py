@@ -286,6 +286,24 @@ async def test_open_rooms_need_no_token() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("is_keyed", [True, False])
+async def test_the_token_of_an_agent_is_minted_everywhere_and_names_its_uid(is_keyed: bool) -> None:
+    headers = {"Authorization": "Bearer key-one-of-the-tests"} if is_keyed else {}
+    wanted = {"channel_name": "demo", "role": "agent"}
+    async with serve_api(KEYED if is_keyed else None) as api:
+        refused = await api.post("/token", json=wanted, headers=headers)
+        assert await error_of(refused) == (400, "invalid_request")
+        answer = await api.post("/token", json=wanted | {"uid": 1000}, headers=headers)
+        token = (await answer.json())["token"]
+        for shown, kind in ((None, "error"), (token, "joined")):
+            socket = await api.ws_connect("/rooms/demo/ws")
+            join = {"type": "join", "role": "agent", "uid": 1000, "token": shown}
+            await socket.send_json(join)
+            assert (await socket.receive_json())["type"] == kind
+            await socket.close()
+
+
+@pytest.mark.asyncio
 async def test_readiness_says_what_is_missing() -> None:
     async with serve_api() as api:
         assert (await api.get("/readyz")).status == 200
