@@ -75,6 +75,18 @@ def is_loopback(netloc: str) -> bool:
     return name in ("127.0.0.1", "::1", "localhost")
 
 
+def is_own_origin(origin: str, host: str) -> bool:
+    """Whether a page of `origin` was served by who is called `host` in a request of it.
+
+    Schemes are not compared: behind a proxy that ends TLS ours is another one.
+    """
+    try:
+        name = urlsplit(origin).netloc
+    except ValueError:
+        return False
+    return name != "" and name.lower() == host.lower()
+
+
 def shorten(value: Any, limit: int = 120) -> Any:
     """A copy of parsed JSON with long strings cut, for wire logging."""
     match value:

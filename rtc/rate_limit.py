@@ -12,15 +12,15 @@ class RateLimit:
         self._left = float(burst)
         self._at_s: float | None = None
 
-    def allow(self, now_s: float) -> bool:
-        """Count one event at `now_s` (monotonic); False when it is one too many."""
+    def allow(self, now_s: float, cost: float = 1) -> bool:
+        """Count an event at `now_s` (monotonic), as `cost` of them; False when it is too many."""
         if self._at_s is not None:
             refill = max(0.0, now_s - self._at_s) * self._per_s
             self._left = min(self._burst, self._left + refill)
         self._at_s = now_s
-        if self._left < 1:
+        if self._left < cost:
             return False
-        self._left -= 1
+        self._left -= cost
         return True
 
     def charge(self, cost: int) -> None:

@@ -220,6 +220,8 @@ class Room:
         return [Delivery(uid, frame) for uid in self.members if uid != but]
 
     def _mute(self, sender: int, *, is_muted: bool) -> list[Delivery]:
+        if self.members[sender].is_muted == is_muted:
+            return []
         member = replace(self.members[sender], is_muted=is_muted)
         self.members[sender] = member
         return self._to_all(MemberUpdated(member=member.info()), but=sender)

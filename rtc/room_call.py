@@ -15,6 +15,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from config import is_channel_name
 from httpd.bodies import BodyError, read_body
+from json_reader import read_object
+from rtc.room import Member
 from rtc.room_socket import CLOSE_REPLACED
 from rtc.sdp import check_description
 from rtc.signals import (
@@ -26,7 +28,9 @@ from rtc.signals import (
     ServerFrame,
     SignalError,
     describe_validation,
+    require_known_fields,
 )
+from rtc.tokens import UidClaim
 
 if TYPE_CHECKING:
     from rtc.room_server import RoomServer
@@ -67,7 +71,7 @@ class CallOutlet:
     def __init__(self) -> None:
         self.answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
-    def deliver(self, frame: ServerFrame) -> None:
+    def deliver(self, frame: ServerFrame, _text: str | None = None) -> None:
         """Take the agent's answer, or why there is none."""
         if isinstance(frame, RelayedRefusal) and not self.answer.done():
             status = _REFUSAL_STATUS.get(frame.code, 502)
@@ -111,17 +115,13 @@ async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
         CallRefusedError: with the status of section 6 of the protocol.
     """
     channel = request.match_info["channel"]
-    offer = await _read_offer(channel, request)
-    wanted = Join(role="user", name="caller", instance=secrets.token_hex(8))
-    try:
-        wanted, claim = server.authorize(channel, wanted, bearer_token(request))
-        agent = server.first_agent(channel)
-        if agent is None:
-            raise CallRefusedError(404, "no_agent", f"no agent is in the channel {channel}")
-        outlet = CallOutlet()
-        member = server.join(channel, wanted, outlet, claim=claim, via=agent.uid)
-    except SignalError as error:
-        raise CallRefusedError(_STATUS[error.code], error.code, error.message) from error
+    if not is_channel_name(channel):
+        raise CallRefusedError(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
+    # Before the body is read: whoever is not let in costs no more than a look at its token.
+    wanted, claim = _authorize(server, channel, request)
+    offer = await _read_offer(request)
+    outlet = CallOutlet()
+    member = _join(server, channel, wanted, claim, outlet)
     server.offer_to_agent(channel, member, offer.sdp)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -135,19 +135,45 @@ async def answer_call(server: RoomServer, request: web.Request) -> web.Response:
     return web.json_response({"type": "answer", "sdp": sdp, "uid": member.uid})
 
 
-async def _read_offer(channel: str, request: web.Request) -> CallOffer:
-    if not is_channel_name(channel):
-        raise CallRefusedError(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
+def _authorize(server: RoomServer, channel: str, request: web.Request) -> tuple[Join, UidClaim]:
+    wanted = Join(role="user", name="caller", instance=secrets.token_hex(8))
+    try:
+        return server.authorize(channel, wanted, bearer_token(request))
+    except SignalError as error:
+        raise CallRefusedError(_STATUS[error.code], error.code, error.message) from error
+
+
+def _join(
+    server: RoomServer, channel: str, wanted: Join, claim: UidClaim, outlet: CallOutlet
+) -> Member:
+    agent = server.first_agent(channel)
+    if agent is None:
+        raise CallRefusedError(404, "no_agent", f"no agent is in the channel {channel}")
+    try:
+        return server.join(channel, wanted, outlet, claim=claim, via=agent.uid)
+    except SignalError as error:
+        raise CallRefusedError(_STATUS[error.code], error.code, error.message) from error
+
+
+async def _read_offer(request: web.Request) -> CallOffer:
     try:
         body = await read_body(request, max_bytes=MAX_FRAME_BYTES, timeout_s=OFFER_TIMEOUT_S)
     except BodyError as error:
         raise CallRefusedError(error.status, error.code, str(error)) from error
-    try:
-        offer = CallOffer.model_validate_json(body)
-    except ValidationError as error:
-        raise CallRefusedError(400, "invalid", describe_validation(error)) from error
+    offer = _parse_offer(body)
     try:
         check_description(offer.sdp)
     except ValueError as error:
         raise CallRefusedError(400, "invalid", f"sdp: {error}") from error
     return offer
+
+
+def _parse_offer(body: bytes) -> CallOffer:
+    try:
+        data = read_object(body)
+        require_known_fields(data, CallOffer)
+        return CallOffer.model_validate(data)
+    except ValidationError as error:
+        raise CallRefusedError(400, "invalid", describe_validation(error)) from error
+    except ValueError as error:
+        raise CallRefusedError(400, "invalid", str(error)) from error

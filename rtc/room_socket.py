@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
 from typing import Final, Protocol
 
 from aiohttp import WSMsgType, web
@@ -18,6 +17,7 @@ from rtc.signals import (
     RelayedCandidate,
     RelayedChat,
     RelayedDescription,
+    RelayedRefusal,
     ServerFrame,
     SignalError,
     parse_client_frame,
@@ -27,6 +27,8 @@ from rtc.signals import (
 MAX_WAITING_FRAMES: Final = 256
 FRAMES_PER_S: Final = 100.0
 FRAME_BURST: Final = 200
+CHARACTERS_PER_S: Final = 256 * 1024.0
+CHARACTER_BURST: Final = 2 * 1024 * 1024
 SEND_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 2.0
 
@@ -37,6 +39,7 @@ CLOSE_CODES: Final = {
     "unauthorized": 4401,
     "forbidden": 4403,
     "uid_taken": 4409,
+    "too_large": 1009,
     "room_full": 4429,
     "server_full": 4429,
     "replaced": CLOSE_REPLACED,
@@ -49,8 +52,8 @@ logger = logging.getLogger(__name__)
 class Outlet(Protocol):
     """Where a member's frames go: a socket, or the pending answer of a one-request call."""
 
-    def deliver(self, frame: ServerFrame) -> None:
-        """Queue `frame`; never blocks, never raises."""
+    def deliver(self, frame: ServerFrame, text: str | None = None, /) -> None:
+        """Queue `frame`; never blocks, never raises. text: the frame as it travels, if known."""
 
     def close(self, code: int) -> None:
         """No more frames; the participant is told `code`. Idempotent."""
@@ -61,15 +64,15 @@ class SocketOutlet:
 
     def __init__(self, ws: web.WebSocketResponse) -> None:
         self._ws = ws
-        self._waiting: deque[ServerFrame] = deque()
+        self._waiting: deque[tuple[ServerFrame, str | None]] = deque()
         self._wake = asyncio.Event()
         self._close_code: int | None = None
 
-    def deliver(self, frame: ServerFrame) -> None:
+    def deliver(self, frame: ServerFrame, text: str | None = None) -> None:
         """Queue `frame`; closes the socket instead when the participant does not read."""
         if self._close_code is not None:
             return
-        self._waiting.append(frame)
+        self._waiting.append((frame, text))
         if len(self._waiting) > MAX_WAITING_FRAMES:
             self._waiting.clear()
             self.close(CLOSE_TOO_SLOW)
@@ -83,8 +86,8 @@ class SocketOutlet:
 
     def undelivered(self) -> list[ServerFrame]:
         """What a participant that resumes must still get; who is in the room it learns anew."""
-        kept = (RelayedDescription, RelayedCandidate, RelayedChat)
-        return [frame for frame in self._waiting if isinstance(frame, kept)]
+        kept = (RelayedDescription, RelayedCandidate, RelayedRefusal, RelayedChat)
+        return [frame for frame, _ in self._waiting if isinstance(frame, kept)]
 
     async def run(self) -> None:
         """Write until closed. Ends the socket in every case."""
@@ -101,8 +104,9 @@ class SocketOutlet:
 
     async def _write_waiting(self) -> None:
         while self._waiting:
+            frame, text = self._waiting[0]
             async with asyncio.timeout(SEND_TIMEOUT_S):
-                await self._ws.send_str(serialize(self._waiting[0]))
+                await self._ws.send_str(serialize(frame) if text is None else text)
             # Removed only once written, so that a resumed participant misses nothing. The queue
             # may have been dropped as too slow meanwhile.
             if self._waiting:
@@ -118,37 +122,46 @@ class SocketOutlet:
 
 
 class FrameReader:
-    """Parses and limits what a participant sends; faults are answered through `on_error`."""
+    """Parses and limits what a participant sends; what is too much is not even looked at."""
 
-    def __init__(
-        self, ws: web.WebSocketResponse, *, on_error: Callable[[SignalError], None]
-    ) -> None:
+    def __init__(self, ws: web.WebSocketResponse) -> None:
         self._ws = ws
-        self._on_error = on_error
-        self._limit = RateLimit(FRAMES_PER_S, FRAME_BURST)
-        self._complaints = RateLimit(1.0, 1)
+        self._frames = RateLimit(FRAMES_PER_S, FRAME_BURST)
+        self._characters = RateLimit(CHARACTERS_PER_S, CHARACTER_BURST)
 
-    async def next(self) -> ClientFrame | None:
-        """The next sound frame; None when the socket has ended."""
-        while True:
-            message = await self._ws.receive()
-            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                return None
-            try:
-                return self._parse(message.type, message.data)
-            except SignalError as error:
-                self._complain(error)
+    async def read(self, max_characters: int | None = None) -> ClientFrame | None:
+        """The next frame; None when the socket has ended.
 
-    def _parse(self, kind: WSMsgType, data: str) -> ClientFrame:
-        if not self._limit.allow(time.monotonic()):
+        Raises:
+            SignalError: the frame is refused.
+        """
+        message = await self._ws.receive()
+        if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+            return None
+        now_s, size = time.monotonic(), len(message.data)
+        if max_characters is not None and size > max_characters:
+            raise SignalError("too_large", f"the first frame is at most {max_characters} bytes")
+        if not self._frames.allow(now_s):
             raise SignalError("rate_limited", f"more than {FRAMES_PER_S:.0f} frames a second")
-        if kind is not WSMsgType.TEXT:
+        if not self._characters.allow(now_s, size):
+            text = f"more than {CHARACTERS_PER_S / 1024:.0f} KiB a second"
+            raise SignalError("rate_limited", text)
+        if message.type is not WSMsgType.TEXT:
             raise SignalError("malformed", "frames are JSON text, not binary")
-        return parse_client_frame(data)
+        return parse_client_frame(message.data)
 
-    def _complain(self, error: SignalError) -> None:
-        if error.code != "rate_limited" or self._complaints.allow(time.monotonic()):
-            self._on_error(error)
+
+class Complaints:
+    """Tells a participant what was refused; that it sends too much, once a second."""
+
+    def __init__(self, outlet: SocketOutlet) -> None:
+        self._outlet = outlet
+        self._limit = RateLimit(1.0, 1)
+
+    def tell(self, error: SignalError) -> None:
+        """Pass on `error`, unless it was said just now."""
+        if error.code != "rate_limited" or self._limit.allow(time.monotonic()):
+            self._outlet.deliver(error_frame(error))
 
 
 def error_frame(error: SignalError) -> ErrorFrame:

@@ -78,7 +78,7 @@ class RoomTokens:
 
     def __init__(self, secrets: Sequence[str] = (), *, are_users_free: bool = False) -> None:
         """are_users_free: agents need a token, people do not. Without any secret nobody does, and
-        whoever says that it is an agent is believed.
+        whoever says that it is an agent, or has a uid, is believed.
         """
         self._secrets = tuple(secrets)
         self._are_users_free = are_users_free or not secrets
@@ -128,9 +128,8 @@ class RoomTokens:
         """
         claims = self.read(token, channel=channel, role=role)
         if claims is None:
-            # Without any secret agents are believed, or one that crashed could not come back.
-            is_believed = role == "agent" and uid is not None
-            return Permit(uid, UidClaim.OWN if is_believed else UidClaim.FREE)
+            # Without any secret nobody can prove anything, and who comes last is believed.
+            return Permit(uid, UidClaim.FREE if self._secrets else UidClaim.OWN)
         if claims.uid == ANY_UID:
             return Permit(uid, UidClaim.FREE if role == "agent" else UidClaim.NONE)
         if uid is not None and uid != claims.uid:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from typing import Final
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+
+from utils import is_own_origin
 
 _METHODS: Final = "GET, POST"
 _HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
@@ -24,7 +25,7 @@ class Origins:
         """Whether a page of `origin` may ask `host`; None: it is no page that asks."""
         if origin is None or origin in self.listed:
             return True
-        return urlsplit(origin).netloc.lower() == host.lower()
+        return is_own_origin(origin, host)
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """The answer to a browser that asks for permission; None when it is none of ours to give."""

@@ -113,7 +113,8 @@ def _again(joined: dict[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.asyncio
-async def test_the_same_uid_again_replaces_the_older_with_its_secret(site: Site) -> None:
+async def test_the_same_uid_again_replaces_the_older_with_its_secret(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,), are_users_free=True)
     watcher, old, new = [await site.socket() for _ in range(3)]
     await _join(watcher, uid=1)
     joined = await _join(old, uid=2)
@@ -125,9 +126,25 @@ async def test_the_same_uid_again_replaces_the_older_with_its_secret(site: Site)
 
 
 @pytest.mark.asyncio
-async def test_what_others_see_of_a_member_takes_nobodys_place(site: Site) -> None:
-    agent, person, stranger = [await site.socket() for _ in range(3)]
+async def test_where_nobody_can_prove_anything_the_newest_has_a_uid_but_not_an_agents(
+    site: Site,
+) -> None:
+    old, agent = await site.socket(), await site.socket()
+    await _join(old, uid=2)
     await _join(agent, uid=1000, role="agent")
+    await _join(await site.socket(), uid=2)
+    assert (await receive(old, "error"))["code"] == "replaced"
+    stranger = await site.socket()
+    await stranger.send_json({"type": "join", "role": "user", "uid": 1000})
+    assert (await receive(stranger, "error"))["code"] == "uid_taken"
+
+
+@pytest.mark.asyncio
+async def test_what_others_see_of_a_member_takes_nobodys_place(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,), are_users_free=True)
+    token = mint_token(SECRET, channel="demo", uid=1000, role="agent", ttl_s=60)
+    agent, person, stranger = [await site.socket() for _ in range(3)]
+    await _join(agent, uid=1000, role="agent", token=token)
     await _join(person, uid=2)
     seen = (await _join(stranger, uid=3))["members"]
     secret = (await _join(await site.socket(), uid=4))["resume_secret"]

@@ -1,0 +1,234 @@
+"""What strangers and members may cost a room server: before they join, and afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rtc.delivery_budget import MEMBER_BURST, ROOM_BURST, ROOM_DELIVERIES_PER_S
+from rtc.room_entry import MAX_PENDING, MAX_REFUSED_FRAMES
+from rtc.room_socket import CHARACTER_BURST
+from rtc.tokens import mint_token
+from tests.loopback.conftest import OpenSite, Site, receive
+
+SECRET = "s" * 32
+JOIN = {"type": "join", "role": "user"}
+UNKNOWN_FIELDS = {f"{number:x}": 0 for number in range(6000)}
+
+
+async def _ended(socket: aiohttp.ClientWebSocketResponse) -> tuple[list[dict[str, Any]], int]:
+    """What came until the socket was closed, and with which code."""
+    told: list[dict[str, Any]] = []
+    async with asyncio.timeout(10):
+        while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+            told.append(json.loads(message.data))
+    assert socket.close_code is not None
+    return told, socket.close_code
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(JOIN | UNKNOWN_FIELDS),
+        json.dumps({"type": "chat", "text": "x" * 8200}),
+        json.dumps(JOIN | {"token": "x" * 50_000}),
+        "[" * 9000,
+        '"' + "é" * 20_000,
+    ],
+    ids=["fields", "chat", "token", "depth", "text"],
+)
+async def test_a_large_first_frame_ends_its_socket_unread(open_site: OpenSite, text: str) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    socket = await site.socket()
+    await socket.send_str(text)
+    told, code = await _ended(socket)
+    assert ([frame["code"] for frame in told], code) == (["too_large"], 1009)
+
+
+@pytest.mark.asyncio
+async def test_a_token_of_the_greatest_length_still_fits(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    socket = await site.socket()
+    join = {"uid": 7, "name": "🙂" * 64, "instance": "i" * 64, "resume_secret": "r" * 64}
+    await socket.send_str(json.dumps(JOIN | join | {"token": "x" * 4096}))
+    assert (await receive(socket, "error"))["code"] == "unauthorized"
+
+
+@pytest.mark.asyncio
+async def test_who_says_anything_else_than_join_is_let_go_after_a_few_frames(site: Site) -> None:
+    socket = await site.socket()
+    frames = ['{"type": "chat", "text": "early"}', "nonsense", "[]", '{"type": "ping"}']
+    for text in (*frames, *frames):
+        await socket.send_str(text)
+    told, code = await _ended(socket)
+    codes = [frame["code"] for frame in told]
+    assert codes == ["not_joined", "malformed", "malformed", "not_joined", "not_joined"]
+    assert (len(codes), code) == (MAX_REFUSED_FRAMES + 1, 1008)
+
+
+@pytest.mark.asyncio
+async def test_a_few_wrong_frames_do_no_harm(site: Site) -> None:
+    socket = await site.socket()
+    for text in ("nonsense", '{"type": "ping"}', '{"type": "join"}'):
+        await socket.send_str(text)
+    await socket.send_json(JOIN)
+    assert (await receive(socket, "joined"))["members"] == []
+
+
+@pytest.mark.asyncio
+async def test_sockets_that_do_not_join_keep_nobody_out(site: Site) -> None:
+    connector = aiohttp.TCPConnector(limit=0)
+    url = f"{site.url}/rooms/demo/ws"
+    async with aiohttp.ClientSession(connector=connector) as http:
+        idle = [await http.ws_connect(url) for _ in range(MAX_PENDING)]
+        socket = await http.ws_connect(url)
+        told, code = await _ended(idle[0])
+        assert ([frame["code"] for frame in told], code) == (["join_timeout"], 4003)
+        for waiting in (socket, *idle[1:3]):
+            await waiting.send_json(JOIN)
+            await receive(waiting, "joined")
+        # Those who joined wait no longer: as many others may.
+        later = [await http.ws_connect(url) for _ in range(3)]
+        await idle[3].send_json(JOIN)
+        await receive(idle[3], "joined")
+        await asyncio.gather(*(one.close() for one in (socket, *idle, *later)))
+
+
+@pytest.mark.asyncio
+async def test_a_call_without_a_token_is_refused_before_its_body_is_read(
+    open_site: OpenSite,
+) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+    head = "POST /rooms/demo/call HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n"
+    writer.write(head.encode())
+    async with asyncio.timeout(5):
+        status = await reader.readline()
+    assert status.split()[1] == b"401"
+    writer.write(bytes(60_000))
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+@pytest.mark.asyncio
+async def test_unknown_fields_of_a_call_are_refused_by_name(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,))
+    token = mint_token(SECRET, channel="demo", role="user", ttl_s=60)
+    body = {"type": "offer", "sdp": "v=0"} | UNKNOWN_FIELDS
+    headers = {"Authorization": f"Bearer {token}"}
+    url = f"{site.url}/rooms/demo/call"
+    async with site.http.post(url, json=body, headers=headers) as response:
+        answer = await response.json()
+    assert (response.status, answer["code"]) == (400, "invalid")
+    assert len(answer["error"]) < 100
+
+
+async def _join(site: Site, number: int) -> list[aiohttp.ClientWebSocketResponse]:
+    sockets = []
+    for uid in range(1, number + 1):
+        socket = await site.socket()
+        await socket.send_json(JOIN | {"uid": uid})
+        await receive(socket, "joined")
+        sockets.append(socket)
+    return sockets
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", ["chat", "mute", "description"])
+async def test_a_room_sends_only_so_much_for_its_members(site: Site, kind: str) -> None:
+    """Many members that each keep to their hundred frames a second."""
+    sockets = await _join(site, 32)
+    received = [0] * len(sockets)
+    refused = [0] * len(sockets)
+
+    async def count(index: int) -> None:
+        async for message in sockets[index]:
+            frame = json.loads(message.data)
+            received[index] += frame["type"] not in {"error", "member_joined"}
+            refused[index] += frame["type"] == "error"
+
+    start_s = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        counting = [group.create_task(count(index)) for index in range(len(sockets))]
+        for number in range(150):
+            for index, socket in enumerate(sockets):
+                frame: dict[str, Any] = {"type": kind}
+                if kind == "chat":
+                    frame |= {"text": "x"}
+                elif kind == "mute":
+                    frame |= {"is_muted": number % 2 == 0}
+                else:
+                    offer = {"connection_id": "c", "sdp_type": "offer", "sdp": "v=0"}
+                    frame |= {"to": (index + 1) % 32 + 1, **offer}
+                await socket.send_json(frame)
+        # What the server has read by then was counted; pings come after it.
+        await asyncio.sleep(0.5)
+        elapsed_s = time.monotonic() - start_s
+        for task in counting:
+            task.cancel()
+    allowed = ROOM_BURST + 32 * MEMBER_BURST + elapsed_s * (ROOM_DELIVERIES_PER_S + 32 * 64)
+    sent = 150 * 32 * (1 if kind == "description" else 31)
+    assert sum(received) <= allowed
+    if kind != "description":
+        assert sum(received) < sent / 5
+        # Told, once a second.
+        assert all(1 <= count <= elapsed_s + 1 for count in refused)
+
+
+@pytest.mark.asyncio
+async def test_members_that_flood_silence_neither_the_others_nor_the_agent(site: Site) -> None:
+    agent = await site.socket()
+    await agent.send_json({"type": "join", "role": "agent", "uid": 1000})
+    sockets = await _join(site, 20)
+    quiet, listener, *loud = sockets
+    flooding = [asyncio.get_running_loop().create_task(_flood(socket)) for socket in loud]
+    try:
+        for socket in loud[:3]:
+            assert (await receive(socket, "error"))["code"] == "rate_limited"
+        for number in range(5):
+            await quiet.send_json({"type": "chat", "text": f"quiet {number}"})
+            await agent.send_json({"type": "chat", "text": f"agent {number}"})
+        heard: set[str] = set()
+        while len(heard) < 10:
+            text = (await receive(listener, "chat"))["text"]
+            if text != "noise":
+                heard.add(text)
+    finally:
+        for task in flooding:
+            task.cancel()
+        await asyncio.wait(flooding)
+
+
+async def _flood(socket: aiohttp.ClientWebSocketResponse) -> None:
+    while True:
+        await socket.send_json({"type": "chat", "text": "noise"})
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.asyncio
+async def test_a_member_that_sends_too_many_bytes_is_told_and_not_read(site: Site) -> None:
+    (socket,) = await _join(site, 1)
+    text = json.dumps({"type": "chat", "text": "x"} | UNKNOWN_FIELDS)
+    for _ in range(CHARACTER_BURST // len(text) + 3):
+        await socket.send_str(text)
+    while (error := await receive(socket, "error"))["code"] == "invalid":
+        pass
+    assert (error["code"], "KiB" in error["message"]) == ("rate_limited", True)
+
+
+MALFORMED_ORIGINS = ["http://[", "http://[::1", "//", "", "null", "http://]x[", "http://a\tb"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("origin", MALFORMED_ORIGINS)
+async def test_an_origin_that_is_none_is_a_foreign_one(site: Site, origin: str) -> None:
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await site.socket(Origin=origin)
+    assert caught.value.status == 403
