@@ -278,7 +278,8 @@ def read_frame_object(text: str) -> dict[str, Any]:
         SignalError: with code malformed.
     """
     try:
-        data = read_json(text)
+        # No field is a fraction: what is no number is refused as a value, which says where it is.
+        data = read_json(text, allow_nan=True)
     except InvalidJsonError as error:
         raise SignalError("malformed", "the frame is not JSON") from error
     if not isinstance(data, dict):

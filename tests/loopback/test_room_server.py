@@ -357,8 +357,8 @@ async def _call(site: Site, body: Any, **headers: str) -> tuple[int, dict[str, A
 
 
 SDP = (
-    "v=0\r\na=ice-ufrag:x\r\na=ice-pwd:y\r\na=fingerprint:sha-256 00\r\n"
-    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtpmap:111 opus/48000/2\r\n"
+    f"v=0\r\na=ice-ufrag:x\r\na=ice-pwd:y\r\na=fingerprint:sha-256 {':'.join(['00'] * 32)}\r\n"
+    "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=rtcp-mux\r\na=rtpmap:111 opus/48000/2\r\n"
 )
 OFFER = {"type": "offer", "sdp": SDP}
 
