@@ -41,6 +41,8 @@ _ERROR_OUTPUT: Final = 2
 _STANDARD_OUTPUT: Final = 1
 
 _log = logging.getLogger("process")
+# The writer of the standard output, where it is guarded.
+_printing: list[LineWriter] = []
 
 
 class LineHandler(logging.Handler):
@@ -149,11 +151,14 @@ def _line_handlers() -> list[LineHandler]:
 
 
 def flush_logs(deadline_s: float = FLUSH_DEADLINE_S) -> None:
-    """Wait, but not for long, until everything is written: the process ends."""
+    """Wait, but not for long, until everything is written and printed: the process ends."""
     sys.stderr.flush()
+    deadline_s += time.monotonic()
     for handler in _line_handlers():
         handler.sum_up(time.monotonic(), is_end=True)
-        handler.writer.flush(deadline_s)
+        handler.writer.flush(deadline_s - time.monotonic())
+    for writer in _printing:
+        writer.flush(deadline_s - time.monotonic())
 
 
 def lost_lines() -> int:
@@ -172,9 +177,9 @@ def _write_now(line: str) -> None:
 
 def guard_standard_output() -> None:
     """For a process that lives on whoever reads what it prints."""
-    writer = LineWriter(_STANDARD_OUTPUT)
-    sys.stdout = LineStream(_STANDARD_OUTPUT, writer.put)
-    atexit.register(writer.flush, FLUSH_DEADLINE_S)
+    if not _printing:
+        _printing.append(LineWriter(_STANDARD_OUTPUT))
+    sys.stdout = LineStream(_STANDARD_OUTPUT, _printing[0].put)
 
 
 def say(line: str) -> None:

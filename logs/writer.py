@@ -86,7 +86,7 @@ class LineWriter:
             return True
         reached = threading.Event()
         self._queue.put(reached)
-        return reached.wait(deadline_s)
+        return reached.wait(max(0.0, deadline_s))
 
     def close(self, deadline_s: float) -> None:
         """Flush and end the thread; it ends later if it is stuck. A later line begins a new one."""

@@ -46,11 +46,15 @@ PATIENT: Final = replace(DEADLINES, ask_s=10.0)
 async def test_a_call_and_what_is_around_it(
     name: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    around = KINDS[name](tmp_path, monkeypatch)
+    await live_through(KINDS[name](tmp_path, monkeypatch), state, tmp_path)
+
+
+async def live_through(around: Surrounding, state: str, folder: Path) -> None:
+    """One call that is struck in this state, to its end and the server's."""
     async with (
         FakeRealtimeServer() as provider,
         around.around(provider) as more,
-        scene(tmp_path, provider, PATIENT, **more) as here,
+        scene(folder, provider, PATIENT, **more) as here,
     ):
         around.enter()
         if state in BEFORE_READY:

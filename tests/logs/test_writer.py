@@ -58,20 +58,21 @@ def test_lines_come_whole_and_in_their_order_from_many_threads(pipe: tuple[int, 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_whoever_has_a_line_never_waits_and_never_fails(kind: str) -> None:
-    with bad_output(kind) as descriptor:
-        writer = LineWriter(descriptor, max_waiting_bytes=10_000)
+    with bad_output(kind) as output:
+        writer = LineWriter(output.fd, max_waiting_bytes=10_000)
         began_s = time.monotonic()
         for _ in range(5_000):
             writer.put("x" * 99)
         assert time.monotonic() - began_s < 5, "a wait would have no end"
-        assert is_blocking(descriptor), "it belongs to others too"
+        assert is_blocking(output.fd), "it belongs to others too"
         if "stuck" in kind:
             assert writer.lost == 4_900
             assert not writer.flush(0.05)
         else:
             assert writer.flush(DEADLINE_S)
             assert writer.lost == 5_000
-            writer.close(DEADLINE_S)
+        output.release()
+        writer.close(DEADLINE_S)
 
 
 def test_what_was_lost_is_told_when_somebody_reads_again(pipe: tuple[int, int]) -> None:
@@ -138,9 +139,9 @@ def test_without_a_thread_to_be_had_lines_are_written_at_once_or_lost(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_process_without_threads_drops_what_is_not_taken_at_once(kind: str) -> None:
-    with bad_output(kind) as descriptor:
-        assert not try_write(descriptor, b"x\n")
-        assert is_blocking(descriptor)
+    with bad_output(kind) as output:
+        assert not try_write(output.fd, b"x\n")
+        assert is_blocking(output.fd)
 
 
 def test_a_process_without_threads_writes_to_pipes_and_files(

@@ -1,4 +1,4 @@
-"""A model server's process without a model: `FD [ready | loading | crash | deaf]`."""
+"""A model server's process without a model: `FD [ready | loading | crash | deaf | talk]`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: object) -> None:
-        pass
+        if sys.argv[2] == "talk":
+            sys.stderr.write("x" * 1_000 + "\n")
 
 
 def main() -> None:

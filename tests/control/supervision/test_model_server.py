@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,10 @@ from control.placement import AgentStartError
 from control.supervision import model_server
 from control.supervision.model_server import ModelServer, ModelState
 from control.supervision.restart import RestartBudget, RestartPolicy
+from logs import LineHandler
+from logs.lines import TextFormatter
+from logs.secrets import Secrets
+from tests.fakes.outputs import KINDS, bad_output
 from tests.processes.conftest import is_gone, until
 
 QUICK = RestartPolicy(first_s=0.01, cap_s=0.01, budget=2, window_s=60)
@@ -103,6 +108,80 @@ async def test_a_child_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -
         os.kill(first, signal.SIGSTOP)
         await until(lambda: server.pid not in (None, first))
         assert is_gone(first)
+        await server.wait_ready(DEADLINE_S)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", KINDS)
+async def test_it_is_looked_after_whatever_became_of_the_log(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = logging.getLogger()
+    with bad_output(kind) as output:
+        handler = LineHandler(TextFormatter({}, has_colours=False), Secrets(), fd=output.fd)
+        monkeypatch.setattr(root, "handlers", [*root.handlers, handler])
+        await talks_and_is_replaced()
+        output.release()
+        assert handler.writer.flush(DEADLINE_S)
+        assert handler.writer.lost
+        handler.writer.close(DEADLINE_S)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("defect")])
+async def test_it_is_looked_after_whatever_becomes_of_a_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(line: str) -> str:
+        raise error
+
+    monkeypatch.setattr(model_server, "forward_line", fail)
+    await talks_and_is_replaced()
+
+
+async def talks_and_is_replaced() -> None:
+    """It says more than a pipe holds, lives, and is followed by another one when it is killed."""
+    async with model("talk") as server:
+        await server.wait_ready(DEADLINE_S)
+        url = f"http{server.uri.removeprefix('ws')}/healthz"
+        async with aiohttp.ClientSession() as http:
+            for _ in range(100):
+                async with http.get(url) as response:
+                    assert response.status == 200
+        first = server.pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: state_of(server) is not ModelState.READY)
+        await server.wait_ready(DEADLINE_S)
+        assert server.pid not in (None, first)
+
+
+@pytest.mark.asyncio
+async def test_it_is_not_called_ready_once_its_process_has_ended() -> None:
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        process = server._process
+        assert process is not None
+        process.kill()
+        await process.wait()
+        # Before anything of ours had a turn to notice.
+        assert state_of(server) is ModelState.BACKOFF
+
+
+@pytest.mark.asyncio
+async def test_a_defect_of_ours_ends_a_child_not_its_supervision(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    faults = [RuntimeError("a defect"), MemoryError()]
+    real = ModelServer._spawn
+
+    async def spawn(self: ModelServer) -> asyncio.subprocess.Process:
+        if faults:
+            raise faults.pop()
+        return await real(self)
+
+    monkeypatch.setattr(ModelServer, "_spawn", spawn)
+    async with model("ready") as server:
         await server.wait_ready(DEADLINE_S)
 
 
