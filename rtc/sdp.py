@@ -353,12 +353,20 @@ def _message_bytes(data: Section) -> int:
 def _find_tagged(sections: Sequence[Section], group: tuple[str, ...], audio: Section) -> Section:
     """The section of the group whose words on the transport count (RFC 9143, section 7.3.1)."""
     by_mid = {section.mid: section for section in sections}
-    members = [by_mid[mid] for mid in group if mid in by_mid]
-    # One that we would reject cannot carry the others, unless audio says nothing of its own.
+    members = [by_mid[mid] for mid in group if mid in by_mid and by_mid[mid].port != 0]
+    # One that we would reject cannot carry the others, unless audio has no transport of its own.
     usable = [one for one in members if one is audio or _is_data(one)]
-    if audio.has("bundle-only") and audio.port == 0:
+    if members and _is_carried(audio, members[0]):
         usable = members
-    return next((one for one in usable if one.port != 0), audio)
+    return next(iter(usable), audio)
+
+
+def _is_carried(audio: Section, first: Section) -> bool:
+    """Whether `audio` was never to have a transport besides that of `first` (max-bundle)."""
+    if audio.port == 0:
+        return True
+    ufrags = [next(one.values("ice-ufrag"), None) for one in (audio, first)]
+    return not audio.has("candidate") and ufrags[0] is not None and ufrags[0] == ufrags[1]
 
 
 def _read_transport(

@@ -209,6 +209,18 @@ def test_a_section_that_carries_audio_is_kept_though_it_is_of_no_use() -> None:
     assert answer.split("m=video")[1].count("a=inactive") == 1
 
 
+def test_a_section_leads_that_shares_its_secret_with_audio_that_has_no_address() -> None:
+    """As Chromium does with max-bundle: ports 9, one user name for all."""
+    bare = AUDIO.replace("a=candidate:1 1 udp 1 10.0.0.1 5000 typ host\r\n", "")
+    video = VIDEO.replace("vvvv", "abcd") + SETUP
+    offer = HEAD + "a=group:BUNDLE v a\r\n" + video + bare
+    assert [line.split(" ")[1] for line in _sections(_answer(offer))] == ["9", "9"]
+    of_its_own = offer.replace(
+        "a=mid:a\r\n", "a=mid:a\r\na=candidate:1 1 udp 1 10.0.0.1 5 typ host\r\n"
+    )
+    assert [line.split(" ")[1] for line in _sections(_answer(of_its_own))] == ["0", "9"]
+
+
 def test_mids_that_the_group_still_names_are_given_back() -> None:
     offer = OFFER.replace("a=mid:a\r\n", "").replace("a=mid:d\r\n", "")
     remote = read_offer(offer)
