@@ -8,7 +8,8 @@ import os
 import shlex
 import socket
 import sys
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from control.api.starts import AgentConfigurator
 from tests.fakes.mcp_server import create_server
 from tests.loopback.stage import Stage, soon
 from tools import ToolContext
+from toolsets import mcp
 from toolsets.mcp import McpServerError, McpTools
 from toolsets.mcp_server import McpServer, parse_mcp_servers
 
@@ -140,6 +142,139 @@ async def test_what_is_no_server_says_so(
             pass
     assert caught.value.code == code
     assert "sk-secret" not in f"{caught.value}{caplog.text}"
+
+
+BROOD = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+folder, end = sys.argv[1:]
+def note(name):
+    with open(f"{folder}/{name}.part", "w") as file:
+        file.write(str(os.getpid()))
+    os.rename(f"{folder}/{name}.part", f"{folder}/{name}")
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        note("orphan")
+        time.sleep(1000)
+    os._exit(0)
+note("program")
+while not os.path.exists(f"{folder}/orphan"):
+    time.sleep(0.01)
+if end == "talk":
+    from tests.fakes.mcp_server import create_server
+    create_server().run()
+elif end == "wait":
+    time.sleep(1000)
+"""
+"""A program that ignores SIGTERM and starts another one in a session of its own."""
+
+
+def brood(folder: Path, end: str) -> McpServer:
+    return server_of(shlex.join([sys.executable, "-c", BROOD, str(folder), end]))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other processes bring about."""
+
+    def look() -> None:
+        deadline_s = time.monotonic() + 20
+        while not condition():
+            assert time.monotonic() < deadline_s
+            time.sleep(0.01)
+
+    await asyncio.to_thread(look)
+
+
+async def noted(folder: Path) -> list[int]:
+    """The program and its orphan, once both are there."""
+    files = [folder / "program", folder / "orphan"]
+    await until(lambda: all(file.exists() for file in files))
+    return [int(file.read_text()) for file in files]
+
+
+async def until_ended(pids: list[int]) -> None:
+    await until(lambda: all(has_ended(pid) for pid in pids))
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_of_a_command(tmp_path: Path) -> None:
+    async with opened(brood(tmp_path, "talk")) as tools:
+        assert names_of(tools) == NAMES
+        pids = await noted(tmp_path)
+        assert not any(has_ended(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
+
+
+@pytest.mark.asyncio
+async def test_a_silent_command_fails_in_time_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mcp, "OPEN_TIMEOUT_S", 1.0)
+    source = McpTools(brood(tmp_path, "wait"), ToolContext())
+    with pytest.raises(McpServerError, match="did not answer within 1 s") as caught:
+        await soon(source.open())
+    assert caught.value.code == "timeout"
+    pids = await noted(tmp_path)
+    await soon(source.close())
+    assert all(has_ended(pid) for pid in pids)
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_of_a_start_that_is_given_up(tmp_path: Path) -> None:
+    source = McpTools(brood(tmp_path, "wait"), ToolContext())
+    async with asyncio.TaskGroup() as group:
+        opening = group.create_task(source.open())
+        pids = await noted(tmp_path)
+        opening.cancel()
+    await soon(source.close())
+    assert all(has_ended(pid) for pid in pids)
+
+
+@pytest.mark.asyncio
+async def test_a_command_that_ends_takes_with_it_what_it_started(tmp_path: Path) -> None:
+    source = McpTools(brood(tmp_path, "leave"), ToolContext())
+    with pytest.raises(McpServerError) as caught:
+        await soon(source.open())
+    assert caught.value.code == "protocol_error"
+    await until_ended(await noted(tmp_path))
+    await soon(source.close())
+
+
+@pytest.mark.asyncio
+async def test_nothing_is_left_when_the_agents_process_is_killed(tmp_path: Path) -> None:
+    code = """
+import asyncio, sys
+from pydantic import SecretStr
+from tools import ToolContext
+from toolsets.mcp import McpTools
+from toolsets.mcp_server import McpServer
+server = McpServer(name="words", address=SecretStr(sys.argv[1]))
+asyncio.run(McpTools(server, ToolContext()).open())
+"""
+    address = brood(tmp_path, "wait").address.get_secret_value()
+    agent = await asyncio.create_subprocess_exec(sys.executable, "-c", code, address)
+    pids = await noted(tmp_path)
+    agent.kill()
+    await agent.wait()
+    await until_ended(pids)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "noise",
+    ["not JSON", '"\\ud83d"', "[" * 5_000, '{"jsonrpc": "2.0"}', "\xff\xfe", "", "x" * 50_000],
+)
+async def test_noise_among_the_messages_ends_nothing(noise: str, tmp_path: Path) -> None:
+    code = f"""
+import sys
+from tests.fakes.mcp_server import create_server
+sys.stdout.buffer.write({noise!r}.encode("latin-1") + b"\\n")
+sys.stdout.flush()
+create_server().run()
+"""
+    async with opened(server_of(shlex.join([sys.executable, "-c", code]))) as tools:
+        assert (await tools.execute_tool("1", "count_words", '{"text": "a b"}')).output == "2"
 
 
 @pytest.mark.asyncio

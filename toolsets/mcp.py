@@ -14,7 +14,9 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from boundary import Caught
 from tools import MAX_TOOLS, ToolContext, ToolDeclarationError, ToolError
+from toolsets.mcp_process import McpProcess
 from toolsets.mcp_server import McpServer
 from utils import OwnedTasks
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult, Tool
 
 CALL_TIMEOUT_S: Final = 30.0
+OPEN_TIMEOUT_S: Final = 8.0
+"""For starting the server and hearing of its tools; less than the start's phase has."""
+
 _CLOSE_TIMEOUT_S: Final = 2.5
 _MAX_PAGES: Final = 16
 
@@ -30,7 +35,7 @@ _log = logging.getLogger("tools.mcp")
 
 
 class McpServerError(Exception):
-    """The server cannot be used; `code` is `unreachable` or `protocol_error`."""
+    """The server cannot be used; `code` is `unreachable`, `timeout` or `protocol_error`."""
 
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
@@ -43,53 +48,63 @@ class McpTools:
     def __init__(self, server: McpServer, tools: ToolContext) -> None:
         self._server = server
         self._tools = tools
+        self._process = None if server.url is not None else McpProcess(server.command)
         self._closing = asyncio.Event()
         self._tasks = OwnedTasks(_log)
         self._serving: asyncio.Task[None] | None = None
+        self._is_open = False
 
     async def open(self) -> None:
         """Start the server or connect to it, and register its tools.
 
         Raises:
-            McpServerError: it does not start, is not there, or does not speak MCP.
+            McpServerError: it does not start, is not there, or does not speak MCP in time.
         """
         await asyncio.to_thread(importlib.import_module, "mcp")
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._serving = self._tasks.start(self._serve(ready), name=f"mcp {self._server.name}")
-        await ready
+        try:
+            async with asyncio.timeout(OPEN_TIMEOUT_S):
+                await ready
+        except TimeoutError:
+            text = f"tool server {self._server.name} did not answer within {OPEN_TIMEOUT_S:g} s"
+            _log.warning("%s", text)
+            raise McpServerError(text, code="timeout") from None
+        self._is_open = True
 
     async def close(self) -> None:
-        """End the session, and the server's process with it."""
+        """End the session, and the server's process with all it started."""
         self._closing.set()
-        if self._serving is not None:
+        if self._serving is not None and self._is_open:
             # The process gets the time to end by itself; after that its session is torn down.
             await asyncio.wait([self._serving], timeout=_CLOSE_TIMEOUT_S)
+        if self._process is not None:
+            await self._process.end(grace_s=0.0)
         await self._tasks.close()
 
     async def _serve(self, ready: asyncio.Future[None]) -> None:
         """Hold the session: what MCP's library opens must be closed by the task that opened it."""
         try:
-            async with self._client() as client:
-                await self._register_all(client)
-                if not ready.done():
-                    ready.set_result(None)
-                await self._closing.wait()
-        except asyncio.CancelledError:
+            with Caught() as caught:  # whatever a foreign server and its library do stays their own
+                async with self._client() as client:
+                    await self._register_all(client)
+                    if not ready.done():
+                        ready.set_result(None)
+                    await self._closing.wait()
+            if caught.error is not None:
+                self._handle_failure(caught.error, ready)
+        finally:
             ready.cancel()
-            raise
-        except Exception as error:  # noqa: BLE001  whatever a foreign server does stays its own
-            self._handle_failure(error, ready)
 
     def _client(self) -> Client:
-        from mcp import Client, StdioServerParameters
+        from mcp import Client
 
-        if self._server.url is not None:
+        if self._process is None:
+            assert self._server.url is not None
             return Client(self._server.url, read_timeout_seconds=CALL_TIMEOUT_S)
-        program, *arguments = self._server.command
-        process = StdioServerParameters(command=program, args=arguments)
-        return Client(process, read_timeout_seconds=CALL_TIMEOUT_S)
+        return Client(self._process, read_timeout_seconds=CALL_TIMEOUT_S)
 
-    def _handle_failure(self, error: Exception, ready: asyncio.Future[None]) -> None:
+    def _handle_failure(self, error: BaseException, ready: asyncio.Future[None]) -> None:
         cause = _first_cause(error)
         text = f"tool server {self._server.name} cannot be used ({type(cause).__name__})"
         _log.warning("%s", text)

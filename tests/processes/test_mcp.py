@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import shlex
 import sys
+import time
 from pathlib import Path
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from control.processes.child import DEFAULT_ENTRY
 from control.processes.ladder import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process
+from tests.test_mcp import until
+from toolsets.mcp import OPEN_TIMEOUT_S
 
 SCRIPT = Path(__file__).parents[1] / "fakes" / "mcp_server.py"
 START = {"channel_name": "demo", "uid": 1000, "toolset": "mcp:words"}
@@ -60,3 +66,27 @@ async def test_a_server_that_is_none_fails_the_start_in_its_own_phase(tmp_path: 
             status, answer = await server.post("/start_agent", START | {"toolset": "mcp:none"})
             assert (status, answer["code"]) == (400, "unknown_toolset")
             assert "sk-secret" not in server.log.read_text()
+
+
+@pytest.mark.asyncio
+async def test_a_silent_program_fails_the_start_in_time_and_nothing_is_left(tmp_path: Path) -> None:
+    async with FakeRealtimeServer() as provider:
+        duration = f"1000.{os.getpid()}"
+        wanted = settings(provider.uri, f"words=sh -c 'setsid sleep {duration} & sleep {duration}'")
+        with server_process(tmp_path, wanted, DEFAULT_ENTRY, DEFAULT_DEADLINES) as server:
+            began_s = time.monotonic()
+            async with asyncio.TaskGroup() as group:
+                starting = group.create_task(server.post("/start_agent", START))
+                await until(lambda: len(_running(duration)) == 2)
+            status, answer = starting.result()
+            assert (status, answer["details"][0]["phase"]) == (504, "tools"), answer
+            assert answer["details"][0]["cause"] == "timeout"
+            assert time.monotonic() - began_s < OPEN_TIMEOUT_S + 5
+            await until(lambda: not _running(duration))
+
+
+def _running(duration: str) -> list[psutil.Process]:
+    """Those that sleep for so long, whoever their parent is."""
+    return [
+        one for one in psutil.process_iter(["cmdline"]) if duration in (one.info["cmdline"] or ())
+    ]

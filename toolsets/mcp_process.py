@@ -1,0 +1,178 @@
+"""The program behind an MCP server that is a command: started, spoken to, and ended with all it started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from json_reader import InvalidJsonError, read_object
+from utils import OwnedTasks
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+    from mcp.client._transport import TransportStreams
+    from mcp.shared.message import SessionMessage
+
+MAX_LINE_BYTES: Final = 8 * 1024 * 1024
+"""Of one message; a server that says more at once is given up."""
+
+END_GRACE_S: Final = 1.0
+"""So long a program may take to end by itself, once nothing more is said to it."""
+
+_KEEPER: Final = Path(__file__).parent / "keeper.py"
+# Longer than the keeper itself takes to kill everything.
+_KEEPER_DEADLINE_S: Final = 2.5
+
+_log = logging.getLogger("tools.mcp")
+
+
+class McpProcess:
+    """A transport of `mcp.Client`: one JSON message a line on the program's standard streams.
+
+    The program runs under `keeper.py`: none of its descendants outlives this or the agent's process.
+    """
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = command
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_ended = False
+        self._ending: asyncio.Task[None] | None = None
+        self._streams: list[Any] = []
+        self._tasks = OwnedTasks(_log)
+
+    async def __aenter__(self) -> TransportStreams:
+        """Start the program.
+
+        Raises:
+            OSError: there is no such program, or it may not be run.
+        """
+        import anyio
+        from mcp.client.stdio import get_default_environment
+
+        if shutil.which(self._command[0]) is None:
+            raise FileNotFoundError(self._command[0])
+        keeper = (sys.executable, "-I", "-S", str(_KEEPER), str(os.getpid()))
+        self._process = await asyncio.create_subprocess_exec(
+            *keeper,
+            *self._command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=get_default_environment(),
+            start_new_session=True,
+            limit=MAX_LINE_BYTES,
+        )
+        heard, to_session = anyio.create_memory_object_stream[Any](0)
+        to_program, said = anyio.create_memory_object_stream[Any](0)
+        self._streams = [heard, to_session, to_program, said]
+        self._tasks.start(self._read(self._process, heard), name="mcp output")
+        self._tasks.start(self._write(self._process, said, heard), name="mcp input")
+        if self._is_ended:
+            # Given up while it was being started.
+            self._terminate()
+        return to_session, to_program
+
+    async def __aexit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.end(grace_s=END_GRACE_S if error is None else 0.0)
+
+    async def end(self, *, grace_s: float) -> None:
+        """End the program and everything it has started; safe at any time and again.
+
+        grace_s: so long it may take to end by itself; given up in time, it goes on without us
+        """
+        self._is_ended = True
+        if self._process is None:
+            return
+        if grace_s <= 0:
+            self._terminate()
+        if self._ending is None:
+            self._ending = self._tasks.start(self._end(self._process, grace_s), name="mcp end")
+        await asyncio.wait([self._ending])
+
+    def _terminate(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            self._process.terminate()
+
+    async def _end(self, process: asyncio.subprocess.Process, grace_s: float) -> None:
+        assert process.stdin is not None
+        process.stdin.close()
+        if not await _is_over(process, grace_s):
+            self._terminate()
+            if not await _is_over(process, _KEEPER_DEADLINE_S):
+                _log.warning("the program of a tool server does not end; it is left to the kernel")
+                process.kill()
+        for stream in self._streams:
+            stream.close()
+
+    async def _read(
+        self,
+        process: asyncio.subprocess.Process,
+        heard: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        """Pass on what the program says; go on reading when nobody listens, so that it can end."""
+        import anyio
+
+        assert process.stdout is not None
+        is_heard = True
+        try:
+            while line := await process.stdout.readline():
+                if is_heard and line.strip():
+                    try:
+                        await heard.send(_parsed(line))
+                    except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+                        is_heard = False
+        except (ValueError, OSError) as error:
+            _log.warning("a tool server's output cannot be read: %s", type(error).__name__)
+            self._terminate()
+        finally:
+            heard.close()
+
+    async def _write(
+        self,
+        process: asyncio.subprocess.Process,
+        said: MemoryObjectReceiveStream[SessionMessage],
+        heard: MemoryObjectSendStream[SessionMessage | Exception],
+    ) -> None:
+        import anyio
+
+        assert process.stdin is not None
+        try:
+            async for each in said:
+                text = each.message.model_dump_json(by_alias=True, exclude_unset=True)
+                process.stdin.write(f"{text}\n".encode())
+                await process.stdin.drain()
+        except (OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
+            # Whoever waits for an answer is told that none will come.
+            heard.close()
+
+
+async def _is_over(process: asyncio.subprocess.Process, timeout_s: float) -> bool:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await process.wait()
+    except TimeoutError:
+        return process.returncode is not None
+    return True
+
+
+def _parsed(line: bytes) -> SessionMessage | Exception:
+    """A message; of what is none, the session is told so."""
+    from mcp.shared.message import SessionMessage
+    from mcp_types import jsonrpc_message_adapter
+
+    try:
+        message = jsonrpc_message_adapter.validate_python(read_object(line), by_name=False)
+    except (InvalidJsonError, ValueError) as error:
+        _log.debug("a line of a tool server is no message", exc_info=error)
+        return ValueError("not a message")
+    return SessionMessage(message)
