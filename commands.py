@@ -16,13 +16,16 @@ from pydantic import SecretStr
 
 from config import AgentConfig, Settings
 from conversation.lifecycle import ExitReason
-from logs import configure_logging, guard_standard_output
+from logs import configure_logging, flush_logs, guard_standard_output, say
 from logs.secrets import secrets_of
 from provider_config import provider_config
 from setting_problems import near_misses
 from utils import sole_cause
 
 T = TypeVar("T")
+
+_LAST_LINES_S: Final = 5.0
+"""What is left of the output of a call waits so long for its reader."""
 
 _TOKEN_TTL_S: Final = 24 * 3600
 """Of our own tokens, which are shown again whenever a connection to the room is made anew."""
@@ -203,13 +206,15 @@ def run_call_command(options: argparse.Namespace, settings: Settings) -> int:
         minted = _room_token(settings, options.channel_name, options.uid or 0, "user")
         token = minted.get_secret_value() if minted else None
     configure_logging("WARNING", secrets=[token] if token else [])
+    # Whoever reads what is printed must not hold up the call.
+    guard_standard_output()
     call = Call(
         _server_url(options, settings),
         channel_name=options.channel_name,
         uid=options.uid,
         token=token,
         max_wait_s=options.max_wait_s,
-        on_line=_print_line,
+        on_line=say,
     )
 
     async def run() -> None:
@@ -220,6 +225,8 @@ def run_call_command(options: argparse.Namespace, settings: Settings) -> int:
         _run(run())
     except CallError as error:
         raise CommandError(str(error)) from error
+    finally:
+        flush_logs(_LAST_LINES_S)
     return 0
 
 
@@ -259,20 +266,19 @@ def run_token_command(options: argparse.Namespace, settings: Settings) -> int:
     if options.ttl_s <= 0:
         raise CommandError("--ttl_s: a token must live for at least a second")
     secret = settings.room_token_secret.get_secret_value()
-    _print_line(
-        mint_token(
-            secret,
-            channel=options.channel_name,
-            uid=options.uid,
-            role=options.role,
-            ttl_s=options.ttl_s,
-        )
+    token = mint_token(
+        secret,
+        channel=options.channel_name,
+        uid=options.uid,
+        role=options.role,
+        ttl_s=options.ttl_s,
     )
+    try:
+        # Not buffered: what cannot be written would be tried again at the end of the interpreter.
+        os.write(1, f"{token}\n".encode())
+    except OSError as error:
+        raise CommandError(f"the token cannot be printed: {error.strerror}") from error
     return 0
-
-
-def _print_line(line: str) -> None:
-    print(line, flush=True)  # noqa: T201 - this is the command's output
 
 
 @contextlib.contextmanager

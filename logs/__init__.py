@@ -66,7 +66,7 @@ class LineHandler(logging.Handler):
                 record = in_one_line(record)
             told = self._repeats.judge(record, now_s)
             if told is not None:
-                self._put(told)
+                self.tell(told)
         except Exception as error:  # noqa: BLE001 - an argument's own text may raise whatever it likes
             place = f"{record.pathname}:{record.lineno}"
             self.say(f"a line cannot be told: {type(error).__name__} at {place}")
@@ -76,7 +76,7 @@ class LineHandler(logging.Handler):
         self.acquire()
         try:
             for record in self._repeats.due(now_s, is_end=is_end):
-                self._put(record)
+                self.tell(record)
         finally:
             self.release()
 
@@ -87,7 +87,8 @@ class LineHandler(logging.Handler):
     def _tells_everything(self) -> bool:
         return logging.getLogger().level <= logging.DEBUG
 
-    def _put(self, record: logging.LogRecord) -> None:
+    def tell(self, record: logging.LogRecord) -> None:
+        """Its line, without a look at what was told before."""
         self.writer.put(self._secrets.hide(self.format(record)))
 
     def _tell_lost(self, count: int, reason: str) -> str:
@@ -202,9 +203,11 @@ def _log_uncaught_of_thread(arguments: threading.ExceptHookArgs) -> None:
 
 
 def _log_output(line: str) -> None:
-    """What was printed, as a record."""
+    """What was printed, as a record: whatever the level, and however often."""
     if line.strip():
-        logging.getLogger("output").warning("%s", line)
+        record = logging.LogRecord("output", logging.WARNING, "", 0, "%s", (line,), None)
+        for handler in _line_handlers():
+            handler.tell(record)
 
 
 def forward_line(line: str) -> str:

@@ -65,7 +65,6 @@ async def _running(process: asyncio.subprocess.Process) -> AsyncIterator[RealSer
     tasks = OwnedTasks(logging.getLogger("real server"))
     try:
         url = await _read_url(process.stdout)
-        # A full pipe would stop the server.
         tasks.start(_drain(process.stdout), name="server output")
         server = RealServer(url, process)
         await _wait_until_ready(server)

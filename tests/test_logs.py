@@ -108,6 +108,15 @@ def test_what_is_printed_is_part_of_the_log(capfd: pytest.CaptureFixture[str]) -
     assert (one["logger"], one["message"], two["message"]) == ("output", "a library", "says ***")
 
 
+def test_what_is_printed_has_no_level_and_is_never_counted(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging("ERROR", log_format="json")
+    for _ in range(20):
+        print("main: no such port", file=sys.stderr)
+    assert [line["message"] for line in lines(capfd)] == ["main: no such port"] * 20
+
+
 def test_a_secret_in_a_traceback_is_hidden(capfd: pytest.CaptureFixture[str]) -> None:
     configure_logging("INFO", secrets=["a-secret-word"])
     try:

@@ -15,6 +15,7 @@ import pytest
 from rtc.call import SAMPLE_RATE_HZ
 from speech.engines.recogniser import WhisperRecogniser
 from speech.resampling import Resampler
+from tests.fakes.outputs import bad_output
 from tests.real_server import ROOT, RealServer, open_real_server, wait_until_gone
 from tests.wav_files import read_wav
 from utils import write_wav
@@ -60,18 +61,20 @@ async def _start_agent(server: RealServer, **more: str) -> int:
     return await server.agent_pid("demo")
 
 
-async def _call(server: RealServer, question: Path, answer: Path) -> Terminal:
+async def _call(
+    server: RealServer, question: Path, answer: Path, output: int = asyncio.subprocess.PIPE
+) -> Terminal:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "main", "call", "--channel_name=demo"),
         *(f"--server={server.url}", f"--in={question}", f"--out={answer}"),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"]},
-        stdout=asyncio.subprocess.PIPE,
+        stdout=output,
         stderr=asyncio.subprocess.STDOUT,
     )
     async with asyncio.timeout(DEADLINE_S):
-        output, _ = await process.communicate()
-    return Terminal(output.decode().splitlines(), process.returncode or 0, answer)
+        said, _ = await process.communicate()
+    return Terminal((said or b"").decode().splitlines(), process.returncode or 0, answer)
 
 
 def _recognise(path: Path) -> str:
@@ -79,6 +82,20 @@ def _recognise(path: Path) -> str:
     assert rate_hz == SAMPLE_RATE_HZ
     resampler = Resampler(SAMPLE_RATE_HZ, 16_000)
     return WhisperRecogniser().transcribe(resampler.push(pcm) + resampler.flush()).text.lower()
+
+
+@pytest.mark.speech
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio
+@pytest.mark.parametrize("kind", ["stuck pipe", "broken pipe", "full disk"])
+async def test_a_call_goes_on_though_nobody_takes_what_it_prints(kind: str, tmp_path: Path) -> None:
+    question = _question(tmp_path / "question.wav", "u01_f")
+    async with open_real_server(TZ="UTC") as server:
+        await _start_agent(server, toolset="everyday", greeting="Good day.")
+        with bad_output(kind) as output:
+            call = await _call(server, question, tmp_path / "answer.wav", output.fd)
+        assert (call.code, call.lines) == (0, [])
+        assert "good day" in _recognise(call.answer)
 
 
 @pytest.mark.speech

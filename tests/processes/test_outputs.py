@@ -137,6 +137,24 @@ async def test_it_serves_without_outputs_and_no_file_gets_their_place(
         await serves_and_ends(process, url)
 
 
+@pytest.mark.parametrize("kind", ["broken pipe", "broken socket", "full disk"])
+def test_a_token_that_cannot_be_printed_is_no_success(kind: str, tmp_path: Path) -> None:
+    with bad_output(kind) as output:
+        done = subprocess.run(
+            command("", "token", "--channel_name=demo", "--uid=7"),
+            cwd=ROOT,
+            env=environment(tmp_path) | {"ROOM_TOKEN_SECRET": "s" * 32},
+            stdout=output.fd,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("main: the token cannot be printed: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_what_stops_a_start_is_one_line_also_within_a_group_of_tasks(tmp_path: Path) -> None:
     done = subprocess.run(
         command("ulimit -n 12;", "server", "--port=0"),
