@@ -172,14 +172,6 @@ class Settings(MediaSettings, LimitSettings):
             raise ValueError("must be an http or https address")
         return url
 
-    @field_validator("store_url")
-    @classmethod
-    def _check_store_url(cls, url: SecretStr | None) -> SecretStr | None:
-        kinds = r"(sqlite|postgres|postgresql)://"
-        if url is not None and re.match(kinds, url.get_secret_value()) is None:
-            raise ValueError("need sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
-        return url
-
     @field_validator("mcp_servers", mode="before")
     @classmethod
     def _parse_mcp_servers(cls, value: Any) -> Any:

@@ -129,7 +129,11 @@ class ControlServer:
             self._rooms.tokens,
         )
         # The supervisor tells all who observe, event streams and webhooks among them.
-        self._archive.share_deletions([self.supervisor, api], self.supervisor.forget_words)
+        self._archive.share_deletions(
+            [self.supervisor, api],
+            self.supervisor.forget_words,
+            lambda: self.supervisor.ended_calls,
+        )
         calls = CallsApi(self._archive, Recordings(self._settings.recordings_dir))
         return [api, LiveApi(self.supervisor), EventsApi(streams), calls]
 

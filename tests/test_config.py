@@ -55,7 +55,6 @@ def test_an_empty_environment_is_enough() -> None:
         ("WEBHOOK_SECRET", "whsec_short"),
         ("WEBHOOK_URL", "ftp://example.org"),
         ("WEBHOOK_URL", "https://example.org"),
-        ("STORE_URL", "mysql://me:short@host/db"),
         ("REALTIME_API_BASE_URI", "wss://host:99999"),
         ("REALTIME_API_BASE_URI", "wss://:80"),
         ("LOCAL_MODEL_URI", "ws://[::1"),

@@ -45,10 +45,16 @@ ANSWER_DEADLINE_S: Final = 5.0
 HEARD_OF_MS: Final = 60_000
 """A call of another server that was not heard of for so long holds its conversation no more."""
 
-START_DEADLINE_S: Final = 2.0
+START_DEADLINE_S: Final = 5.0
 """How long a start waits for the conversation that it continues."""
 
-STOP_DEADLINE_S: Final = 1.0
+SLOW_START_DEADLINE_S: Final = 1.0
+"""The same where the store is known to be slow."""
+
+FOLLOW_S: Final = 30.0
+"""How often a server of a shared database looks which of its calls others have deleted."""
+
+STOP_DEADLINE_S: Final = 2.0
 """How long the answer to a stop waits for the record to be written."""
 
 T = TypeVar("T")
@@ -88,6 +94,7 @@ class Archive:
         self._on_deleted = on_deleted
         self._memories: list[Memory] = []
         self._forget_words: Callable[[str, int], None] | None = None
+        self._ended_calls: Callable[[], Collection[str]] = list
         self._writer = Writer(self._store)
         self._threads = OpenThreads()
         self.recorder = Recorder(self._writer.put, on_end=self._threads.release)
@@ -105,18 +112,25 @@ class Archive:
         self._writer.start()
         self._tasks.start(self.recorder.run(agents), name="call recorder")
         self._tasks.start(self._keeper.run(), name="retention")
+        if self._is_shared:
+            self._tasks.start(self._follow_deletions(), name="deletions of others")
 
     def share_deletions(
-        self, memories: Iterable[Memory], forget_words: Callable[[str, int], None]
+        self,
+        memories: Iterable[Memory],
+        forget_words: Callable[[str, int], None],
+        ended_calls: Callable[[], Collection[str]],
     ) -> None:
         """Have calls that are deleted here forgotten there too.
 
         memories: all others that remember calls
         forget_words: told of a live call, and before which place of its conversation words of a call
-            that is deleted were said
+            is deleted were said
+        ended_calls: those that something is still told of
         """
         self._memories = list(memories)
         self._forget_words = forget_words
+        self._ended_calls = ended_calls
 
     async def close(self) -> None:
         """Write what there is and let go of the store. Idempotent."""
@@ -180,7 +194,8 @@ class Archive:
         if not config.thread_id:
             return config.model_copy(update={"thread_id": config.agent_id})
         try:
-            async with asyncio.timeout(START_DEADLINE_S):
+            is_slow = self._writer.is_open and self._writer.is_slow
+            async with asyncio.timeout(SLOW_START_DEADLINE_S if is_slow else START_DEADLINE_S):
                 entries = await self._claim(config)
         except TimeoutError:
             self.give_up_call(config)
@@ -194,9 +209,10 @@ class Archive:
         """What was said in the conversation, which no other server has now."""
         thread_id = config.thread_id
         if not self._is_shared:
-            # Within this server it is claimed already; and whatever else is still to be written, or
-            # cannot be, is nothing to those who read.
-            is_known = self._writer.is_open and not self._writer.has_words_of(thread_id)
+            # Within this server it is claimed already; and whatever else is still to be written is
+            # nothing to those who read.
+            is_writable = self._writer.is_open and self._writer.problem is None
+            is_known = is_writable and not self._writer.has_words_of(thread_id)
             return await self._ask(lambda: self._store.thread(thread_id), should_flush=not is_known)
         record = first_record(config, at_ms=wall_clock_ms())
         since_ms = record.started_at_ms - HEARD_OF_MS
@@ -309,6 +325,29 @@ class Archive:
             raise StoreUnavailableError(problem)
         if not await self._writer.flush(ANSWER_DEADLINE_S):
             raise StoreUnavailableError(self._writer.problem or "it is slow")
+
+    async def _follow_deletions(self) -> None:
+        """Forget, now and then, what another server of the same database deleted."""
+        while True:
+            await asyncio.sleep(FOLLOW_S)
+            try:
+                await self.follow_deletions()
+            except ArchiveError:
+                continue  # It is tried again, and said already.
+
+    async def follow_deletions(self) -> None:
+        """Forget what another server of the same database deleted.
+
+        Raises:
+            StoreUnavailableError: that is not known now.
+        """
+        call_ids = set(self._ended_calls())
+        if not call_ids or self._writer.given_up:
+            # What was never written is not deleted.
+            return
+        if gone := await self._ask(lambda: self._store.unknown(call_ids)):
+            for memory in self._memories:
+                memory.forget_calls(gone)
 
     async def sweep(self) -> None:
         """Delete the calls that are kept no longer, and end those of servers that are gone."""

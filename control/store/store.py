@@ -271,6 +271,11 @@ class Store:
         """How many calls there are, of all servers."""
         return int((await self._rows(select(func.count()).select_from(CALLS)))[0][0])
 
+    async def unknown(self, call_ids: Collection[str]) -> set[str]:
+        """Those of these calls of which there is no record."""
+        wanted = select(CALLS.c.call_id).where(CALLS.c.call_id.in_(call_ids))
+        return set(call_ids) - {row[0] for row in await self._rows(wanted)}
+
     async def last_heard_ms(self) -> int | None:
         """The latest stamp of the calls that began last; None when there are none."""
         wanted = select(CALLS.c.record).order_by(CALLS.c.started_at_ms.desc()).limit(_LAST_CALLS)

@@ -23,7 +23,9 @@ BATCH_S: Final = 0.25
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
 WRITE_DEADLINE_S: Final = 15.0
-SLOW_S: Final = 1.0
+SLOW_S: Final = 1.5
+"""An attempt that takes longer is waited for by nobody who need not: less than a stop waits."""
+
 NUDGED_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
 

@@ -132,6 +132,11 @@ class Supervisor:
         if len(self._ended) > MAX_REMEMBERED_CHANNELS:
             self._ended.popitem(last=False)
 
+    @property
+    def ended_calls(self) -> set[str]:
+        """Calls that are over, and of which something is still shown."""
+        return {status.agent_id for status in self._ended.values()}
+
     def forget_calls(self, call_ids: Collection[str]) -> None:
         """These calls are deleted: how they ended is shown no more, and those who observe forget
         them too.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -310,3 +310,31 @@ async def test_a_sweep_deletes_a_share_of_all_calls_at_most(url: URL) -> None:
     assert await store.ended_before(now_ms, 9) == ["agent-7", "agent-8"]
     assert len(set(forgotten)) == 248
     await store.close()
+
+
+class Remembering:
+    """Something in the server that tells of calls."""
+
+    def __init__(self, *call_ids: str) -> None:
+        self.call_ids = set(call_ids)
+
+    def forget_calls(self, call_ids: Collection[str]) -> None:
+        self.call_ids -= set(call_ids)
+
+
+@pytest.mark.asyncio
+async def test_what_another_server_deletes_is_forgotten_here_too(url: URL) -> None:
+    async with opened(url) as archive, opened(url, server_id="other") as other:
+        memory = Remembering("first", "second")
+        archive.share_deletions([memory], lambda *_: None, lambda: memory.call_ids)
+        for call_id in ("first", "second"):
+            await begin(archive, call_id, "t", text(0, "hello"))
+            end(archive, call_id)
+        assert await archive.settle(20)
+        await archive.follow_deletions()
+        assert memory.call_ids == {"first", "second"}
+        await other.delete("first")
+        await archive.follow_deletions()
+        assert memory.call_ids == {"second"}
+        await archive.delete("second")
+        assert memory.call_ids == set()
