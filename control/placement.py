@@ -47,7 +47,8 @@ class DrainingError(PlacementError):
 class AtCapacityError(PlacementError):
     """There is no room for one more agent now.
 
-    reason: `agents`, `cpu` or `memory`; figures: what was measured and its limits, with units
+    reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`; figures: what was measured and
+    its limits, with units
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 from typing import Final
@@ -11,7 +12,13 @@ from aiohttp import web
 from config import Settings
 from control.access.addresses import Addresses
 from control.admission.gate import AdmissionGate
-from control.admission.policy import MIB, AdmissionLimits
+from control.admission.policy import (
+    AGENT_BYTES,
+    AGENT_DESCRIPTORS,
+    MIB,
+    AdmissionLimits,
+    tasks_left,
+)
 from control.api.app import create_app
 from control.api.console import Console
 from control.api.routes import ControlApi
@@ -22,6 +29,7 @@ from control.insight import Insight
 from control.live.routes import LiveApi
 from control.live.sse import EventsApi
 from control.live.streams import Streams
+from control.machine.counts import raise_descriptor_limit, read_tasks
 from control.machine.memory import read_memory
 from control.metrics.now import Reading
 from control.processes.child import DEFAULT_ENTRY
@@ -46,6 +54,11 @@ from rtc.turn import IceServers
 
 BACKLOG: Final = 512
 """Connections that may wait to be accepted."""
+
+_OWN_DESCRIPTORS: Final = 128
+"""What the server has open without agents and connections, and what it opens for moments."""
+
+_log = logging.getLogger("control.server")
 
 _HTTP_SHUTDOWN_S: Final = 2.0
 _ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
@@ -77,7 +90,9 @@ class ControlServer:
         self._settings = settings
         self._listener = listener
         self._forkserver = Forkserver(agent_entry, should_merge_pages=settings.merge_pages)
-        self._pool = ProcessPool(self._forkserver, settings.warm_processes)
+        self._pool = ProcessPool(
+            self._forkserver, settings.warm_processes, room=lambda: tasks_left(read_tasks())
+        )
         self._orphans = Orphans(self._own_children)
         self._admission = AdmissionGate(_admission_limits(settings))
         self._insight = Insight(settings)
@@ -144,6 +159,7 @@ class ControlServer:
         Raises:
             ServerError: no processes can be started here.
         """
+        _allow_descriptors(self._settings)
         if self.model is not None and self._settings.model_provider == "local":
             self.model.start()
         try:
@@ -227,8 +243,9 @@ class ControlServer:
 
     def _forkserver_problem(self) -> str | None:
         state, problem = self._forkserver.state, self._forkserver.problem
-        if state is ForkserverState.READY and not problem:
-            return None
+        if state is ForkserverState.READY:
+            # It lives, and the kernel may have no process for it to fork.
+            return f"forkserver: {problem}" if problem else None
         return f"forkserver {state} {problem}".strip()
 
     @property
@@ -289,6 +306,20 @@ def _connection_readings(site: ConnectionSite) -> list[Reading]:
             "connections_malformed", "Which sent what is no HTTP", site.malformed, is_count=True
         ),
     ]
+
+
+def _allow_descriptors(settings: Settings) -> None:
+    """Take as many as the settings may need, or say that they are too few."""
+    agents = settings.max_agents
+    if agents is None:
+        agents = read_memory().total_bytes // AGENT_BYTES
+    needed = _OWN_DESCRIPTORS + settings.max_connections + agents * AGENT_DESCRIPTORS
+    if (allowed := raise_descriptor_limit(needed)) < needed:
+        _log.warning(
+            "%d descriptors may be open, %d agents and %d connections may need %d: raise the hard"
+            " limit (ulimit -Hn, LimitNOFILE=)",
+            *(allowed, agents, settings.max_connections, needed),
+        )
 
 
 def _admission_limits(settings: Settings) -> AdmissionLimits:

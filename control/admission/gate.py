@@ -10,6 +10,7 @@ from typing import Final
 
 from control.admission.cpu import CpuCounter, CpuMeter, read_cpu
 from control.admission.policy import AdmissionLimits, Load, refusal
+from control.machine.counts import Count, read_descriptors, read_tasks
 from control.machine.memory import Memory, read_memory
 from control.placement import AtCapacityError
 from utils import OwnedTasks
@@ -31,10 +32,14 @@ class AdmissionGate:
         *,
         read_memory: Callable[[], Memory] = read_memory,
         read_cpu: Callable[[], Sequence[CpuCounter]] = read_cpu,
+        read_tasks: Callable[[], Count | None] = read_tasks,
+        read_descriptors: Callable[[], Count] = read_descriptors,
     ) -> None:
         self._limits = limits
         self._read_memory = read_memory
         self._read_cpu = read_cpu
+        self._read_tasks = read_tasks
+        self._read_descriptors = read_descriptors
         self._meter = CpuMeter()
         self._memory = read_memory()
         self._tasks = OwnedTasks(_log)
@@ -60,7 +65,16 @@ class AdmissionGate:
         Raises:
             AtCapacityError: there is no room for it now.
         """
-        load = Load(agents, fresh, self._meter.share, self._meter.cores, self._memory)
+        # What is counted is read now: it changes at once, and is read in no time.
+        load = Load(
+            agents,
+            fresh,
+            self._meter.share,
+            self._meter.cores,
+            self._memory,
+            self._read_tasks(),
+            self._read_descriptors(),
+        )
         if (refused := refusal(load, self._limits)) is not None:
             _log.warning("an agent was refused: %s", refused.text)
             raise AtCapacityError(

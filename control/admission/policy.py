@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from control.machine.counts import Count
 from control.machine.memory import Memory
 
 MIB: Final = 1024 * 1024
@@ -16,6 +17,14 @@ AGENT_BYTES: Final = 48 * MIB
 AGENT_CORES: Final = 0.05
 """What a new agent takes of the processors while it speaks."""
 
+AGENT_TASKS: Final = 3
+"""Processes and threads of a new agent, and for a moment of its fork: itself, its log, one more."""
+
+AGENT_DESCRIPTORS: Final = 10
+"""What a new agent takes in the server: its link, stacks and process, sockets of its people."""
+
+_FRESH_TASKS: Final = 1
+_FRESH_DESCRIPTORS: Final = 4
 _RETRY_AGENTS_S: Final = 10
 _RETRY_LOAD_S: Final = 5
 
@@ -40,6 +49,7 @@ class Load:
 
     fresh: agents that are starting, or so young that the other figures do not show them yet
     cpu_share: in use, from 0 to 1, averaged over seconds; cores: how many 1 stands for
+    tasks: processes with their threads; descriptors: of the server; None: nothing is known of them
     """
 
     agents: int
@@ -47,11 +57,13 @@ class Load:
     cpu_share: float
     cores: float
     memory: Memory
+    tasks: Count | None = None
+    descriptors: Count | None = None
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not now. reason: `agents`, `cpu` or `memory`; figures: names carry their units."""
+    """Why not now. reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`; figures: names carry their units."""
 
     reason: str
     text: str
@@ -61,7 +73,18 @@ class Refusal:
 
 def refusal(load: Load, limits: AdmissionLimits) -> Refusal | None:
     """What speaks against one more agent; None: it may come."""
-    return _by_count(load, limits) or _by_memory(load, limits) or _by_cpu(load, limits)
+    return (
+        _by_count(load, limits)
+        or _by_memory(load, limits)
+        or _by_cpu(load, limits)
+        or _by_tasks(load)
+        or _by_descriptors(load)
+    )
+
+
+def tasks_left(tasks: Count | None) -> int | None:
+    """How many agents there are processes and threads for; None: nothing is known."""
+    return None if tasks is None else max(0, tasks.left // AGENT_TASKS)
 
 
 def _by_count(load: Load, limits: AdmissionLimits) -> Refusal | None:
@@ -106,6 +129,25 @@ def _by_cpu(load: Load, limits: AdmissionLimits) -> Refusal | None:
     )
     text += "agents that start, and {max_cpu_percent:g} % may be"
     return Refusal("cpu", text.format(**figures), figures, _RETRY_LOAD_S)
+
+
+def _by_tasks(load: Load) -> Refusal | None:
+    reserved = AGENT_TASKS + load.fresh * _FRESH_TASKS
+    return _by_kernel("processes", "processes and threads", load.tasks, reserved)
+
+
+def _by_descriptors(load: Load) -> Refusal | None:
+    reserved = AGENT_DESCRIPTORS + load.fresh * _FRESH_DESCRIPTORS
+    return _by_kernel("descriptors", "descriptors", load.descriptors, reserved)
+
+
+def _by_kernel(reason: str, things: str, count: Count | None, reserved: int) -> Refusal | None:
+    if count is None or count.left >= reserved:
+        return None
+    figures = {reason: count.used, "reserved": reserved, f"max_{reason}": count.limit}
+    text = f"{count.used} {things} are in use, {reserved} are reserved for agents that start, and "
+    text += f"{count.limit} may be ({count.name})"
+    return Refusal(reason, text, figures, _RETRY_LOAD_S)
 
 
 def _mib(size_bytes: int) -> float:

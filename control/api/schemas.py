@@ -323,7 +323,9 @@ class Readiness(BaseModel):
     status: Literal["ready", "not_ready"]
     agents: int
     is_draining: bool = False
-    local_model: str = Field(description="off, starting, ready, backoff, failed or external")
+    local_model: str = Field(
+        description="off, starting, ready, silent, backoff, failed or external"
+    )
     local_model_uri: str | None
     problems: list[str]
     store: Literal["ready", "opening", "unavailable"] = "ready"

@@ -35,7 +35,7 @@ from control.processes.fork_protocol import (
 )
 from control.processes.leash import ParentGoneError, die_with_parent
 
-AGENT_DESCRIPTORS: Final = 1024
+MAX_AGENT_DESCRIPTORS: Final = 1024
 """What an agent process may open; the server's own limit may be far higher."""
 
 _FORK_RESULT: Final = struct.Struct("!ii")
@@ -187,9 +187,9 @@ def _be_agent(birth: Birth) -> NoReturn:
 
 def _limit_descriptors() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft > AGENT_DESCRIPTORS:
+    if soft == resource.RLIM_INFINITY or soft > MAX_AGENT_DESCRIPTORS:
         with contextlib.suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (AGENT_DESCRIPTORS, hard))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_AGENT_DESCRIPTORS, hard))
 
 
 def main(arguments: list[str]) -> int:

@@ -22,6 +22,10 @@ CALM_S: Final = 0.25
 """After a process was taken the next is forked only then, to leave the start the processor; at once
 when none is left."""
 
+RESERVED_AGENTS: Final = 2
+"""Agents for which the pool leaves processes when there are few: a start is worth more than an idle
+process."""
+
 _TICK_S: Final = 1.0
 _MAX_PAUSE_S: Final = 16.0
 _EXIT_DEADLINE_S: Final = 2.0
@@ -56,11 +60,17 @@ class ProcessPool:
         size: int,
         *,
         memory: Callable[[], Memory] = read_memory,
+        room: Callable[[], int | None] = lambda: None,
     ) -> None:
-        """size: how many to keep idle; 0: none, every start forks. memory: asked once a second"""
+        """
+        size: how many to keep idle; 0: none, every start forks
+        memory: asked once a second
+        room: how many more agents the kernel has processes for; None: nothing is known
+        """
         self._source = source
         self._size = size
         self._memory = memory
+        self._room = room
         self._idle: deque[StartedProcess] = deque()
         self._taken_at_s = float("-inf")
         self._taken = self._missed = self._died = 0
@@ -112,8 +122,10 @@ class ProcessPool:
                 await self._fill()
                 pause_s = _TICK_S
             except OSError as error:
-                _log.warning("no process for the pool: %s", error)
+                _log.warning("no process for the pool: %s", error.strerror or error)
                 pause_s = min(_MAX_PAUSE_S, 2 * pause_s)
+                # Whatever happens meanwhile: starts need what there is more than we do.
+                await asyncio.sleep(pause_s)
             self._changed.clear()
             try:
                 async with asyncio.timeout(pause_s):
@@ -128,6 +140,8 @@ class ProcessPool:
             await _end(self._idle.pop())
         # Whatever dies at once would be forked again at once: so many a round and no more.
         for _ in range(wanted - len(self._idle)):
+            if (room := self._room()) is not None and room <= RESERVED_AGENTS:
+                return
             await self._leave_starts_alone()
             self._idle.append(await self._source.start_process())
 

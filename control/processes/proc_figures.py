@@ -37,9 +37,9 @@ def read_figures(pid: int, known: ProcessFigures | None = None) -> ProcessFigure
         if known is not None and anonymous_bytes < known.anonymous_bytes + SUDDEN_BYTES:
             return replace(known, descriptors=descriptors)
         sizes = _read_sizes(folder / "smaps_rollup")
+        limit, _ = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     except (OSError, ValueError):
         return None
-    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)  # children inherit ours
     return ProcessFigures(
         private_bytes=sizes.get("Private_Clean", 0) + sizes.get("Private_Dirty", 0),
         pss_bytes=sizes.get("Pss", 0),

@@ -27,8 +27,10 @@ _ROOT: Final = Path(__file__).resolve().parents[2]
 _HEALTH_TIMEOUT_S: Final = 5.0
 _HEALTH_INTERVAL_S: Final = 0.1
 # Once it was ready: so often it is asked, and so many silences in a row mean that it hangs.
-_CHECK_INTERVAL_S: Final = 3.0
+_CHECK_INTERVAL_S: Final = 1.0
 _MAX_SILENCES: Final = 3
+_FRESH_ANSWER_S: Final = 3.0
+"""An older answer says nothing of now."""
 _TERMINATE_S: Final = 4.0
 _KILL_S: Final = 5.0
 _LAST_WORDS_S: Final = 1.0
@@ -39,13 +41,14 @@ DEFAULT_POLICY: Final = RestartPolicy()
 
 
 class ModelState(StrEnum):
-    """Where the local model is. FAILED: the restart budget is spent; it is tried again when it is
-    next needed, once the budget is free again.
+    """Where the local model is. SILENT: it has not answered for a while. FAILED: the restart budget is
+    spent; it is tried again once the budget is free again.
     """
 
     OFF = "off"
     STARTING = "starting"
     READY = "ready"
+    SILENT = "silent"
     BACKOFF = "backoff"
     FAILED = "failed"
 
@@ -76,6 +79,8 @@ class ModelServer:
         self._policy = policy
         self._budget = RestartBudget(policy)
         self._failed_at_s = float("-inf")
+        self._answered_s = float("-inf")
+        self._needed = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         # Why we ended a child that ran.
         self._hang = ""
@@ -86,11 +91,14 @@ class ModelServer:
 
     @property
     def state(self) -> ModelState:
-        """Where the model is now: ready only while there is a process."""
+        """Where the model is now: ready only while there is a process that answers."""
         process = self._process
-        if self._state is ModelState.READY and (process is None or process.returncode is not None):
+        if self._state is not ModelState.READY:
+            return self._state
+        if process is None or process.returncode is not None:
             return ModelState.BACKOFF
-        return self._state
+        is_fresh = time.monotonic() - self._answered_s < _CHECK_INTERVAL_S + _FRESH_ANSWER_S
+        return ModelState.READY if is_fresh else ModelState.SILENT
 
     @property
     def pid(self) -> int | None:
@@ -99,10 +107,13 @@ class ModelServer:
 
     def start(self) -> None:
         """Start it, unless it was started before, or failed not long ago."""
-        is_forgiven = time.monotonic() - self._failed_at_s >= self._policy.window_s
-        if self._state is ModelState.OFF or (self._state is ModelState.FAILED and is_forgiven):
+        if self._state is ModelState.OFF:
             self._state = ModelState.STARTING
             self._supervising = self._tasks.start(self._supervise(), name="local model")
+        is_forgiven = time.monotonic() - self._failed_at_s >= self._policy.window_s
+        if self._state is ModelState.FAILED and is_forgiven:
+            self._state = ModelState.STARTING
+            self._needed.set()
 
     async def wait_ready(self, deadline_s: float) -> None:
         """Start it if need be; return when it is ready.
@@ -114,10 +125,10 @@ class ModelServer:
         try:
             async with asyncio.timeout(deadline_s), self._changed:
                 await self._changed.wait_for(
-                    lambda: self._state in (ModelState.READY, ModelState.FAILED)
+                    lambda: self.state in (ModelState.READY, ModelState.FAILED)
                 )
         except TimeoutError as error:
-            text = f"the local model is {self._state} {self.problem}".strip()
+            text = f"the local model is {self.state} {self.problem}".strip()
             raise AgentStartError("model", "model_timeout", text) from error
         if self._state is ModelState.FAILED:
             raise AgentStartError("model", "model_failed", self.problem)
@@ -158,10 +169,20 @@ class ModelServer:
                 _log.error("the local model is given up: %s", self.problem)
                 self._failed_at_s = time.monotonic()
                 await self._enter(ModelState.FAILED)
-                return
+                await self._wait_forgiven()
+                continue
             _log.warning("local model: %s; again in %g s", self.problem, delay_s)
             await self._enter(ModelState.BACKOFF)
             await asyncio.sleep(delay_s)
+
+    async def _wait_forgiven(self) -> None:
+        """Also when nobody needs it: while it is not ready, nobody may ask."""
+        self._needed.clear()
+        try:
+            async with asyncio.timeout(self._policy.window_s):
+                await self._needed.wait()
+        except TimeoutError:
+            return
 
     async def _run_once(self) -> None:
         """One child from its start to its reaping, also when we are cancelled."""
@@ -224,9 +245,11 @@ class ModelServer:
                 # It loads for seconds: refusals mean nothing yet.
                 await asyncio.sleep(_HEALTH_INTERVAL_S)
             self.problem = ""
-            await self._enter(ModelState.READY)
             silences = 0
             while silences < _MAX_SILENCES:
+                if silences == 0:
+                    self._answered_s = time.monotonic()
+                    await self._enter(ModelState.READY)
                 await asyncio.sleep(_CHECK_INTERVAL_S)
                 silences = 0 if await _is_healthy(http, url) else silences + 1
         self._hang = f"it did not answer {silences} times in a row"

@@ -7,6 +7,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import psutil  # type: ignore[import-untyped]
 import pytest
 
 from control.processes.child import DEFAULT_ENTRY
@@ -157,3 +159,30 @@ async def test_people_hear_a_goodbye_when_the_server_drains(tmp_path: Path) -> N
             assert (await person.wait_event("agent_ended"))["reason"] == "drained"
             await until_exited(server, "demo", "drained")
             await person.leave()
+
+
+@pytest.mark.asyncio
+async def test_a_server_out_of_descriptors_refuses_before_it_does_harm(tmp_path: Path) -> None:
+    with server_process(tmp_path, ALONE) as server:
+        await start(server, "live")
+        process = psutil.Process(server.process.pid)
+        soft, hard = process.rlimit(psutil.RLIMIT_NOFILE)
+        assert soft > 4_000, "raised to what the connections may need"
+        async with aiohttp.ClientSession(server.url) as http:
+            # Over a connection that there is already.
+            await (await http.get("/healthz")).read()
+            for left in range(9):
+                process.rlimit(psutil.RLIMIT_NOFILE, (process.num_fds() + left, hard))
+                async with http.post("/start_agent", json=body(f"c{left}")) as response:
+                    answer = await response.json()
+                assert (response.status, answer["code"]) == (429, "at_capacity"), answer
+                assert answer["details"][0]["cause"] == "descriptors"
+                figures = answer["details"][0]["figures"]
+                assert figures["max_descriptors"] - figures["descriptors"] < figures["reserved"]
+        process.rlimit(psutil.RLIMIT_NOFILE, (soft, hard))
+        await start(server, "after")
+        agents = (await server.get("/agents"))[1]["agents"]
+        assert [(one["channel_name"], one["restarts"]) for one in agents] == [
+            ("after", 0),
+            ("live", 0),
+        ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from control.machine.memory import Memory
-from control.processes.pool import ProcessPool
+from control.processes.pool import RESERVED_AGENTS, ProcessPool
 from control.processes.started import ProcessSource, StartedProcess
 from control.supervision.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
@@ -22,12 +23,13 @@ PLENTY = Memory(total_bytes=100, available_bytes=90)
 
 @asynccontextmanager
 async def pooled(
-    size: int = 2, memory: list[Memory] | None = None
+    size: int = 2, memory: list[Memory] | None = None, room: list[int] | None = None
 ) -> AsyncIterator[tuple[ProcessPool, Supervisor]]:
-    """memory: its last element is what there is at the moment"""
+    """memory, room: the last element is what there is at the moment"""
     told = [PLENTY] if memory is None else memory
+    rooms = [100] if room is None else room
     async with forkserver_source() as forkserver:
-        pool = ProcessPool(forkserver, size, memory=lambda: told[-1])
+        pool = ProcessPool(forkserver, size, memory=lambda: told[-1], room=lambda: rooms[-1])
         supervisor = Supervisor(pool, QUICK)
         pool.start()
         try:
@@ -152,3 +154,40 @@ async def test_the_pool_shrinks_while_memory_is_short() -> None:
         assert (await supervisor.start(agent_config())).state is AgentState.READY
         memory.append(PLENTY)
         await until(lambda: len(pool.idle_pids) == 2)
+
+
+@pytest.mark.asyncio
+async def test_the_pool_leaves_the_last_processes_to_starts() -> None:
+    room = [RESERVED_AGENTS]
+    async with pooled(size=2, room=room) as (pool, supervisor):
+        status = await supervisor.start(agent_config())
+        assert status.state is AgentState.READY
+        assert (pool.statistics.idle, pool.statistics.missed) == (0, 1)
+        room.append(RESERVED_AGENTS + 1)
+        await until(lambda: len(pool.idle_pids) == 2)
+
+
+class RefusingSource:
+    """Has no process to give."""
+
+    def __init__(self) -> None:
+        self.asked_s: list[float] = []
+
+    async def start_process(self) -> StartedProcess:
+        self.asked_s.append(asyncio.get_running_loop().time())
+        raise OSError(errno.EAGAIN, "no process could be forked")
+
+
+@pytest.mark.asyncio
+async def test_a_pool_that_is_refused_pauses_ever_longer_whatever_starts_do() -> None:
+    source = RefusingSource()
+    pool = ProcessPool(source, 2, memory=lambda: PLENTY)
+    pool.start()
+    await until(lambda: source.asked_s)
+    for _ in range(20):
+        # A start asks for itself; that is no reason for the pool to try again.
+        with pytest.raises(OSError, match="no process"):
+            await pool.start_process()
+        await asyncio.sleep(0.05)
+    assert len(source.asked_s) == 1 + 20
+    await pool.close()

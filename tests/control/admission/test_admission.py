@@ -13,11 +13,14 @@ from control.admission.gate import AdmissionGate
 from control.admission.policy import (
     AGENT_BYTES,
     AGENT_CORES,
+    AGENT_DESCRIPTORS,
+    AGENT_TASKS,
     MIB,
     AdmissionLimits,
     Load,
     refusal,
 )
+from control.machine.counts import Count
 from control.machine.memory import Memory
 from control.placement import AtCapacityError
 
@@ -181,3 +184,51 @@ async def test_the_gate_asks_with_fresh_figures_and_survives_when_there_are_none
             await asyncio.sleep(0)
     gate.require(agents=0, fresh=0)
     await gate.close()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "reserved"),
+    [("tasks", "processes", AGENT_TASKS), ("descriptors", "descriptors", AGENT_DESCRIPTORS)],
+)
+def test_what_the_kernel_counts_is_refused_with_its_figure(
+    kind: str, name: str, reserved: int
+) -> None:
+    def with_count(count: Count, fresh: int = 0) -> Load:
+        load = replace(CALM, fresh=fresh)
+        return replace(load, tasks=count) if kind == "tasks" else replace(load, descriptors=count)
+
+    last = Count("RLIMIT_X", used=100 - reserved, limit=100)
+    assert refusal(with_count(last), AdmissionLimits()) is None
+    for full in (
+        replace(last, used=last.used + 1),
+        replace(last, used=100),
+        replace(last, used=120),
+    ):
+        refused = refusal(with_count(full), AdmissionLimits())
+        assert refused is not None
+        assert refused.reason == name
+        assert refused.figures == {name: full.used, "reserved": reserved, f"max_{name}": 100}
+        assert f"{full.used} " in refused.text
+        assert "100 may be (RLIMIT_X)" in refused.text
+    # Agents that start take theirs too.
+    assert refusal(with_count(last, fresh=1), AdmissionLimits()) is not None
+
+
+def test_the_gate_counts_anew_at_each_start() -> None:
+    counts = [Count("pids.max", used=10, limit=20)]
+    descriptors = [Count("RLIMIT_NOFILE", used=10, limit=1024)]
+    gate = AdmissionGate(
+        AdmissionLimits(),
+        read_tasks=lambda: counts[-1],
+        read_descriptors=lambda: descriptors[-1],
+    )
+    gate.require(agents=0, fresh=0)
+    counts.append(Count("pids.max", used=19, limit=20))
+    with pytest.raises(AtCapacityError) as caught:
+        gate.require(agents=0, fresh=0)
+    assert caught.value.reason == "processes"
+    counts.pop()
+    descriptors.append(Count("RLIMIT_NOFILE", used=1020, limit=1024))
+    with pytest.raises(AtCapacityError) as caught:
+        gate.require(agents=0, fresh=0)
+    assert caught.value.reason == "descriptors"

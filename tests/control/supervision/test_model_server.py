@@ -26,9 +26,9 @@ DEADLINE_S = 15.0
 
 
 @asynccontextmanager
-async def model(script: str) -> AsyncIterator[ModelServer]:
+async def model(script: str, policy: RestartPolicy = QUICK) -> AsyncIterator[ModelServer]:
     command = (sys.executable, "-m", "tests.control.supervision.model_stand_in", "{fd}", script)
-    server = ModelServer(command=command, policy=QUICK)
+    server = ModelServer(command=command, policy=policy)
     try:
         yield server
     finally:
@@ -101,11 +101,14 @@ async def test_a_child_deaf_to_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch
 async def test_a_child_that_hangs_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
     monkeypatch.setattr(model_server, "_HEALTH_TIMEOUT_S", 2.0)
+    monkeypatch.setattr(model_server, "_FRESH_ANSWER_S", 0.5)
     async with model("ready") as server:
         await server.wait_ready(DEADLINE_S)
         first = server.pid
         assert first is not None
         os.kill(first, signal.SIGSTOP)
+        # Told as it is, before anything is done about it.
+        await until(lambda: state_of(server) is ModelState.SILENT)
         await until(lambda: server.pid not in (None, first))
         assert is_gone(first)
         await server.wait_ready(DEADLINE_S)
@@ -203,3 +206,61 @@ async def test_kill_does_not_wait() -> None:
     async with model("deaf") as server:
         await server.wait_ready(DEADLINE_S)
         server.kill()
+
+
+@pytest.mark.asyncio
+async def test_a_start_waits_for_a_model_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
+    monkeypatch.setattr(model_server, "_FRESH_ANSWER_S", 0.5)
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        await until(lambda: state_of(server) is ModelState.SILENT)
+        with pytest.raises(AgentStartError, match="silent"):
+            await server.wait_ready(0.2)
+        os.kill(pid, signal.SIGCONT)
+        await server.wait_ready(DEADLINE_S)
+        assert server.pid == pid
+
+
+@pytest.mark.asyncio
+async def test_what_failed_is_tried_again_though_nobody_asks() -> None:
+    policy = RestartPolicy(first_s=0.01, cap_s=0.01, budget=1, window_s=1.0)
+    async with model("crash", policy) as server:
+        server.start()
+        await until(lambda: state_of(server) is ModelState.FAILED)
+        server._command[-1] = "ready"
+        await until(lambda: state_of(server) is ModelState.READY)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), OSError("no pipe"), ValueError()])
+async def test_a_helper_that_fails_costs_no_supervision(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    async def fail(*_: object) -> None:
+        raise error
+
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        first = server.pid
+        assert first is not None
+        # What looks after the next one fails at once; the one after is looked after as ever.
+        monkeypatch.setattr(ModelServer, "_forward_stderr", fail)
+        os.kill(first, signal.SIGKILL)
+        await until(lambda: state_of(server) is not ModelState.READY)
+        await server.wait_ready(DEADLINE_S)
+        assert server.pid not in (None, first)
+
+
+@pytest.mark.asyncio
+async def test_a_stopped_child_holds_up_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_server, "_TERMINATE_S", 0.2)
+    async with model("ready") as server:
+        await server.wait_ready(DEADLINE_S)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    assert is_gone(pid)
