@@ -25,6 +25,9 @@ LOADING_S: Final = 20.0
 
 _POLL_S: Final = 0.1
 
+HURRY_S: Final = 10
+"""What a server may take to end after its second signal; then it is ended by SIGALRM."""
+
 _log = logging.getLogger("control.server")
 
 
@@ -133,6 +136,8 @@ async def _stop(
         await asyncio.wait({stopping, impatience}, return_when=asyncio.FIRST_COMPLETED)
         if impatience.done():
             _log.warning("%s again: ending at once", impatience.result().name)
+            # Whatever hangs from here on, the kernel ends us, and with us all that is tied to us.
+            signal.alarm(HURRY_S)
             server.supervisor.kill_all()
             if server.webhooks is not None:
                 server.webhooks.give_up()

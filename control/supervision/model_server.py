@@ -193,7 +193,7 @@ class ModelServer:
             return
         self._process, self._hang = process, ""
         last_words = self._tasks.start(self._forward_stderr(process), name="model stderr")
-        readiness = self._tasks.start(self._watch_health(process), name="model health")
+        readiness = self._tasks.start(self._keep_watching(process), name="model health")
         try:
             await process.wait()
         finally:
@@ -233,6 +233,17 @@ class ModelServer:
                 except Exception as error:  # noqa: BLE001 - a line is lost, never what reads them
                     _log.warning("a line of the local model is lost: %s", type(error).__name__)
         return last[:500]
+
+    async def _keep_watching(self, process: asyncio.subprocess.Process) -> None:
+        """Whatever fails in looking, it is looked again."""
+        while True:
+            try:
+                await self._watch_health(process)
+            except Exception as error:  # noqa: BLE001 - nobody else would look
+                _log.error("the local model's health: %s", type(error).__name__, exc_info=error)
+                await asyncio.sleep(_CHECK_INTERVAL_S)
+            else:
+                return
 
     async def _watch_health(self, process: asyncio.subprocess.Process) -> None:
         """Ask until it says that it is ready, and from then on whether it still lives."""

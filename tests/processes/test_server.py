@@ -373,3 +373,53 @@ async def restarted_in_the_end(server: ServerProcess, channel_name: str) -> None
             if shown["restarts"] > 0 and shown["state"] == "ready":
                 return
             await asyncio.sleep(0.05)
+
+
+_HANGING = """
+import asyncio, signal, sys
+from types import SimpleNamespace
+from control import serving
+
+async def hang(**_):
+    print("stopping", flush=True)
+    while True:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            pass
+
+async def main():
+    serving.HURRY_S = 1
+    supervisor = SimpleNamespace(kill_all=lambda: None)
+    server = SimpleNamespace(stop=hang, supervisor=supervisor, webhooks=None, model=None)
+    with serving._recorded_signals() as signals:
+        await serving._stop(server, signals, is_patient=False)
+
+asyncio.run(main())
+"""
+
+
+def test_whatever_hangs_two_signals_end_the_server() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _HANGING], stdout=subprocess.PIPE, cwd=ROOT, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "stopping\n"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE_S) == -signal.SIGALRM
+
+
+def test_a_parent_that_ignores_its_children_is_no_trouble(tmp_path: Path) -> None:
+    """As some service managers and shells do; what is ignored is inherited."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with server_process(tmp_path) as server:
+            signal.signal(signal.SIGCHLD, before)
+            asyncio.run(start(server, start_body()))
+            status, answer = asyncio.run(server.post("/stop_agent", {"channel_name": "demo"}))
+            assert (status, answer["exit_code"]) == (200, 0)
+            server.signal(signal.SIGTERM)
+            assert server.wait() == 0
+            assert "Traceback" not in server.log.read_text()
+    finally:
+        signal.signal(signal.SIGCHLD, before)

@@ -240,15 +240,22 @@ async def test_what_failed_is_tried_again_though_nobody_asks() -> None:
 async def test_a_helper_that_fails_costs_no_supervision(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    async def fail(*_: object) -> None:
+    monkeypatch.setattr(model_server, "_CHECK_INTERVAL_S", 0.05)
+    failures = []
+
+    async def fail(*_: object) -> bool:
+        failures.append(error)
         raise error
 
     async with model("ready") as server:
         await server.wait_ready(DEADLINE_S)
         first = server.pid
         assert first is not None
-        # What looks after the next one fails at once; the one after is looked after as ever.
         monkeypatch.setattr(ModelServer, "_forward_stderr", fail)
+        healthy = model_server._is_healthy
+        monkeypatch.setattr(model_server, "_is_healthy", fail)
+        await until(lambda: len(failures) >= 2)
+        monkeypatch.setattr(model_server, "_is_healthy", healthy)
         os.kill(first, signal.SIGKILL)
         await until(lambda: state_of(server) is not ModelState.READY)
         await server.wait_ready(DEADLINE_S)
