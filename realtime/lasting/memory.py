@@ -9,11 +9,12 @@ from typing import Any
 from realtime import events as ours
 from realtime.events import ModelEvent
 from realtime.lasting.audio_backlog import KEPT_SENT_S, AudioBacklog
+from realtime.lasting.ids import ConversationIds
 from realtime.lasting.model_session import ModelSession, ModelSource
 from realtime.lasting.replay import ReplayBudget, fold, trim, with_note
 from realtime.lasting.reply_watch import OwedReply
 from realtime.lasting.resilience import ResilienceStatistics
-from realtime.lasting.transcript import Entry, HeardText, Transcript
+from realtime.lasting.transcript import Entry, HeardText, Mark, Transcript
 from realtime.lasting.user_turns import HARD_TAIL_S, UserTurns
 from realtime.model import Capabilities, ModelSettings
 
@@ -30,13 +31,14 @@ class Memory:
         """
         self.settings = ModelSettings()
         self.transcript = Transcript(heard_text)
+        self.ids = ConversationIds(self.transcript.remembers)
         self.backlog = AudioBacklog(outside.input_sample_rate_hz)
         self.owed: list[OwedReply] = []
         self.statistics = ResilienceStatistics()
         self._outside = outside
         self._budget = budget
         # Where a session of this source could go on, and how much of the transcript it knew.
-        self._handle: tuple[str, str, int] | None = None
+        self._handle: tuple[str, str, Mark] | None = None
 
     # -- opening -------------------------------------------------------------------------------
 
@@ -48,7 +50,7 @@ class Memory:
 
     def note_handle(self, source: ModelSource, handle: str | None) -> None:
         """The provider could resume from here; None: it could not."""
-        self._handle = None if handle is None else (source.name, handle, self.transcript.count)
+        self._handle = None if handle is None else (source.name, handle, self.transcript.mark)
 
     def forget_handle(self) -> None:
         """The handle is stale."""
@@ -75,18 +77,22 @@ class Memory:
             given = replace(given, tools=(), tool_choice=None)
         if capabilities.has_history_replay or is_resumed:
             return given
-        parts = [given.instructions, fold(self.transcript.since(0), self._budget)]
-        return replace(given, instructions="\n\n".join(part for part in parts if part) or None)
+        return replace(given, instructions=self.folded_instructions(given))
 
-    def known_to(self, capabilities: Capabilities, *, is_resumed: bool) -> int:
-        """How many entries a session knows that is opened now."""
+    def folded_instructions(self, settings: ModelSettings) -> str | None:
+        """Those of `settings` with the conversation so far, for models that take no items."""
+        parts = [settings.instructions, fold(self.transcript.since(0), self._budget)]
+        return "\n\n".join(part for part in parts if part) or None
+
+    def known_to(self, capabilities: Capabilities, *, is_resumed: bool) -> Mark:
+        """How much a session knows that is opened now."""
         if is_resumed and self._handle is not None:
             return self._handle[2]
-        return 0 if capabilities.has_history_replay else self.transcript.count
+        return Mark() if capabilities.has_history_replay else self.transcript.mark
 
-    def untold(self, since: int) -> Sequence[Entry]:
-        """What a session that knows the entries before `since` must be told."""
-        entries = self.transcript.since(since)
+    def untold(self, since: Mark) -> Sequence[Entry]:
+        """What a session that knows the conversation up to `since` must be told."""
+        entries = self.transcript.changed_since(since)
         told = trim(
             entries,
             max_turns=self._budget.max_turns,

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from realtime import events as ours
 from realtime.deadline import within
 from realtime.events import ModelCommand, ModelEvent
+from realtime.lasting.ids import ConversationIds, SessionIds
 from realtime.lasting.reply_watch import ReplyWatch
 from realtime.lasting.resilience import ResilienceStatistics
 from realtime.lasting.retry import Trouble
 from realtime.lasting.rotation import RotationPlan
 from realtime.lasting.self_answers import SelfAnswers
+from realtime.lasting.transcript import Mark
 from realtime.lasting.user_turns import UserTurns
 from realtime.model import (
     Capabilities,
@@ -59,13 +61,15 @@ class ModelSession:
         *,
         outside: Capabilities,
         settings: ModelSettings,
-        knows: int,
+        knows: Mark,
+        ids: ConversationIds,
         now_s: float,
     ) -> None:
         """
         outside: what the agent was told of audio rates
         settings: the conversation's, when it was opened
-        knows: how many entries of the transcript it began with
+        knows: how much of the transcript it began with
+        ids: the conversation's
         """
         self.source = source
         self.model = model
@@ -81,6 +85,7 @@ class ModelSession:
         self.last_event_s = now_s
         self.told_calls: set[str] = set()
         self._statistics = statistics
+        self._session_ids = SessionIds(ids)
         # Ids of earlier sessions, and of this one, as this one knows them.
         self._ids: dict[str, str] = {}
         self._own_ids: dict[str, None] = {}
@@ -111,6 +116,7 @@ class ModelSession:
         adapted = self._adapt(command)
         if adapted is None:
             return True
+        adapted = self._session_ids.outward(adapted)
         try:
             await within(SEND_TIMEOUT_S, self.model.send(adapted))
         except TimeoutError:
@@ -169,6 +175,10 @@ class ModelSession:
         self._ids[item_id] = new_id
 
     # -- receiving -----------------------------------------------------------------------------
+
+    def inward(self, event: ModelEvent) -> ModelEvent:
+        """The event with the conversation's ids in place of its provider's."""
+        return self._session_ids.inward(event)
 
     def note(self, event: ModelEvent, *, now_s: float, wall_s: float) -> None:
         """Learn from an event, also while another session has the floor."""

@@ -86,6 +86,13 @@ class ReplyWatch:
         """The provider will reply by itself to what the user said."""
         self._expected_until_s = now_s + EXPECTED_S
 
+    def handle_tools_answered(self, *, now_s: float) -> None:
+        """A provider that goes on by itself got the outputs of all calls."""
+        if self._active is None:
+            self.expect(now_s=now_s)
+        else:
+            self._active.has_calls = False
+
     def cancel(self) -> None:
         """Nobody wants the replies under way any more."""
         self._requested.clear()

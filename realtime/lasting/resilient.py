@@ -318,15 +318,27 @@ class ResilientModel:
             await session.deliver(each)
 
     async def _answer_tool(self, command: ours.AddToolOutput) -> None:
-        self._memory.transcript.record(command)
+        transcript = self._memory.transcript
+        transcript.record(command)
+        does_agent_ask = self._outside.needs_response_after_tool
         session = self._session
         if session is None:
+            # The next session is told, and answers only what it is asked.
+            if not does_agent_ask and not transcript.has_open_calls:
+                self._memory.owed.append(OwedReply())
             return
-        call = self._memory.transcript.find_call(command.call_id)
-        if call is not None and command.call_id not in session.told_calls:
-            session.told_calls.add(command.call_id)
-            await session.offer(ours.AddToolCall(call.call_id, call.name, call.arguments))
         session.answers.handle_tool_output()
-        await session.deliver(command)
-        if session.answers.must_ask_after_tools and not self._memory.transcript.has_open_calls:
+        call = transcript.find_call(command.call_id)
+        if call is not None and command.call_id not in session.told_calls:
+            assert self._keeper is not None
+            await self._keeper.tell_entry(session, call)
+            must_ask = not does_agent_ask
+        else:
+            await session.deliver(command)
+            must_ask = session.answers.must_ask_after_tools
+        if transcript.has_open_calls:
+            return
+        if must_ask:
             await self._request_reply(OwedReply())
+        elif not session.capabilities.needs_response_after_tool:
+            session.replies.handle_tools_answered(now_s=self._clock())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
@@ -28,6 +29,8 @@ from utils import OwnedTasks
 
 QUIET_S = 0.5
 """So long must no voice have been heard for a change of sessions to split no word."""
+
+_NOTE = "(A note for you, that nobody said: {})"
 
 _TICK_S = 0.5
 _SWITCH_TICK_S = 0.02
@@ -135,6 +138,7 @@ class SessionKeeper:
             outside=self._outside,
             settings=seen,
             knows=knows,
+            ids=memory.ids,
             now_s=self._clock(),
         )
         self._live.add(session)
@@ -143,8 +147,8 @@ class SessionKeeper:
 
     async def _pump(self, session: ModelSession) -> None:
         try:
-            async for event in session.model.events():
-                now_s = self._clock()
+            async for told in session.model.events():
+                now_s, event = self._clock(), session.inward(told)
                 session.note(event, now_s=now_s, wall_s=self._wall_clock())
                 if session is self.session:
                     await self._handle(session, event, now_s)
@@ -339,11 +343,12 @@ class SessionKeeper:
             await session.offer(ours.UpdateSettings(changes))
         since = session.knows
         while entries := self._memory.untold(since):
-            since = self._memory.transcript.count
+            since = self._memory.transcript.mark
             for entry in entries:
-                await self._tell_entry(session, entry)
+                await self.tell_entry(session, entry)
 
-    async def _tell_entry(self, session: ModelSession, entry: Entry) -> None:
+    async def tell_entry(self, session: ModelSession, entry: Entry) -> None:
+        """Tell a session of something that it has not seen, in whatever form it takes."""
         is_clients = isinstance(entry, Said) and entry.has_client_id
         item_id = entry.item_id if is_clients else f"told_{entry.number}"
         limit = self._options.replay.max_characters
@@ -357,10 +362,22 @@ class SessionKeeper:
             for command in commands:
                 await session.deliver(command)
         except UnsupportedCommandError:
-            await session.offer(retold_as_note(entry, max_characters=limit))
+            await self._tell_as_note(session, entry)
         session.note_told(entry.item_id, item_id)
         if isinstance(entry, Called):
             session.told_calls.add(entry.call_id)
+
+    async def _tell_as_note(self, session: ModelSession, entry: Entry) -> None:
+        note = retold_as_note(entry, max_characters=self._options.replay.max_characters)
+        spoken = ours.AddText(_NOTE.format(note.text), "user")
+        for command in (note, spoken if session.capabilities.has_text_input else None):
+            with contextlib.suppress(UnsupportedCommandError):
+                if command is not None:
+                    await session.deliver(command)
+                    return
+        # It is told by its instructions, so these are what can change.
+        instructions = self._memory.folded_instructions(self._memory.settings)
+        await session.offer(ours.UpdateSettings({"instructions": instructions}))
 
     async def _tell_loss(self, trouble: Trouble) -> None:
         if not self._is_loss_told:

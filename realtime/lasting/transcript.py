@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from realtime import events as ours
 from realtime.events import ModelCommand, ModelEvent
@@ -45,7 +45,10 @@ class Shown:
 
 @dataclass(slots=True)
 class Called:
-    """A tool call, and its output once it is there."""
+    """A tool call, and its output once it is there.
+
+    answer_number: which of all outputs this is
+    """
 
     number: int
     item_id: str
@@ -53,9 +56,17 @@ class Called:
     name: str
     arguments: str
     output: str | None = None
+    answer_number: int | None = None
 
 
 Entry = Said | Shown | Called
+
+
+class Mark(NamedTuple):
+    """How much of a conversation somebody knows: so many entries, and outputs of tools."""
+
+    entries: int = 0
+    answers: int = 0
 
 
 class Transcript:
@@ -68,6 +79,7 @@ class Transcript:
         self._calls: dict[str, Called] = {}
         self._images: deque[Shown] = deque()
         self._count = 0
+        self._answers = 0
 
     @property
     def count(self) -> int:
@@ -83,6 +95,15 @@ class Transcript:
         """Entries from this number on."""
         return [entry for entry in self._entries.values() if entry.number >= number]
 
+    @property
+    def mark(self) -> Mark:
+        """How far it is now."""
+        return Mark(self._count, self._answers)
+
+    def changed_since(self, mark: Mark) -> list[Entry]:
+        """Entries from then on, and earlier calls that were answered since."""
+        return [entry for entry in self._entries.values() if _is_news(entry, mark)]
+
     def find_call(self, call_id: str) -> Called | None:
         """The call, if it is remembered."""
         return self._calls.get(call_id)
@@ -90,6 +111,10 @@ class Transcript:
     def find(self, item_id: str) -> Entry | None:
         """The entry, if it is remembered."""
         return self._entries.get(item_id)
+
+    def remembers(self, item_or_call_id: str) -> bool:
+        """Whether something of this id is in here."""
+        return item_or_call_id in self._entries or item_or_call_id in self._calls
 
     def restore(self, entries: Iterable[Entry]) -> None:
         """Begin with what was said in an earlier process; for a transcript that is still empty."""
@@ -112,6 +137,8 @@ class Transcript:
             case ours.AddToolOutput():
                 if (call := self._calls.get(command.call_id)) is not None:
                     call.output = command.output
+                    call.answer_number = self._answers
+                    self._answers += 1
             case ours.TruncateItem():
                 self._cut(command.item_id, float(command.audio_end_ms))
             case ours.DeleteItem():
@@ -208,3 +235,11 @@ class Transcript:
         entry = self._entries.pop(item_id, None)
         if isinstance(entry, Called):
             self._calls.pop(entry.call_id, None)
+
+
+def _is_news(entry: Entry, mark: Mark) -> bool:
+    if entry.number >= mark.entries:
+        return True
+    # An entry that changed after it was counted as told.
+    number = entry.answer_number if isinstance(entry, Called) else None
+    return number is not None and number >= mark.answers
