@@ -58,6 +58,7 @@ class SessionIds:
         self._items: OrderedDict[str, str] = OrderedDict()
         self._calls: OrderedDict[str, str] = OrderedDict()
         self._theirs: OrderedDict[tuple[str, str], str] = OrderedDict()
+        self._requested: OrderedDict[str, None] = OrderedDict()
         # Items of the user whose speech is over, and items that are of no known reply yet.
         self._heard: OrderedDict[str, None] = OrderedDict()
         self._announced: OrderedDict[str, None] = OrderedDict()
@@ -101,7 +102,8 @@ class SessionIds:
                 else self._item(reply, event.item_id)
             )
         if "call_id" in names:
-            changes["call_id"] = self._call(reply or "", event.item_id, event.call_id)
+            is_whole = isinstance(event, ours.ToolCallRequested)
+            changes["call_id"] = self._call(reply or "", event.call_id, is_whole=is_whole)
         if all(getattr(event, name) == value for name, value in changes.items()):
             return event
         return replace(event, **changes)
@@ -116,8 +118,14 @@ class SessionIds:
     def _item(self, reply: str, theirs: str) -> str:
         return self._within(("item", reply, theirs), self._items)
 
-    def _call(self, reply: str, item: str, theirs: str) -> str:
-        return self._within(("call", reply, item, theirs), self._calls)
+    def _call(self, reply: str, theirs: str, *, is_whole: bool) -> str:
+        key = ("call", reply, theirs)
+        if self._in_reply.get(key) in self._requested:
+            del self._in_reply[key]  # the next call of this reply has the same id
+        call_id = self._within(key, self._calls)
+        if is_whole:
+            self._note(self._requested, call_id)
+        return call_id
 
     def _within(self, key: tuple[str, ...], latest: OrderedDict[str, str]) -> str:
         if (known := self._in_reply.get(key)) is not None:

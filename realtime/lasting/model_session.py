@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from realtime import events as ours
 from realtime.deadline import within
 from realtime.events import ModelCommand, ModelEvent
+from realtime.lasting.bounds import Bounds
 from realtime.lasting.ids import ConversationIds, SessionIds
 from realtime.lasting.reply_watch import ReplyWatch
 from realtime.lasting.resilience import ResilienceStatistics
@@ -86,6 +87,7 @@ class ModelSession:
         self.told_calls: set[str] = set()
         self._statistics = statistics
         self._session_ids = SessionIds(ids)
+        self._bounds = Bounds()
         # Ids of earlier sessions, and of this one, as this one knows them.
         self._ids: dict[str, str] = {}
         self._own_ids: dict[str, None] = {}
@@ -176,9 +178,9 @@ class ModelSession:
 
     # -- receiving -----------------------------------------------------------------------------
 
-    def inward(self, event: ModelEvent) -> ModelEvent:
-        """The event with the conversation's ids in place of its provider's."""
-        return self._session_ids.inward(event)
+    def inward(self, event: ModelEvent) -> list[ModelEvent]:
+        """The event with the conversation's ids in place of its provider's, and not too large."""
+        return self._bounds.bounded(self._session_ids.inward(event))
 
     def note(self, event: ModelEvent, *, now_s: float, wall_s: float) -> None:
         """Learn from an event, also while another session has the floor."""

@@ -102,7 +102,8 @@ class ReplyWatch:
 
     def handle(self, event: ModelEvent, *, now_s: float) -> None:
         """The provider said something."""
-        self._news_s = now_s
+        if self._active is None or self._active.has_calls or _is_of_reply(event):
+            self._news_s = now_s
         match event:
             case ours.ResponseCreated():
                 self._begin(event.response_id, is_expected=self._is_expected(now_s))
@@ -188,3 +189,9 @@ class ReplyWatch:
         status = ours.ResponseStatus.FAILED
         events.append(ours.ResponseDone(response_id, status, CONNECTION_LOST))
         return events
+
+
+def _is_of_reply(event: ModelEvent) -> bool:
+    """Whether it shows that the active reply goes on; what is heard of the user does not."""
+    other = (ours.HostedToolProgress, ours.ToolApprovalRequested, ours.ProviderError)
+    return getattr(event, "response_id", None) is not None or isinstance(event, other)

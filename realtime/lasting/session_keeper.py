@@ -148,10 +148,11 @@ class SessionKeeper:
     async def _pump(self, session: ModelSession) -> None:
         try:
             async for told in session.model.events():
-                now_s, event = self._clock(), session.inward(told)
-                session.note(event, now_s=now_s, wall_s=self._wall_clock())
-                if session is self.session:
-                    await self._handle(session, event, now_s)
+                now_s = self._clock()
+                for event in session.inward(told):
+                    session.note(event, now_s=now_s, wall_s=self._wall_clock())
+                    if session is self.session:
+                        await self._handle(session, event, now_s)
         finally:
             session.end(Trouble("disconnected"))
 

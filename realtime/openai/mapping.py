@@ -57,7 +57,8 @@ class OpenAIMapper:
     def __init__(self, *, output_sample_rate_hz: int) -> None:
         self._output_sample_rate_hz = output_sample_rate_hz
         self._items: dict[str, tuple[str, str]] = {}  # item id -> response id, function name
-        self._told_calls: dict[tuple[str, str, str], None] = {}
+        # By reply, call and item: name and arguments.
+        self._told_calls: dict[tuple[str, str, str], tuple[str, str]] = {}
         self._streams = Streams()
         self._handlers: dict[type, Callable[[Any], list[ModelEvent]]] = {
             **_STATELESS,
@@ -163,13 +164,19 @@ class OpenAIMapper:
         self, response_id: str, item_id: str, call_id: str, name: str, arguments: str
     ) -> list[ModelEvent]:
         # Without its name a call cannot be run: the item's own end tells it again.
-        key = (response_id, item_id, call_id)
-        if not name or key in self._told_calls:
+        if not name or self._is_told(response_id, call_id, item_id, (name, arguments)):
             return []
-        self._told_calls[key] = None
+        self._told_calls[response_id, call_id, item_id] = (name, arguments)
         while len(self._told_calls) > _REMEMBERED_CALLS:
             del self._told_calls[next(iter(self._told_calls))]
         return [ours.ToolCallRequested(response_id, item_id, call_id, name, arguments)]
+
+    def _is_told(self, response_id: str, call_id: str, item_id: str, what: tuple[str, str]) -> bool:
+        """Whether it is a call of this reply told again, and not another by the same id."""
+        return any(
+            key[:2] == (response_id, call_id) and (key[2] == item_id or told == what)
+            for key, told in self._told_calls.items()
+        )
 
     def _response_created(self, message: wire.ResponseCreated) -> list[ModelEvent]:
         self._forget_reply(message.response.id)
@@ -181,7 +188,9 @@ class OpenAIMapper:
             item_id: known for item_id, known in self._items.items() if known[0] != response_id
         }
         self._streams.forget(response_id)
-        self._told_calls = {key: None for key in self._told_calls if key[0] != response_id}
+        self._told_calls = {
+            key: told for key, told in self._told_calls.items() if key[0] != response_id
+        }
 
     def _response_done(self, message: wire.ResponseDone) -> list[ModelEvent]:
         response = message.response

@@ -18,7 +18,7 @@ _SCALARS = st.one_of(
     st.text(max_size=20),
     st.sampled_from(["", "\x00", "\ud800", "9" * 400, "AAA", "=", "/../..", "NaN", "🙂" * 5]),
 )
-_VALUES = st.recursive(
+VALUES = st.recursive(
     _SCALARS,
     lambda inner: (
         st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
@@ -27,12 +27,12 @@ _VALUES = st.recursive(
 )
 
 
-def _places(node: Any) -> list[tuple[Any, Any]]:
+def places(node: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) in a JSON value."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node)
     here = [(node, key) for key, _ in pairs]
     inner = node.values() if isinstance(node, dict) else node
-    return here + [place for one in inner if isinstance(one, dict | list) for place in _places(one)]
+    return here + [place for one in inner if isinstance(one, dict | list) for place in places(one)]
 
 
 @st.composite
@@ -40,16 +40,16 @@ def _mutated(draw: st.DrawFn, target: Target) -> bytes:
     seed = copy.deepcopy(draw(st.sampled_from(target.seeds)))
     if isinstance(seed, dict):
         for _ in range(draw(st.integers(0, 3))):
-            if not (places := _places(seed)):
+            if not (found := places(seed)):
                 break
-            container, key = draw(st.sampled_from(places))
+            container, key = draw(st.sampled_from(found))
             match draw(st.sampled_from(["replace", "remove", "add"])):
                 case "replace":
-                    container[key] = draw(_VALUES)
+                    container[key] = draw(VALUES)
                 case "remove":
                     del container[key]
                 case _:
-                    seed[draw(st.text(max_size=8))] = draw(_VALUES)
+                    seed[draw(st.text(max_size=8))] = draw(VALUES)
         return json.dumps(seed).encode()
     return seed_bytes(seed)
 

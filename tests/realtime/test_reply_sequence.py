@@ -129,6 +129,12 @@ def test_two_calls_of_one_reply_with_one_id() -> None:
     assert [each.arguments for each in requested] == ['{"n":1}', '{"n":2}']
 
 
+def test_a_call_whose_item_is_called_differently_is_run_once() -> None:
+    added, arguments, ended = call("{}")
+    events = Side().feed(created(), added, arguments | {"item_id": "other"}, ended)
+    assert kinds(events).count("ToolCallRequested") == 1
+
+
 def test_calls_without_ids_are_run_once_each() -> None:
     side = Side()
     for number in range(2):

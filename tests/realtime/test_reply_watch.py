@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from realtime import events as ours
 from realtime.lasting.reply_watch import EXPECTED_S, STALL_S, OwedReply, ReplyWatch
 
@@ -89,3 +91,21 @@ def test_a_reply_of_which_nothing_comes_is_stalled() -> None:
     assert asked.is_stalled(now_s=STALL_S)
     asked.handle(ours.ProviderError("invalid_value", "no"), now_s=1)
     assert not asked.is_stalled(now_s=10 * STALL_S)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        ours.SpeechStarted("u", 0),
+        ours.InputTranscriptDelta("u", "still there?"),
+        ours.RateLimitsUpdated({}),
+        ours.ItemAdded("u", "message", "user"),
+    ],
+)
+def test_what_else_comes_does_not_keep_a_reply_alive(event: ours.ModelEvent) -> None:
+    replies = watch(CREATED)
+    for now_s in range(1, int(STALL_S), 5):
+        replies.handle(event, now_s=now_s)
+    assert replies.is_stalled(now_s=STALL_S)
+    replies.handle(AUDIO, now_s=STALL_S)
+    assert not replies.is_stalled(now_s=STALL_S + 1)
