@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from config import MAX_UID
+from rtc.names import marked_name, name_key, shown_name
 from rtc.resume import ResumeSecrets
 from rtc.signals import (
     Candidate,
@@ -133,6 +134,8 @@ class Room:
             raise SignalError("room_full", f"the room has {self._max_members} members", "join")
         deliveries = [] if old is None else self.leave(old.uid, "replaced")
         member = self._newcomer(wanted, old, is_proven=is_proven, via=via)
+        if member.role == "agent":
+            deliveries += self._mark_namesakes(member)
         deliveries += self._to_all(MemberJoined(member=member.info()))
         self.members[member.uid] = member
         return JoinOutcome(member, False, old is not None, deliveries)
@@ -158,7 +161,7 @@ class Room:
         secret = wanted.resume_secret if is_proven else None
         return Member(
             uid=uid,
-            name=wanted.name,
+            name=self._name_of(wanted, uid),
             role=wanted.role,
             instance=instance,
             number=next(self._numbers),
@@ -166,6 +169,22 @@ class Room:
             resume_secret=secret or self._resume_secrets.make(self.channel, wanted.role, uid),
             via=via,
         )
+
+    def _name_of(self, wanted: Join, uid: int) -> str:
+        name = shown_name(wanted.name)
+        agents = {name_key(one.name) for one in self.members.values() if one.role == "agent"}
+        is_taken = wanted.role != "agent" and name_key(name) in agents - {""}
+        return marked_name(name, uid) if is_taken else name
+
+    def _mark_namesakes(self, agent: Member) -> list[Delivery]:
+        """People who are called like `agent`, which comes after them."""
+        deliveries: list[Delivery] = []
+        for one in list(self.members.values()):
+            if one.role != "agent" and name_key(one.name) == name_key(agent.name) != "":
+                marked = replace(one, name=marked_name(one.name, one.uid))
+                self.members[one.uid] = marked
+                deliveries += self._to_all(MemberUpdated(member=marked.info()), but=one.uid)
+        return deliveries
 
     def leave(self, uid: int, reason: LeaveReason) -> list[Delivery]:
         """Take `uid` out, with the one-request callers that only it could reach. Idempotent."""
