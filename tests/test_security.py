@@ -16,6 +16,7 @@ from control.api.openapi import openapi_document
 from control.api.operations import OPERATIONS
 from control.api.schemas import StartAgentRequest
 from control.api.starts import AgentConfigurator
+from tests.control.test_room_rights import RIGHTS, WHO
 from tests.fakes.openai_realtime import tone
 from tests.loopback.stage import Stage
 
@@ -44,6 +45,30 @@ def test_every_line_of_the_threat_model_names_tests_that_exist() -> None:
             path, _, function = name.partition("::")
             text = (ROOT / "tests" / path).read_text(encoding="utf-8")
             assert re.search(rf"^(async )?def {function}\(", text, re.MULTILINE), name
+
+
+def cells_of_rights() -> Iterator[tuple[str, str, str]]:
+    """Each cell of the table of rights in rooms: who, what it may, and the test that tries it."""
+    text = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    lines = text.partition("| who | ")[2].splitlines()
+    for line in lines[2 : 2 + len(WHO)]:
+        who, *cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        for cell in cells:
+            verdict, _, test = cell.partition(": ")
+            yield who, verdict, test.strip("`")
+
+
+def test_every_cell_of_the_rights_in_rooms_is_what_its_test_tries() -> None:
+    cells = list(cells_of_rights())
+    assert len(cells) == len(WHO) * (len(RIGHTS) + 1)
+    assert {who for who, _, _ in cells} == set(WHO)
+    for who, verdict, test in cells:
+        path, _, function = test.rpartition("::")
+        text = (ROOT / "tests" / (path or "control/test_room_rights.py")).read_text("utf-8")
+        assert re.search(rf"^(async )?def {function}\(", text, re.MULTILINE), test
+        if not path:
+            assert RIGHTS[function][who] == verdict, (who, test)
+            assert re.search(rf"^@each\n(@.*\n)*(async )?def {function}\(", text, re.MULTILINE)
 
 
 # -- requests -----------------------------------------------------------------------------------
