@@ -3,8 +3,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := .
+SLOW_TESTS := browser chaos fuzz loopback processes soak speech
 
-.PHONY: run setup test lint types unit bench soak system-packages clean
+.PHONY: run setup test check lint types unit bench soak system-packages clean
 
 run: setup
 	@set -a; if [ -f .env ]; then . ./.env; fi; exec $(BIN)/python -m main server
@@ -13,10 +14,14 @@ setup: $(VENV)/.runtime
 
 test: $(VENV)/.dev system-packages lint types unit
 
+# Before every commit: what needs no process of ours, no sound and no browser.
+check: $(VENV)/.dev lint types
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile $(addprefix --ignore=tests/,$(SLOW_TESTS))
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
-	find . -name '*.py' -not -path './$(VENV)/*' | xargs $(BIN)/flake8-async --enable=ASYNC103,ASYNC104
+	find . -name '*.py' -not -path './$(VENV)/*' | xargs -P 2 -n 400 $(BIN)/flake8-async --enable=ASYNC103,ASYNC104
 	$(BIN)/lint-imports --no-cache
 
 types: $(VENV)/.dev

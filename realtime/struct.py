@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from json_reader import InvalidJsonError, read_object
+from json_reader import InvalidJsonError, read_base64, read_object
 from realtime.openai.wire.base import *  # noqa: F403  a face shows every name behind it
 from realtime.openai.wire.base import WireEvent
 from realtime.openai.wire.client import *  # noqa: F403
@@ -155,23 +155,32 @@ def encode_pcm(pcm: bytes) -> str:
     return base64.b64encode(pcm).decode("ascii")
 
 
-def decode_pcm(text: str, *, param: str = "audio", event_id: str | None = None) -> bytes:
-    """Audio out of base64 text.
+def decode_pcm(text: str, *, param: str = "audio") -> bytes:
+    """Whole samples out of base64 text.
 
     Raises:
-        InvalidEventError: not base64, or half a sample; `param` and `event_id` go into the error.
+        InvalidEventError: not base64, or half a sample; `param` goes into the error.
+    """
+    pcm = decode_audio(text, param=param)
+    if len(pcm) % 2:
+        message = f"{param}: {len(pcm)} bytes are not a whole number of 16-bit samples"
+        raise InvalidEventError(message, code="invalid_value", param=param)
+    return pcm
+
+
+def decode_audio(text: str, *, param: str = "audio", event_id: str | None = None) -> bytes:
+    """A piece of a stream of audio out of base64 text: a sample may be cut in two by its end.
+
+    Raises:
+        InvalidEventError: not base64; `param` and `event_id` go into the error.
     """
     try:
-        pcm = base64.b64decode(text, validate=True)
-    except ValueError:  # non-ASCII text too, beside binascii's own
+        return read_base64(text)
+    except ValueError:
         message = f"{param}: not valid base64"
         raise InvalidEventError(
             message, code="invalid_value", param=param, event_id=event_id
         ) from None
-    if len(pcm) % 2:
-        message = f"{param}: {len(pcm)} bytes are not a whole number of 16-bit samples"
-        raise InvalidEventError(message, code="invalid_value", param=param, event_id=event_id)
-    return pcm
 
 
 def _json_object(text: _Message) -> dict[str, Any] | None:

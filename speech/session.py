@@ -73,6 +73,8 @@ class Session:
         )
         self._idle_timer: asyncio.Task[None] | None = None
         self._turn_number = 0
+        # What the last append brought of a sample that it cut in two.
+        self._half_sample = b""
 
     def start(self) -> None:
         """Say `session.created`."""
@@ -130,6 +132,7 @@ class Session:
                 self._commit()
             case wire.InputAudioBufferClear():
                 self._ear.clear()
+                self._half_sample = b""
                 self._guess.drop()
                 self._emit(wire.InputAudioBufferCleared())
             case wire.ResponseCreate():
@@ -183,7 +186,7 @@ class Session:
     # -- the user's audio ----------------------------------------------------------------------
 
     async def _append(self, event: wire.InputAudioBufferAppend) -> None:
-        pcm = wire.decode_pcm(event.audio, event_id=event.event_id)
+        pcm = self._half_sample + wire.decode_audio(event.audio, event_id=event.event_id)
         if len(pcm) > self._limits.append_bytes:
             raise ClientError(
                 "invalid_value", "One append carries at most 15 MiB of audio.", param="audio"
@@ -195,6 +198,8 @@ class Session:
                 f"At most {self._limits.turn_s:.0f} s of audio wait for a commit.",
                 param="audio",
             )
+        whole = len(pcm) // 2 * 2
+        pcm, self._half_sample = pcm[:whole], pcm[whole:]
         for start in range(0, len(pcm), _PIECE_BYTES):
             for turn_event in self._ear.push(pcm[start : start + _PIECE_BYTES]):
                 self._handle_turn_event(turn_event)

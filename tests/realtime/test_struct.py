@@ -182,9 +182,15 @@ def test_audio_survives_base64(pcm: bytes) -> None:
     assert wire.decode_pcm(wire.encode_pcm(pcm)) == pcm
 
 
-@pytest.mark.parametrize("text", ["AQ==", "no base64!", "AQA", "é"])
+@pytest.mark.parametrize("text", ["AQ==", "no base64!", "A", "é"])
 def test_broken_audio_is_refused(text: str) -> None:
     with pytest.raises(wire.InvalidEventError) as caught:
-        wire.decode_pcm(text, param="audio", event_id="mine")
-    assert (caught.value.code, caught.value.param) == ("invalid_value", "audio")
-    assert caught.value.event_id == "mine"
+        wire.decode_pcm(text, param="item.content[0].audio")
+    assert (caught.value.code, caught.value.param) == ("invalid_value", "item.content[0].audio")
+
+
+def test_a_piece_of_a_stream_may_end_in_half_a_sample_and_not_in_half_a_byte() -> None:
+    assert wire.decode_audio("AQ") == b"\x01"
+    with pytest.raises(wire.InvalidEventError) as caught:
+        wire.decode_audio("A", event_id="mine")
+    assert (caught.value.code, caught.value.event_id) == ("invalid_value", "mine")

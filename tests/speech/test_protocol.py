@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.speech.talk import Caller, calls_of, client_for, words_of
+from tests.speech.talk import Caller, calls_of, client_for, utterance, words_of
 
 pytestmark = pytest.mark.speech
 
@@ -72,6 +72,16 @@ SPOKEN_REPLY = [
     "response.output_item.done",
     "response.done",
 ]
+
+
+@pytest.mark.asyncio
+async def test_audio_that_is_cut_inside_samples_is_heard(caller: Caller) -> None:
+    sound = utterance("u07_f") + bytes(700 * 48)
+    for start in range(0, len(sound), 4_801):
+        audio = base64.b64encode(sound[start : start + 4_801]).decode().rstrip("=")
+        await caller.send(type="input_audio_buffer.append", audio=audio)
+    assert await caller.reply() == "27 times 14 is 378."
+    assert not [event for event in caller.events if event["type"] == "error"]
 
 
 @pytest.mark.asyncio
