@@ -146,10 +146,12 @@ def run_agent_command(options: argparse.Namespace, settings: Settings) -> int:
 
 
 def _ask_local_model_uri(server_url: str, settings: Settings) -> str:
-    """Where the running server keeps its local model."""
+    """Where the running server keeps its local model; one with keys tells it to their holders."""
     uri = _ask_server(f"{server_url}/readyz", settings).get("local_model_uri")
     if not uri:
-        raise CommandError("the server runs no local model: set LOCAL_MODEL_URI")
+        raise CommandError(
+            "the server tells of no local model: set LOCAL_MODEL_URI, or API_KEYS if it has keys"
+        )
     return str(uri)
 
 

@@ -9,6 +9,8 @@ from typing import Annotated, Any, get_type_hints
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.fields import FieldInfo
 
+from validation import first_fault
+
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "number": (int, float),
@@ -69,9 +71,8 @@ class DerivedSchema:
         try:
             values = self._model.model_validate(arguments)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(step) for step in first["loc"])
-            raise InvalidArgumentsError(f"argument {where}: {first['msg']}") from None
+            first = first_fault(error)
+            raise InvalidArgumentsError(f"argument {first.field}: {first.text}") from None
         return {name: getattr(values, field) for field, name in self._names.items()}
 
 

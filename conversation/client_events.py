@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
 from conversation.event_parts import AudioFormat, Event
 from json_reader import InvalidJsonError, read_object
+from validation import first_fault
 
 MAX_TEXT_CHARACTERS = 8_000
 MAX_BASE64_CHARACTERS = 1_400_000
@@ -165,6 +166,6 @@ def parse_client_event(text: str | bytes) -> ClientEvent:
     try:
         return _CLIENT_EVENT.validate_python(message)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "message"
-        raise InvalidClientEventError(f"{place[:200]}: {first['msg'][:500]}") from None
+        first = first_fault(error)
+        place = (first.field or "message")[:200]
+        raise InvalidClientEventError(f"{place}: {first.text[:500]}") from None

@@ -7,6 +7,9 @@ from typing import Final
 
 from aiohttp import web
 
+ERROR_CODE: Final = web.ResponseKey("error_code", str)
+"""By which an answer says its machine word to whoever counts."""
+
 _WORDS: Final = {
     400: ("bad_request", "the request is malformed"),
     404: ("not_found", "there is nothing here; see /openapi.json"),
@@ -30,18 +33,17 @@ def error_response(status: int, code: str | None = None, text: str | None = None
     """The answer of this status; its usual word and text where none are given."""
     usual_code, usual_text = _WORDS.get(status, _OTHER)
     body = {"error": text or usual_text, "code": code or usual_code}
-    return web.Response(
+    response = web.Response(
         status=status, text=json.dumps(body, ensure_ascii=False), content_type="application/json"
     )
+    response[ERROR_CODE] = body["code"]
+    return response
 
 
-def of_http_exception(error: web.HTTPException) -> tuple[web.Response, str]:
-    """The same for what aiohttp raises, without its text, which may repeat what was sent; and the
-    machine word.
-    """
-    code, _ = _WORDS.get(error.status, _OTHER)
+def of_http_exception(error: web.HTTPException) -> web.Response:
+    """The same for what aiohttp raises, without its text, which may repeat what was sent."""
     response = error_response(error.status)
     for name in _KEPT_HEADERS:
         if name in error.headers:
             response.headers[name] = error.headers[name]
-    return response, code
+    return response

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from httpd.connections import ConnectionLimits
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LINGERING_S: Final = 2.0
 """So long the rest of a body that nobody wants is still taken, so that its sender sees the answer."""
+
+_CONTINUE: Final = "100-continue"
 
 MAX_HEAD_BYTES: Final = 32 * 1024
 """Of one request, all its headers together."""
@@ -189,10 +191,13 @@ class ConnectionHandler(web.RequestHandler):
 
 def _in_json(handle: _Handle) -> _Handle:
     async def answer(request: BaseRequest) -> web.StreamResponse:
+        # Before aiohttp does: it repeats what it does not understand.
+        if request.headers.get(hdrs.EXPECT, _CONTINUE).strip().lower() != _CONTINUE:
+            return error_response(417)
         try:
             return await handle(request)
         except web.HTTPException as error:
             # Of the router and of `Expect`, before any middleware.
-            return error if error.status < 400 else of_http_exception(error)[0]
+            return error if error.status < 400 else of_http_exception(error)
 
     return answer

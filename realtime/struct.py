@@ -26,6 +26,7 @@ from realtime.openai.wire.server import *  # noqa: F403
 from realtime.openai.wire.server import KnownServerEvent, ServerEvent, UnknownEvent
 from realtime.openai.wire.session import *  # noqa: F403
 from realtime.tolerance import clean, mended, path_in, read_tolerantly
+from validation import first_fault
 
 _CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
 _SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)
@@ -193,18 +194,16 @@ def _json_object(text: _Message) -> dict[str, Any] | None:
 
 
 def _explain(text: _Message, error: ValidationError) -> InvalidEventError:
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    first = first_fault(error)
     message = _json_object(text)
     if message is None:
         return InvalidEventError("the message is not a JSON object", code="invalid_json")
-    path = [
-        str(step) for step in path_in(message, first["loc"], is_missing=first["type"] == "missing")
-    ]
-    param = ".".join([*path, "type"] if first["type"] in _TYPE_ERRORS else path)
-    is_missing = first["type"] in {"missing", "union_tag_not_found"}
+    path = [str(step) for step in path_in(message, first.place, is_missing=first.kind == "missing")]
+    param = ".".join([*path, "type"] if first.kind in _TYPE_ERRORS else path)
+    is_missing = first.kind in {"missing", "union_tag_not_found"}
     event_id = message.get("event_id")
     return InvalidEventError(
-        f"{param}: {_reason(first['type'], first['msg'])}",
+        f"{param}: {_reason(first.kind, first.text)}",
         code="missing_required_parameter" if is_missing else "invalid_value",
         param=param,
         event_id=event_id if isinstance(event_id, str) else None,

@@ -97,11 +97,6 @@ class CallOutlet:
         self.answer.set_exception(refusal)
 
 
-def error_response(status: int, code: str, message: str) -> web.Response:
-    """The error shape of all routes."""
-    return web.json_response({"error": message, "code": code}, status=status)
-
-
 def bearer_token(request: web.Request) -> str | None:
     """The token of `Authorization: Bearer`, if any."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")

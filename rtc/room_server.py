@@ -16,10 +16,13 @@ from typing import Final
 from aiohttp import web
 
 from config import is_channel_name
+from httpd.bodies import expect_continue
+from httpd.errors import error_response
+from httpd.origins import OriginCheck
 from rtc.live_room import LiveRoom
 from rtc.resume import ResumeSecrets
 from rtc.room import Delivery, Member, Room
-from rtc.room_call import CallRefusedError, answer_call, bearer_token, error_response
+from rtc.room_call import CallRefusedError, answer_call, bearer_token
 from rtc.room_entry import JOIN_TIMEOUT_S, PendingSockets, read_join
 from rtc.room_socket import (
     CLOSE_CODES,
@@ -43,7 +46,7 @@ from rtc.signals import (
 )
 from rtc.tokens import RoomTokens, TokenError, UidClaim
 from rtc.turn import IceServers
-from utils import OwnedTasks, is_own_origin
+from utils import OwnedTasks
 
 MAX_ROOMS: Final = 1000
 MIN_REFRESH_S: Final = 1.0
@@ -74,6 +77,7 @@ class RoomServer:
     ) -> None:
         self.tokens = RoomTokens(secrets, are_users_free=options.are_users_free)
         self._resume_secrets = ResumeSecrets(secrets)
+        self._origins = OriginCheck(options.allowed_origins)
         self._ice_servers = ice_servers or IceServers()
         self._options = options
         self._rooms: dict[str, LiveRoom] = {}
@@ -86,7 +90,9 @@ class RoomServer:
     def add_routes(self, app: web.Application) -> None:
         """Serve `/rooms/...` from `app` and close with it."""
         app.router.add_get("/rooms/{channel}/ws", self._handle_socket)
-        app.router.add_post("/rooms/{channel}/call", self._handle_call)
+        app.router.add_post(
+            "/rooms/{channel}/call", self._handle_call, expect_handler=expect_continue
+        )
         app.on_shutdown.append(self._handle_shutdown)
 
     def rooms(self) -> dict[str, list[MemberInfo]]:
@@ -181,8 +187,9 @@ class RoomServer:
         channel = request.match_info["channel"]
         if not is_channel_name(channel):
             return error_response(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
-        if not self._is_origin_allowed(request):
-            return _refuse_origin(request)
+        refusal = self._origins.refusal(request.headers.get("Origin"), request.host)
+        if refusal is not None:
+            return error_response(403, "foreign_origin", refusal)
         ws = web.WebSocketResponse(
             heartbeat=self._options.heartbeat_s, max_msg_size=MAX_FRAME_BYTES, compress=False
         )
@@ -255,23 +262,8 @@ class RoomServer:
             raise SignalError(error.code, error.message, "join") from error
         return wanted.model_copy(update={"uid": permit.uid, "token": None}), permit.claim
 
-    def _is_origin_allowed(self, request: web.Request) -> bool:
-        origin = request.headers.get("Origin")
-        allowed = self._options.allowed_origins
-        return origin is None or origin in allowed or is_own_origin(origin, request.host)
-
     async def _handle_call(self, request: web.Request) -> web.Response:
         try:
             return await answer_call(self, request)
         except CallRefusedError as error:
             return error_response(error.status, error.code, str(error))
-
-
-def _refuse_origin(request: web.Request) -> web.Response:
-    """Say what was compared: behind a proxy that does not pass `Host` on, the page cannot join."""
-    text = (
-        f"pages of other sites may not connect: the page is of {request.headers['Origin'][:200]!a}, "
-        f"this server is called {request.host[:200]!a}"
-    )
-    logger.warning("a room's socket is refused: %s", text)
-    return error_response(403, "foreign_origin", text)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from config import Uid
 from json_reader import InvalidJsonError, read_json
+from validation import first_fault
 
 MAX_FRAME_BYTES: Final = 64 * 1024
 MAX_SDP_CHARACTERS: Final = 60_000
@@ -250,13 +251,9 @@ _SERVER_FRAMES: Final[Mapping[str, type[ServerFrame]]] = {
 
 
 def describe_validation(error: ValidationError) -> str:
-    """The first fault of a validation as `place: what is wrong`; never repeats the input.
-
-    It costs as much as there are faults: see `require_known_fields`.
-    """
-    first = error.errors(include_input=False, include_url=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    return f"{place or 'frame'}: {first['msg']}"
+    """The first fault of a validation as `place: what is wrong`; never repeats the input."""
+    first = first_fault(error)
+    return f"{first.field or 'frame'}: {first.text}"
 
 
 def require_known_fields(data: Mapping[str, Any], model: type[BaseModel]) -> None:

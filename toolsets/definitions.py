@@ -8,6 +8,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from toolsets import toolset_names
+from validation import first_fault
 
 MAIN: Final = "main"
 """The agent that answered the call; its definition is the start request."""
@@ -64,9 +65,8 @@ def read_definitions(path: str) -> tuple[AgentDefinition, ...]:
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ValueError(f"{place}: {first['msg']}") from None
+        first = first_fault(error)
+        raise ValueError(f"{first.field or 'the file'}: {first.text}") from None
     names = [definition.name for definition in definitions]
     if len(set(names)) < len(names):
         raise ValueError("two agents have the same name")

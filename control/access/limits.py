@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from control.access.addresses import Addresses
@@ -16,6 +17,13 @@ from control.api.errors import ApiError
 
 FAILED_KEY_COST: Final = 20
 """A wrong API key or room token counts as so many requests."""
+
+
+class Keys(Protocol):
+    """Those that are valid."""
+
+    def require(self, headers: Mapping[str, str]) -> str:
+        """A name for the key; raises ApiError when there is none."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,27 @@ class RequestLimits:
             if status == 401:
                 self._by_address.charge(address, FAILED_KEY_COST)
         return response
+
+    def is_of_this_machine(self, request: web.Request) -> bool:
+        """Whether one of its programs asks, through no proxy."""
+        return self._addresses.of(request) is None
+
+    def shows_key(self, request: web.Request, keys: Keys) -> bool:
+        """Whether a request that needs no key has a good one. Never refuses; but a wrong key costs
+        what it costs everywhere, and of who has asked too often none is looked at.
+        """
+        if hdrs.AUTHORIZATION not in request.headers:
+            return False
+        address = self._addresses.of(request)
+        if address is not None and self._by_address.wait_s(address, now_s=time.monotonic()) > 0:
+            return False
+        try:
+            keys.require(request.headers)
+        except ApiError:
+            if address is not None:
+                self._by_address.charge(address, FAILED_KEY_COST)
+            return False
+        return True
 
     def count_key(self, key: str) -> None:
         """A holder of this key asks for something.

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from aiohttp import hdrs, web
 
-from utils import is_own_origin
+from httpd.origins import OriginCheck
 
-_METHODS: Final = "GET, POST"
-_HEADERS: Final = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID"
-_EXPOSED: Final = "Retry-After"
+_EXPOSED: Final = "Content-Range, Idempotent-Replayed, Retry-After"
 _PREFLIGHT_S: Final = 600
 
 
-class Origins:
+class Origins(OriginCheck):
     """The listed ones. Credentials of browsers (cookies) are never asked for: there are none."""
 
-    def __init__(self, listed: Collection[str] = ()) -> None:
-        self.listed = frozenset(listed)
-
-    def is_allowed(self, origin: str | None, host: str) -> bool:
-        """Whether a page of `origin` may ask `host`; None: it is no page that asks."""
-        if origin is None or origin in self.listed:
-            return True
-        return is_own_origin(origin, host)
+    def __init__(
+        self,
+        listed: Collection[str] = (),
+        methods: Iterable[str] = (),
+        headers: Iterable[str] = (),
+    ) -> None:
+        """methods, headers: what requests to the routes may have"""
+        super().__init__(listed)
+        self._methods = ", ".join(sorted(methods))
+        self._headers = ", ".join(sorted(headers))
 
     def preflight(self, request: web.Request) -> web.Response | None:
         """The answer to a browser that asks for permission; None when it is none of ours to give."""
@@ -34,8 +34,8 @@ class Origins:
         if request.method != "OPTIONS" or not is_asking or not is_listed:
             return None
         headers = {
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: _METHODS,
-            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: _HEADERS,
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: self._methods,
+            hdrs.ACCESS_CONTROL_ALLOW_HEADERS: self._headers,
             hdrs.ACCESS_CONTROL_MAX_AGE: str(_PREFLIGHT_S),
         }
         return web.Response(status=204, headers=headers)

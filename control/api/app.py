@@ -12,15 +12,21 @@ from config import Settings
 from control.access.addresses import Addresses
 from control.access.limits import AccessRules, RequestLimits
 from control.access.origins import Origins
-from control.api.auth import ApiKeys, require_local
+from control.api.auth import IS_OWNER, ApiKeys, is_local, require_local
 from control.api.bodies import MAX_BODY_BYTES
 from control.api.console import SECURITY_HEADERS, Console
 from control.api.errors import answer_errors
 from control.api.operations import OPERATIONS, Guard
 from control.metrics.page import MetricsPage
 from control.metrics.requests import measure_requests
+from httpd.bodies import expect_continue
 from rtc.room_server import RoomServer
 
+_METHODS: Final = frozenset({one.method for one in OPERATIONS} | {"HEAD"})
+_HEADERS: Final = frozenset(
+    {"Authorization", "Content-Type", "Range"}
+    | {part.name for one in OPERATIONS for part in one.parameters if part.where == "header"}
+)
 _GUARDS: Final = {(one.method, one.path): one.guard for one in OPERATIONS}
 
 
@@ -32,7 +38,7 @@ def create_app(
     metrics: MetricsPage,
 ) -> web.Application:
     """Everything that the control server answers. apis: one of them has a method for each operation."""
-    origins = Origins(settings.allowed_origins)
+    origins = Origins(settings.allowed_origins, _METHODS, _HEADERS)
     limits = RequestLimits(_rules(settings), Addresses(settings.trusted_proxies))
     app = web.Application(
         client_max_size=MAX_BODY_BYTES,
@@ -50,7 +56,8 @@ def create_app(
         if not one.is_of_room:
             path = one.path.replace("{path}", "{path:.+}")
             handler = pages.get(one.name) or _method(apis, one.name)
-            app.router.add_route(one.method, path, handler)
+            for method in ("GET", "HEAD") if one.method == "GET" else (one.method,):
+                app.router.add_route(method, path, handler, expect_handler=expect_continue)
     rooms.add_routes(app)
     return app
 
@@ -94,22 +101,26 @@ def _guard(settings: Settings, origins: Origins, limits: RequestLimits) -> Middl
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         if (permission := origins.preflight(request)) is not None:
             return permission
-        match guard_of(request):
-            case Guard.KEY if keys:
-                limits.count_key(keys.require(request.headers))
-            case Guard.KEY:
+        wanted = guard_of(request)
+        known = readers if wanted is Guard.METRICS else keys
+        if wanted is Guard.OPEN:
+            request[IS_OWNER] = _is_owner(request, keys, origins, limits)
+        elif wanted is Guard.ROOM:
+            if is_room_open or not keys:
                 require_local(request.headers, origins)
-            case Guard.METRICS if readers:
-                limits.count_key(readers.require(request.headers))
-            case Guard.METRICS:
-                require_local(request.headers, origins)
-            case Guard.ROOM if is_room_open or not keys:
-                require_local(request.headers, origins)
-            case _:
-                pass
+        elif known:
+            limits.count_key(known.require(request.headers))
+        else:
+            require_local(request.headers, origins)
         return await handler(request)
 
     return guard
+
+
+def _is_owner(request: web.Request, keys: ApiKeys, origins: Origins, limits: RequestLimits) -> bool:
+    if keys:
+        return limits.shows_key(request, keys)
+    return limits.is_of_this_machine(request) and is_local(request.headers, origins)
 
 
 def _metrics_keys(settings: Settings) -> list[str]:

@@ -7,9 +7,14 @@ import hmac
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from aiohttp import hdrs, web
+
 from control.access.origins import Origins
 from control.api.errors import ApiError
 from utils import is_loopback
+
+IS_OWNER: Final = web.RequestKey("is_owner", bool)
+"""On requests to routes that are open to all: whether the asker might use the others too."""
 
 _SCHEME: Final = "bearer "
 
@@ -33,7 +38,7 @@ class ApiKeys:
         Raises:
             ApiError: 401, no key or an unknown one.
         """
-        header = headers.get("Authorization", "")
+        header = headers.get(hdrs.AUTHORIZATION, "")
         if header[: len(_SCHEME)].lower() != _SCHEME:
             raise ApiError(401, "unauthorized", "an API key is needed: Authorization: Bearer KEY")
         given = _digest(header[len(_SCHEME) :].strip())
@@ -62,5 +67,14 @@ def require_local(headers: Mapping[str, str], origins: Origins) -> None:
     host = headers.get("Host", "")
     if not is_loopback(host):
         raise ApiError(403, "foreign_host", "without API keys only loopback names are served")
-    if not origins.is_allowed(headers.get("Origin"), host):
-        raise ApiError(403, "foreign_origin", "requests of other sites' pages are refused")
+    if (refusal := origins.refusal(headers.get("Origin"), host)) is not None:
+        raise ApiError(403, "foreign_origin", refusal)
+
+
+def is_local(headers: Mapping[str, str], origins: Origins) -> bool:
+    """Whether `require_local` lets it pass."""
+    try:
+        require_local(headers, origins)
+    except ApiError:
+        return False
+    return True

@@ -25,11 +25,8 @@ from control.placement import (
 from control.store.errors import ArchiveError
 from conversation.live_commands import CommandRefusedError
 from httpd.bodies import BodyError, ClientGoneError
-from httpd.errors import of_http_exception
+from httpd.errors import ERROR_CODE, of_http_exception
 from validation import faults_of
-
-ERROR_CODE: Final = web.ResponseKey("error_code", str)
-"""By which an answer says its machine word to whoever counts."""
 
 _log = logging.getLogger("control.api")
 
@@ -142,12 +139,6 @@ def _start_failure(error: AgentStartError) -> ApiError:
     return ApiError(502, "start_failed", text, details)
 
 
-def _http_failure(error: web.HTTPException) -> web.StreamResponse:
-    response, code = of_http_exception(error)
-    response[ERROR_CODE] = code
-    return response
-
-
 @web.middleware
 async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn every failure below into the one shape."""
@@ -164,7 +155,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return _http_failure(error)
+        return of_http_exception(error)
     except Exception:  # noqa: BLE001 - the edge: whatever it was, the client gets an answer
         _log.exception("%s %s failed", request.method, _route(request))
         return ApiError(500, "internal_error", "the server failed; see its log").response()

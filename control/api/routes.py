@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 from aiohttp import web
 from pydantic import SecretStr
 
+from control.api.auth import IS_OWNER
 from control.api.bodies import channel_of, parse_body, respond
 from control.api.errors import ApiError, failure_of
 from control.api.idempotency import (
@@ -154,9 +155,11 @@ class ControlApi:
         """GET /healthz"""
         return respond(Health())
 
-    async def readiness(self, _request: web.Request) -> web.Response:
+    async def readiness(self, request: web.Request) -> web.Response:
         """GET /readyz"""
         readiness = self._readiness()
+        if not request.get(IS_OWNER, False):
+            readiness = readiness.model_copy(update={"local_model_uri": None})
         return respond(readiness, status=200 if readiness.status == "ready" else 503)
 
     async def openapi(self, _request: web.Request) -> web.Response:

@@ -326,7 +326,9 @@ class Readiness(BaseModel):
     local_model: str = Field(
         description="off, starting, ready, silent, backoff, failed or external"
     )
-    local_model_uri: str | None
+    local_model_uri: str | None = Field(
+        default=None, description="for holders of an API key; without keys for this machine"
+    )
     problems: list[str]
     store: Literal["ready", "opening", "unavailable"] = "ready"
     warnings: list[str] = Field(default=[], description="what is wrong, though agents can start")

@@ -52,6 +52,8 @@ class EventsApi:
         if reader.is_done:
             # By which an EventSource knows not to come again.
             return web.Response(status=204)
+        if request.method == "HEAD":
+            return web.Response(headers=_HEADERS)
         try:
             with reader:
                 return await self._stream(request, reader)

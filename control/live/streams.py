@@ -53,9 +53,12 @@ class Stream:
         self.readers = 0
         self._news = asyncio.Event()
 
-    def append(self, event: BaseModel) -> None:
-        """Tell all readers."""
-        self.ring.append(event.model_dump_json())
+    def append(self, event: BaseModel, *, at_ms: int) -> None:
+        """Tell all readers. at_ms: Unix time, for an event that has none of its own"""
+        data = event.model_dump_json()
+        if "at_ms" not in type(event).model_fields:
+            data = f'{data[:-1]},"at_ms":{at_ms}}}'
+        self.ring.append(data)
         self._tell_readers()
 
     def clear(self) -> None:
@@ -184,7 +187,7 @@ class Streams(CallObserver):
     def _tell(self, channel_name: str, call_id: str, event: BaseModel) -> None:
         stream = self._streams.get(channel_name)
         if stream is not None and stream.call_id == call_id:
-            stream.append(event)
+            stream.append(event, at_ms=wall_clock_ms())
 
     # -- who reads -------------------------------------------------------------------------------
 

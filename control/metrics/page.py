@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from control.metrics.figures import Figures
@@ -16,6 +19,15 @@ class MetricsPage:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Text of Prometheus, or OpenMetrics where `Accept` asks for it."""
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = _choose(request.headers.get("Accept", ""))
         body = encode(self.figures.registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
+
+
+def _choose(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    try:
+        if accept.isascii():
+            return choose_encoder(accept)
+    except (TypeError, ValueError):  # a version that is no number, for example
+        pass
+    return choose_encoder("")

@@ -9,8 +9,8 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from control.api.errors import ERROR_CODE
 from control.metrics.figures import Figures
+from httpd.errors import ERROR_CODE
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WORD: Final = re.compile(r"[a-z_]{1,40}")

@@ -30,6 +30,7 @@ from conversation.server_events import ServerEvent
 from conversation.vitals import Vitals
 from json_reader import mend_text
 from utils import shorten
+from validation import first_fault
 
 _log = logging.getLogger("control.link")
 
@@ -247,9 +248,8 @@ def parse_message(adapter: TypeAdapter[In], line: bytes) -> In:
     try:
         return adapter.validate_json(line)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "message"
-        raise LinkBrokenError(f"{place}: {first['msg']}") from None
+        first = first_fault(error)
+        raise LinkBrokenError(f"{first.field or 'message'}: {first.text}") from None
 
 
 class Link(Generic[In]):

@@ -17,6 +17,7 @@ from realtime.gemini.rules import GeminiRules
 from realtime.gemini.wire import JsonObject
 from realtime.model import InvalidSettingsError, ModelSettings
 from realtime.openai.settings import check_names, merge_extra, turn_detection_object
+from validation import first_fault
 
 MIDDLE_THRESHOLD: Final = 0.5
 """OpenAI's default of how sure a voice must be; below Gemini's is high sensitivity, above low."""
@@ -53,9 +54,8 @@ def initial_setup(
     try:
         return wire.Setup.model_validate(setup)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(step) for step in first["loc"])
-        raise InvalidSettingsError(f"{where}: {first['msg']}") from None
+        first = first_fault(error)
+        raise InvalidSettingsError(f"{first.field}: {first.text}") from None
 
 
 def changed_context(changes: Mapping[str, Any]) -> wire.ContextUpdate:

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
 from realtime.openai.dialect import Dialect
+from validation import first_fault
 
 _TURN_DETECTION: TypeAdapter[wire.ServerVad | wire.SemanticVad] = TypeAdapter(wire.TurnDetection)
 _KNOWN = frozenset(field.name for field in fields(ModelSettings))
@@ -92,9 +93,9 @@ def _session(values: JsonObject) -> wire.Session:
 
 
 def _invalid(error: ValidationError, *prefix: str) -> InvalidSettingsError:
-    first = error.errors(include_url=False, include_input=False)[0]
-    where = ".".join([*prefix, *(str(step) for step in first["loc"])])
-    return InvalidSettingsError(f"{where}: {first['msg']}")
+    first = first_fault(error)
+    where = ".".join([*prefix, *(str(step) for step in first.place)])
+    return InvalidSettingsError(f"{where}: {first.text}")
 
 
 def _written(settings: Mapping[str, Any], dialect: Dialect) -> JsonObject:

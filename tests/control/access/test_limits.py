@@ -82,6 +82,17 @@ async def test_guessing_keys_is_slow() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "hop", ["203.0.113.7:41234", "[2001:db8::1]:41234", "unknown", "", "127.0.0.1:9"]
+)
+async def test_guessing_keys_is_slow_however_the_proxy_writes_the_client(hop: str) -> None:
+    async with serve_api(settings()) as api:
+        statuses = await ask(api, of(hop, "guess"), 10)
+        assert statuses[:3] == [401] * 3
+        assert statuses[4:] == [429] * 6
+
+
+@pytest.mark.asyncio
 async def test_open_sockets_of_an_address_are_limited() -> None:
     limited = settings(max_open_requests_per_address=2, max_open_requests=3)
     async with serve_api(limited) as api:

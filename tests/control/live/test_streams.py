@@ -19,6 +19,7 @@ from tests.control.api.test_routes import KEYED, error_of
 from tests.control.served_api import Api, serve_api
 from tests.control.sse import DEADLINE_S, listening
 from tests.processes.conftest import agent_config, until
+from utils import wall_clock_ms
 
 PATH = "/agents/demo/events"
 
@@ -81,6 +82,22 @@ async def test_a_reader_hears_what_happens_from_now_on_until_the_end() -> None:
         assert told[3].data["state"] == "starting"
         assert [one.event_id for one in told] == [f"id-demo:{n}" for n in range(3, 8)]
         assert "secret" not in str(told)
+
+
+@pytest.mark.asyncio
+async def test_every_event_has_its_time() -> None:
+    streams = Streams()
+    async with serve_api(streams=streams) as api:
+        before_ms = wall_clock_ms()
+        config = begin(streams)
+        say(streams, config, "one")
+        end(streams, config)
+        after_ms = wall_clock_ms()
+        async with listening(api, PATH, "0") as reader:
+            *told, exited = await reader.rest()
+        assert [one.type for one in told][-1] == "agent_input_transcription_done"
+        assert all(before_ms <= one.data["at_ms"] <= after_ms for one in told)
+        assert exited.data["at_ms"] == 1  # of the record
 
 
 @pytest.mark.asyncio
