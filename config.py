@@ -74,6 +74,14 @@ _LISTS = (
 )
 """Settings of several values, separated by commas."""
 
+
+def _store_url_problem(values: Mapping[str, Any]) -> str | None:
+    """What can be said of `STORE_URL` without opening it; its password is not repeated."""
+    if re.match(r"(sqlite|postgres|postgresql)://", str(values.get("store_url", "sqlite://"))):
+        return None
+    return "STORE_URL: need sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE"
+
+
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -210,10 +218,15 @@ class Settings(MediaSettings, LimitSettings):
             if name in values:
                 parts = [part.strip() for part in str(values[name]).split(",")]
                 values[name] = tuple(part for part in parts if part)
+        problems = list(filter(None, [_store_url_problem(values)]))
         try:
-            return cls.model_validate(values)
+            settings = cls.model_validate(values)
         except ValidationError as error:
-            raise ConfigError(describe(cls._problems(values, error))) from None
+            problems += cls._problems(values, error)
+        else:
+            if not problems:
+                return settings
+        raise ConfigError(describe(problems)) from None
 
     @classmethod
     def _problems(cls, values: Mapping[str, Any], error: ValidationError) -> list[str]:

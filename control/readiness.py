@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from config import ConfigError, Settings
+from control.api.skills import load_skills
+from control.api.starts import prepare_recordings
+from control.store.opening import checked_url
 from provider_config import provider_factories
+from setting_problems import describe
 from utils import OwnedTasks
 
 LOOK_S: Final = 10.0
@@ -60,6 +64,29 @@ def look(settings: Settings) -> Iterator[str]:
         if server.url is None and shutil.which(server.command[0]) is None:
             # The name alone: commands may hold keys.
             yield f"MCP_SERVERS: the program of {server.name} is not found"
+
+
+def require_startable(settings: Settings, host: str) -> None:
+    """Look at what settings name before anything is begun.
+
+    Raises:
+        ConfigError: something of it cannot be used; the text names all that cannot.
+    """
+    given = settings.store_url
+    problems = []
+    for check in (
+        lambda: settings.require_safe_bind(host),
+        lambda: load_skills(settings.skills_dir),
+        lambda: prepare_recordings(settings.recordings_dir),
+        lambda: checked_url(settings.data_dir, given.get_secret_value() if given else None),
+        lambda: provider_factories(settings),
+    ):
+        try:
+            check()
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(describe(problems))
 
 
 def missing_provider(settings: Settings) -> str | None:

@@ -16,6 +16,7 @@ from control.processes.child import DEFAULT_ENTRY
 from control.processes.environment import scrub_environment
 from control.processes.hardening import forbid_peeking
 from control.processes.ladder import DEFAULT_DEADLINES, Deadlines
+from control.readiness import require_startable
 from control.server import BACKLOG, ControlServer, ServerError
 from logs import say
 from utils import run_unless
@@ -81,10 +82,11 @@ async def run_server(
     a secret.
 
     Raises:
-        ConfigError: `host` needs credentials that are not configured.
+        ConfigError: `host` needs credentials that are not configured, or what settings name cannot
+            be used.
         ServerError: the address is taken, or no processes can be started.
     """
-    settings.require_safe_bind(host)
+    require_startable(settings, host)
     # Some parents have us ignore it; then the kernel would keep no child's exit code for us.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     scrub_environment()

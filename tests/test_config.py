@@ -55,6 +55,7 @@ def test_an_empty_environment_is_enough() -> None:
         ("WEBHOOK_SECRET", "whsec_short"),
         ("WEBHOOK_URL", "ftp://example.org"),
         ("WEBHOOK_URL", "https://example.org"),
+        ("STORE_URL", "mysql://me:short@host/db"),
         ("REALTIME_API_BASE_URI", "wss://host:99999"),
         ("REALTIME_API_BASE_URI", "wss://:80"),
         ("LOCAL_MODEL_URI", "ws://[::1"),
@@ -74,6 +75,7 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_remedy() -> None:
         "ROOM_TOKEN_SECRET": "r" * 31,
         "SERVER_PORT": "eighty",
         "LOG_LEVEL": "LOUD",
+        "STORE_URL": "mysql://me:short@host/db",
         "WEBHOOK_URL": "https://example.org",
         # Wrong itself, so nothing is said of it being missing.
         "TURN_URLS": "turn:example.org",
@@ -82,12 +84,12 @@ def test_all_wrong_settings_are_told_at_once_each_with_its_remedy() -> None:
     with pytest.raises(ConfigError) as caught:
         Settings.from_env(environ)
     first, *lines = str(caught.value).splitlines()
-    assert first == "7 settings are wrong:"
+    assert first == "8 settings are wrong:"
     told = dict(line.strip().split(": ", 1) for line in lines)
     assert set(told) == {
         "API_KEYS, number 1",
         *("METRICS_TOKEN", "ROOM_TOKEN_SECRET", "SERVER_PORT", "LOG_LEVEL", "WEBHOOK_URL"),
-        "TURN_SECRET",
+        *("TURN_SECRET", "STORE_URL"),
     }
     assert "has 31 characters, a secret needs 32 or more" in told["ROOM_TOKEN_SECRET"]
     for name in ("API_KEYS, number 1", "METRICS_TOKEN", "ROOM_TOKEN_SECRET", "TURN_SECRET"):

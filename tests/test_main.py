@@ -96,6 +96,26 @@ def test_an_open_server_is_refused() -> None:
     _assert_one_line(_main("server", "--host=0.0.0.0", "--port=0"), 1, "API_KEYS")
 
 
+def test_all_that_settings_name_and_cannot_be_used_is_said_at_once(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    wrong = {
+        "SKILLS_DIR": str(tmp_path / "nowhere"),
+        "RECORDINGS_DIR": str(tmp_path / "file" / "recordings"),
+        "STORE_URL": "postgresql://me:my-password@host",
+        "PROVIDER_FACTORIES": "acme=json",
+        "DATA_DIR": str(tmp_path / "data"),
+    }
+    done = _main("server", "--host=0.0.0.0", "--port=0", **wrong)
+    assert done.returncode == 1
+    first, *lines = done.stderr.splitlines()
+    assert first == "main: 5 settings are wrong:"
+    begins = ("refusing to listen", "SKILLS_DIR", "RECORDINGS_DIR", "STORE_URL", "PROVIDER_FACT")
+    for line, begin in zip(lines, begins, strict=True):
+        assert line.strip().startswith(begin)
+    assert "my-password" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_call_needs_a_server(closed_port: int, question: Path) -> None:
     done = _main(
         "call",

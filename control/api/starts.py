@@ -48,7 +48,7 @@ class AgentConfigurator:
             ConfigError: a skill cannot be read, or nothing can be recorded.
         """
         self._skills = load_skills(settings.skills_dir)
-        _prepare_recordings(settings.recordings_dir)
+        prepare_recordings(settings.recordings_dir)
         self._settings = settings
         self._room_url = room_url
         self._model_server = model_server
@@ -209,7 +209,12 @@ def _tighter(wanted: N | None, allowed: N | None) -> N | None:
     return min((one for one in (wanted, allowed) if one is not None), default=None)
 
 
-def _prepare_recordings(directory: Path | None) -> None:
+def prepare_recordings(directory: Path | None) -> None:
+    """Make the folder, if one is named.
+
+    Raises:
+        ConfigError: nothing can be recorded there.
+    """
     if directory is None:
         return
     try:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from sqlalchemy.engine import URL
+
 from config import ConfigError, Settings
 from control.store.archive import Archive
 from control.store.data_folder import DataFolder, DataFolderTakenError
 from control.store.database import StoreUrlError, database_url
 from control.store.recordings import Recordings
 from control.store.retention import Retention
+
+
+def checked_url(data_dir: Path, store_url: str | None) -> URL:
+    """Where the database is.
+
+    Raises:
+        ConfigError: `STORE_URL` does not say.
+    """
+    try:
+        return database_url(data_dir, store_url)
+    except StoreUrlError as error:
+        raise ConfigError(f"STORE_URL: {error}") from error
 
 
 def create_archive(settings: Settings) -> Archive:
@@ -17,10 +33,7 @@ def create_archive(settings: Settings) -> Archive:
         ConfigError: the folder or the database cannot be what the settings say.
     """
     given = settings.store_url
-    try:
-        url = database_url(settings.data_dir, given.get_secret_value() if given else None)
-    except StoreUrlError as error:
-        raise ConfigError(f"STORE_URL: {error}") from error
+    url = checked_url(settings.data_dir, given.get_secret_value() if given else None)
     try:
         folder = DataFolder(settings.data_dir)
     except DataFolderTakenError as error:

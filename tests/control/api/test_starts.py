@@ -107,7 +107,7 @@ def test_a_cost_without_a_price_is_told_at_once() -> None:
     with pytest.raises(ApiError, match=r"no price for gpt-realtime-2.1") as caught:
         limited({}, max_cost=1)
     assert (caught.value.status, caught.value.code) == (400, "no_price")
-    with pytest.raises(ApiError, match="no price for local"):
+    with pytest.raises(ApiError, match="no price for parley-local"):
         limited(PRICES | {"FALLBACK_PROVIDER": "local"}, max_cost=1)
 
 
