@@ -156,9 +156,15 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         if error.status < 400:
             raise
         return of_http_exception(error)
-    except Exception:  # noqa: BLE001 - the edge: whatever it was, the client gets an answer
+    except Exception as error:
+        if isinstance(error, ConnectionError) and _is_client_gone(request):
+            raise
         _log.exception("%s %s failed", request.method, _route(request))
         return ApiError(500, "internal_error", "the server failed; see its log").response()
+
+
+def _is_client_gone(request: web.Request) -> bool:
+    return request.transport is None or request.transport.is_closing()
 
 
 def _route(request: web.Request) -> str:
