@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from functools import cached_property
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -70,9 +71,12 @@ class AgentConfigurator:
         config = self._agent_config(wanted, provider)
         return config, self._wait_for_model if provider.name == "local" else None
 
-    @property
+    @cached_property
     def problem(self) -> str | None:
-        """Why a start that leaves everything to the server would be refused; None: it would not."""
+        """Why a start that leaves everything to the server would be refused; None: it would not.
+
+        Settings do not change, and everybody may ask for it.
+        """
         try:
             self.configure(StartAgentRequest(channel_name="readiness", uid=1))
         except ApiError as error:

@@ -107,3 +107,25 @@ def test_memory_is_bounded_and_loses_the_oldest_first(told: list[tuple[int, int]
     assert len(kept) <= MAX_ENTRIES
     assert sum(last[number] for number in kept) == conversation._characters <= MAX_CHARACTERS
     assert all(len(entry.text) == last[entry.number] for entry in kept.values())  # type: ignore[union-attr]
+
+
+@given(st.integers(0, 5), st.integers(0, 12), st.integers(0, 30), st.integers(0, 4))
+def test_what_is_forgotten_before_a_place_is_told_to_no_other_process(
+    offset: int, count: int, place: int, later: int
+) -> None:
+    before = tuple(user(number, f"word {offset + number}") for number in range(count))
+    conversation = RememberedConversation(ConversationSeed(entries=before, offset=offset))
+    conversation.forget_before(min(place, offset + count))
+    for number in range(count, count + later):
+        conversation.update(user(number, f"word {offset + number}"))
+    seed = conversation.seed()
+    # Every word is told at its own place, and none of those before.
+    places = [seed.offset + entry.number for entry in seed.entries]
+    assert [entry.text for entry in seed.entries if entry.type == "text"] == [
+        f"word {at}" for at in places
+    ]
+    end = offset + count + later
+    first = max(offset, min(place, offset + count))
+    assert places == list(range(first, end))
+    if not places:
+        assert seed.offset == end
