@@ -43,6 +43,7 @@ from rtc.signals import (
 from rtc.tokens import UidClaim
 
 MAX_MEMBERS = 32
+PLACES_FOR_AGENTS = 4
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,8 @@ class Room:
         _check_uid(wanted, old, claim, is_proven=is_proven)
         if old is not None and is_proven and old.instance == wanted.instance:
             return JoinOutcome(old, is_resumed=True, is_replaced=False)
-        if old is None and len(self.members) >= self._max_members:
-            raise SignalError("room_full", f"the room has {self._max_members} members", "join")
+        if old is None and len(self.members) >= self._places(wanted.role):
+            raise SignalError("room_full", f"the room has {len(self.members)} members", "join")
         deliveries = [] if old is None else self.leave(old.uid, "replaced")
         member = self._newcomer(wanted, old, is_proven=is_proven, via=via)
         if member.role == "agent":
@@ -139,6 +140,10 @@ class Room:
         deliveries += self._to_all(MemberJoined(member=member.info()))
         self.members[member.uid] = member
         return JoinOutcome(member, False, old is not None, deliveries)
+
+    def _places(self, role: Role) -> int:
+        """For members in all, some of them for agents alone: people do not keep an agent out."""
+        return self._max_members + (PLACES_FOR_AGENTS if role == "agent" else 0)
 
     def _is_proven(self, wanted: Join, old: Member | None) -> bool:
         """Whether the place is the newcomer's own, or was before it vanished from here."""

@@ -128,7 +128,10 @@ class RoomServer:
         """
         live = self._rooms.get(channel)
         if live is None:
-            if len(self._rooms) >= self._options.max_rooms or self._is_closed:
+            # Rooms of people alone do not keep out an agent that the server let start.
+            is_let_in = wanted.role == "agent" and self.tokens.is_required("agent")
+            is_full = len(self._rooms) >= self._options.max_rooms and not is_let_in
+            if is_full or self._is_closed:
                 raise SignalError("server_full", "the server has no place for a room", "join")
             live = self._create_room(channel)
         member = live.join(wanted, outlet, claim=claim, via=via)

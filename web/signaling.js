@@ -13,6 +13,10 @@ const FINAL_CODES = new Set([
   "unauthorized", "forbidden", "uid_taken", "room_full", "server_full", "replaced", "invalid",
 ]);
 
+// A page is not told why its socket was not opened; the server's log says it.
+const UNREACHABLE =
+  "The room server cannot be reached, or takes this page for another site's: a proxy must pass on Host and Upgrade.";
+
 /** The room will not have us; trying again would not help. */
 export class RefusedError extends Error {
   constructor(code, message) {
@@ -166,7 +170,7 @@ export class Signaling extends EventTarget {
     clearInterval(this.#look);
     if (this.#isClosed) return;
     if (!this.#hasEverJoined) {
-      this.#refuse(new RefusedError("unreachable", "The room server cannot be reached."));
+      this.#refuse(new RefusedError("unreachable", UNREACHABLE));
       return;
     }
     const base = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];

@@ -241,3 +241,19 @@ async def test_an_origin_that_is_none_is_a_foreign_one(site: Site, origin: str) 
     with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
         await site.socket(Origin=origin)
     assert caught.value.status == 403
+
+
+@pytest.mark.asyncio
+async def test_the_refusal_of_a_page_says_what_was_compared(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As behind a proxy that puts its own name for `Host`; once a while in the log."""
+    headers = {"Origin": "https://voice.example", "Host": "backend:8080"}
+    for _ in range(5):
+        async with site.http.get(f"{site.url}/rooms/demo/ws", headers=headers) as response:
+            answer = await response.json()
+        assert (response.status, answer["code"]) == (403, "foreign_origin")
+        assert "https://voice.example" in answer["error"]
+        assert "backend:8080" in answer["error"]
+    (line,) = (one.getMessage() for one in caplog.records if "voice.example" in one.getMessage())
+    assert "\n" not in line

@@ -342,6 +342,17 @@ async def test_full_rooms_and_a_full_server_say_so(open_site: OpenSite) -> None:
 
 
 @pytest.mark.asyncio
+async def test_rooms_of_people_alone_keep_no_agent_out(open_site: OpenSite) -> None:
+    site: Site = await open_site(secrets=(SECRET,), are_users_free=True, max_rooms=1)
+    await _join(await site.socket("demo"), uid=7)
+    token = mint_token(SECRET, channel="other", uid=1000, role="agent", ttl_s=60)
+    assert (await _join(await site.socket("other"), role="agent", token=token))["uid"] == 1000
+    third = await site.socket("third")
+    await third.send_json({"type": "join", "role": "user"})
+    assert (await receive(third, "error"))["code"] == "server_full"
+
+
+@pytest.mark.asyncio
 async def test_a_server_that_ends_closes_sockets_with_going_away(site: Site) -> None:
     socket = await site.socket()
     await _join(socket, uid=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtc.resume import ResumeSecrets
-from rtc.room import Delivery, Member, Room
+from rtc.room import PLACES_FOR_AGENTS, Delivery, Member, Room
 from rtc.signals import (
     Chat,
     ClientFrame,
@@ -196,6 +196,18 @@ def test_a_full_room_takes_only_those_who_replace() -> None:
         room.join(Join(role="user", uid=3))
     assert caught.value.code == "room_full"
     assert room.join(_again(room.members[2], instance="new")).is_replaced
+
+
+def test_a_room_full_of_people_has_places_for_agents() -> None:
+    room = Room("demo", max_members=2)
+    for uid in (1, 2):
+        room.join(Join(role="user", uid=uid))
+    for uid in range(10, 10 + PLACES_FOR_AGENTS):
+        room.join(Join(role="agent", uid=uid))
+    for wanted in (Join(role="agent", uid=99), Join(role="user", uid=99)):
+        assert _join_refusal(room, wanted, UidClaim.OWN) == "room_full"
+    room.leave(10, "left")
+    assert _join_refusal(room, Join(role="user", uid=99), UidClaim.OWN) == "room_full"
 
 
 def test_relays_to_one_and_chats_to_all_others() -> None:
