@@ -55,13 +55,17 @@ Origin = Annotated[str, Field(pattern=_ORIGIN_PATTERN)]
 """As browsers write them: lower case, no path, no default port."""
 
 
-def _check_base_uri(uri: str) -> str:
+def _is_address(uri: str, *schemes: str) -> bool:
+    """Whether it has one of these schemes, a host, and a port that there is, if it has one."""
     try:
         parts = urlsplit(uri)
-        is_sound = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
+        return parts.scheme in schemes and bool(parts.hostname) and parts.port != 0
     except ValueError:
-        is_sound = False
-    if not is_sound or re.fullmatch(r"[a-z]+://[^\s/?#]+", uri) is None:
+        return False
+
+
+def _check_base_uri(uri: str) -> str:
+    if not _is_address(uri, "ws", "wss") or re.fullmatch(r"[a-z]+://[^\s/?#]+", uri) is None:
         raise ValueError("need ws://HOST:PORT or wss://HOST, without a path")
     return uri
 
@@ -176,7 +180,7 @@ class Settings(MediaSettings, LimitSettings):
     @field_validator("webhook_url")
     @classmethod
     def _check_webhook_url(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and re.match(r"https?://[^\s/?#]", url.get_secret_value()) is None:
+        if url is not None and not _is_address(url.get_secret_value(), "http", "https"):
             raise ValueError("must be an http or https address")
         return url
 
