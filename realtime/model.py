@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from realtime.events import ModelCommand, ModelEvent
 
 ApiKey = str | Callable[[], str | Awaitable[str]] | None
 """A key, or a plain or async function that returns one (asked anew at each connect)."""
+
+
+MAX_ERROR_CHARACTERS: Final = 2_000
+MAX_CODE_CHARACTERS: Final = 128
 
 
 class RealtimeModelError(Exception):
@@ -20,8 +24,9 @@ class RealtimeModelError(Exception):
     """
 
     def __init__(self, message: str, *, code: str, is_retryable: bool) -> None:
-        super().__init__(message)
-        self.code = code
+        # Both may be a provider's own words, which are as long and as broken as it likes.
+        super().__init__(" ".join(message[:MAX_ERROR_CHARACTERS].split()))
+        self.code = code[:MAX_CODE_CHARACTERS]
         self.is_retryable = is_retryable
 
 

@@ -210,10 +210,15 @@ class VadSignal(GeminiObject):
     vad_signal_type: str = ""
 
 
+def _presence(value: Any) -> Any:
+    """An object: that it is there is what counts."""
+    return value if isinstance(value, dict | SetupComplete) else {}
+
+
 class ServerMessage(OpenObject):
     """Whatever came in one frame: several of these may be there at once."""
 
-    setup_complete: SetupComplete | None = None
+    setup_complete: Annotated[SetupComplete, BeforeValidator(_presence)] | None = None
     server_content: ServerContent | None = None
     tool_call: ToolCall | None = None
     tool_call_cancellation: ToolCallCancellation | None = None

@@ -144,7 +144,7 @@ class OpenAIRealtimeModel:
         async for message in connection:
             if isinstance(message, wanted):
                 return message
-            if isinstance(message, wire.ErrorEvent):
+            if isinstance(message, wire.ErrorEvent) and not _is_unread(message):
                 error = message.error
                 code = error.code or error.type
                 is_retryable = error.type == "server_error" and not is_fatal(error)
@@ -263,6 +263,12 @@ class OpenAIRealtimeModel:
         await self._gate_timer.close()
         if self._connection is not None:
             await self._connection.close()
+
+
+def _is_unread(message: wire.ErrorEvent) -> bool:
+    """Whether it is ours, about one message that could not be read; what matters may still come."""
+    error = message.error
+    return (error.type, error.code) == ("protocol_error", "malformed_event")
 
 
 def _connect_error(text: str, code: str, *, is_retryable: bool = False) -> ModelConnectError:

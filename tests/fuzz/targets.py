@@ -14,10 +14,17 @@ from control.processes.link import CHILD_MESSAGE, LinkBrokenError, parse_message
 from conversation.client_events import InvalidClientEventError
 from conversation.client_events import parse_client_event as parse_room_event
 from realtime import struct as wire
+from realtime.codec import Codec, GaCodec
+from realtime.dashscope.families import family_of
+from realtime.dashscope.wire import dashscope_codec
 from realtime.gemini import wire as gemini_wire
 from realtime.gemini.mapping import GeminiMapper
 from realtime.gemini.tool_book import ToolBook
+from realtime.lasting.bounds import Bounds
+from realtime.lasting.ids import ConversationIds, SessionIds
+from realtime.openai.beta import BETA_CODEC
 from realtime.openai.mapping import OpenAIMapper
+from realtime.openai.reply_sequence import ReplySequence
 from rtc.candidates import read_candidate
 from rtc.sctp_packets import count_data_chunks
 from rtc.sdp import DescriptionError, read_answer, read_offer
@@ -51,15 +58,29 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
-def _openai(data: bytes) -> object:
-    mapper = OpenAIMapper(output_sample_rate_hz=24_000)
-    return mapper.map(wire.parse_server_event(_text(data)))
+def _reading(codec: Codec) -> Callable[[bytes], object]:
+    """From a frame to what an agent is told of it, as a session of this dialect goes."""
+
+    def read(data: bytes) -> object:
+        sequence, mapper = ReplySequence(), OpenAIMapper(output_sample_rate_hz=24_000)
+        ids, bounds = SessionIds(ConversationIds(lambda _id: False)), Bounds()
+        return [
+            told
+            for message in codec.decode(_text(data), lambda _path: None)
+            for each in sequence.complete(message)
+            for event in mapper.map(each)
+            for told in bounds.bounded(ids.inward(event))
+        ]
+
+    return read
 
 
 def _gemini(data: bytes) -> object:
     book = ToolBook((), is_blocking=True)
     mapper = GeminiMapper(book, input_sample_rate_hz=16_000, output_sample_rate_hz=24_000)
-    return mapper.map(gemini_wire.parse(data), now_s=1.0)
+    ids, bounds = SessionIds(ConversationIds(lambda _id: False)), Bounds()
+    events = mapper.map(gemini_wire.parse(data), now_s=1.0)
+    return [told for event in events for told in bounds.bounded(ids.inward(event))]
 
 
 def _description(data: bytes) -> object:
@@ -101,6 +122,26 @@ _RESPONSE: Final = {
     "usage": {"total_tokens": 3, "input_tokens": 1, "output_tokens": 2},
 }
 _DELTA: Final = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
+_BETA_SEEDS: Final[tuple[Json, ...]] = (
+    {
+        "type": "session.created",
+        "session": {"id": "s", "voice": "v", "modalities": ["text", "audio"], "audio": {}},
+    },
+    {"type": "response.audio.delta", "delta": "AAAAAA==", **_DELTA},
+    {"type": "response.audio_transcript.delta", "delta": "hi", **_DELTA},
+    {"type": "response.done", "response": {**_RESPONSE, "modalities": ["text"]}},
+    {
+        "type": "conversation.item.created",
+        "item": {
+            "type": "message",
+            "id": "i",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "audio", "transcript": "hi"}],
+        },
+    },
+    {"type": "input_audio_buffer.speech_started", "audio_start_ms": 5},
+)
 
 TARGETS: Final = (
     Target(
@@ -176,7 +217,7 @@ TARGETS: Final = (
     ),
     Target(
         "openai_frame",
-        _openai,
+        _reading(GaCodec()),
         (wire.InvalidEventError,),
         (
             {"type": "response.output_audio.delta", "event_id": "e", "delta": "AAAAAA==", **_DELTA},
@@ -203,6 +244,13 @@ TARGETS: Final = (
                 "transcript": "hi",
             },
         ),
+    ),
+    Target("openai_beta_frame", _reading(BETA_CODEC), (wire.InvalidEventError,), _BETA_SEEDS),
+    Target(
+        "dashscope_frame",
+        _reading(dashscope_codec(family_of(""))),
+        (wire.InvalidEventError,),
+        _BETA_SEEDS,
     ),
     Target(
         "openai_frame_of_a_client",

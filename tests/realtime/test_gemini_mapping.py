@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
@@ -169,6 +171,60 @@ def test_calls_pause_the_voice_and_the_turn_goes_on() -> None:
 def test_call_told_twice_is_requested_once() -> None:
     call = fake.calls({"id": "c1", "name": "add", "args": {}})
     assert kinds(mapped(call, call)).count("ToolCallRequested") == 1
+
+
+def requested(events: list[ours.ModelEvent]) -> list[ours.ToolCallRequested]:
+    return [event for event in events if isinstance(event, ours.ToolCallRequested)]
+
+
+@pytest.mark.parametrize("becomes", ["open", "cancelled", "answered"])
+def test_an_id_used_again_is_another_call(becomes: str) -> None:
+    stage = Stage()
+    (first,) = requested(stage.feed(fake.calls({"id": "c1", "name": "add", "args": {"n": 1}})))
+    if becomes == "cancelled":
+        stage.feed({"toolCallCancellation": {"ids": ["c1"]}})
+    if becomes == "answered":
+        stage.book.answer("c1", "1")
+    (second,) = requested(
+        stage.feed(END, fake.calls({"id": "c1", "name": "add", "args": {"n": 2}}))
+    )
+    assert second.arguments == '{"n": 2}'
+    assert (second.call_id == first.call_id) == (becomes == "answered")
+    (answer,) = stage.book.answer(second.call_id, "2")
+    assert answer.id == "c1"
+
+
+def test_two_calls_of_one_message_with_one_id_are_both_run() -> None:
+    stage = Stage()
+    calls = [{"id": "c", "name": "add", "args": {"n": number}} for number in range(2)]
+    told = requested(stage.feed(fake.calls(*calls)))
+    assert len({call.call_id for call in told}) == 2
+    cancelled = stage.feed({"toolCallCancellation": {"ids": ["c"]}})
+    assert cancelled == [ours.ToolCallCancelled((told[-1].call_id,))]
+
+
+def test_voices_and_words_are_joined_before_they_are_judged() -> None:
+    stage = Stage()
+    voice = bytes(range(200))
+    texts = [base64.b64encode(piece).decode() for piece in (voice[:101], voice[101:])]
+    texts += [base64.encodebytes(voice).decode(), base64.urlsafe_b64encode(voice).decode()]
+    blobs = [{"mimeType": "audio/pcm", "data": text} for text in texts]
+    events = stage.feed(
+        *(fake.content(modelTurn={"parts": [{"inlineData": blob}]}) for blob in blobs),
+        *(fake.spoken(piece) for piece in ("a\ud83d", "\ude00b")),
+        *(fake.heard(piece) for piece in ("c\ud83d", "\ude00d")),
+    )
+    heard = [event.pcm for event in events if isinstance(event, ours.AudioDelta)]
+    assert b"".join(heard) == voice * 3
+    said = [event.delta for event in events if isinstance(event, ours.TranscriptDelta)]
+    assert said == ["a", "\U0001f600b"]
+    words = [event.delta for event in events if isinstance(event, ours.InputTranscriptDelta)]
+    assert words == ["c", "\U0001f600d"]
+
+
+@pytest.mark.parametrize("odd", [{}, [], True, 1, "yes"])
+def test_a_setup_is_complete_whatever_it_says(odd: Any) -> None:
+    assert wire.parse(json.dumps({"setupComplete": odd})).setup_complete is not None
 
 
 def test_cancelled_calls_release_the_answers_that_waited_for_them() -> None:

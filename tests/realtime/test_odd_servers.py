@@ -11,14 +11,21 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiohttp import web
 
 from realtime import events as ours
 from realtime import response_gate
 from realtime.gemini import model as gemini_model
 from realtime.gemini.model import GeminiLiveModel
-from realtime.model import ModelDisconnectedError, RealtimeModel, RealtimeModelConfig
+from realtime.model import (
+    ModelConnectError,
+    ModelDisconnectedError,
+    RealtimeModel,
+    RealtimeModelConfig,
+)
 from realtime.openai.model import OpenAIRealtimeModel
 from tests.fakes.gemini_live import FakeGeminiServer
+from tests.fakes.http_server import serving
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession
 from tests.realtime.calls import DEADLINE_S
 from utils import OwnedTasks
@@ -166,6 +173,57 @@ async def test_gemini_that_ignores_a_request_is_told_what_waits() -> None:
             await model.send(ours.CreateResponse("one"))
             await model.send(ours.AddText("two"))
             await call.session.wait_for("clientContent", count=2)
+
+
+# -- opening -----------------------------------------------------------------------------------
+
+
+async def refusal(frames: list[str]) -> ModelConnectError | None:
+    """Why a session cannot be opened whose server sends these frames; None: it can."""
+
+    async def handle(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        for frame in frames:
+            await socket.send_str(frame)
+        async for _ in socket:
+            pass
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/v1/realtime", handle)
+    model = OpenAIRealtimeModel()
+    async with serving(app) as port:
+        try:
+            await model.connect(RealtimeModelConfig("m", f"ws://127.0.0.1:{port}", "k"))
+        except ModelConnectError as error:
+            return error
+        finally:
+            await model.close()
+    return None
+
+
+OPENED = ['{"type":"session.created","session":null}', '{"type":"session.updated","session":[]}']
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "frame", ["", "not json", "{}", '{"type":5}', "[" * 500, '{"type":"response.audio.delta"}']
+)
+async def test_a_session_opens_although_one_message_cannot_be_read(frame: str) -> None:
+    error = await refusal([frame, OPENED[0], frame, OPENED[1]])
+    assert error is None
+
+
+@pytest.mark.asyncio
+async def test_a_refusal_of_any_length_is_one_line() -> None:
+    details = {"type": "server_error", "code": "c" * 5_000, "message": "no\nway " * 200_000}
+    error = await refusal([OPENED[0], json.dumps({"type": "error", "error": details})])
+    assert error is not None
+    assert str(error).startswith("no way no way")
+    assert len(str(error)) <= 2_000
+    assert len(error.code) <= 128
+    assert "\n" not in str(error)
 
 
 # -- streams -----------------------------------------------------------------------------------
