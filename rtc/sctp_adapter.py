@@ -18,17 +18,16 @@ from aiortc.rtcsctptransport import LOCAL_MAX_MESSAGE_SIZE, DataChunk
 
 from rtc.mishaps import note_mishap
 from rtc.rate_limit import RateLimit
-from rtc.sctp_packets import count_data_chunks
+from rtc.sctp_packets import PacketError, count_data_chunks
 
-MAX_HELD_BYTES: Final = 2 * LOCAL_MAX_MESSAGE_SIZE
-"""Of messages that are not whole, or wait for a lost one: one of the longest that we say we take, and
-as much beyond a gap."""
-MAX_HELD_PIECES: Final = 768
+MAX_HELD_BYTES: Final = 4 * LOCAL_MAX_MESSAGE_SIZE
+"""Of messages that are not whole, or wait for a lost one: the window that aiortc announces."""
+MAX_HELD_PIECES: Final = 1024
 MAX_STREAMS: Final = 64
 MAX_CHANNELS: Final = 16
 """More than `event_channels` uses, so that those beyond are closed and not left without an answer."""
-MAX_AHEAD: Final = 256
-"""Pieces received beyond a gap; also what fits into one acknowledgement."""
+MAX_AHEAD: Final = 512
+"""Pieces received beyond a gap."""
 
 PACKETS_PER_S = 1000.0
 PIECES_PER_S: Final = 2000.0
@@ -78,11 +77,17 @@ class _Guard:
         except ConnectionError:
             # It is closing; whoever watches it knows more.
             pass
+        except PacketError as error:
+            logger.debug("a data channel packet was left out: %s", error)
+            self._count_broken()
         except Exception as error:  # noqa: BLE001 - aiortc's are as varied as the bytes
-            self._broken += 1
             note_mishap(logger, "a data channel packet", error)
-            if self._broken > _MAX_BROKEN:
-                self._end(f"over {_MAX_BROKEN} data channel packets that cannot be read")
+            self._count_broken()
+
+    def _count_broken(self) -> None:
+        self._broken += 1
+        if self._broken > _MAX_BROKEN:
+            self._end(f"over {_MAX_BROKEN} data channel packets that cannot be read")
 
     async def receive_data_chunk(self, chunk: DataChunk) -> None:
         """Take a piece of a message, or leave it for the other side to send again."""

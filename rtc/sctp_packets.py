@@ -21,19 +21,23 @@ _PARAMETERS_AT: Final = {_INIT: 16, _INIT_ACK: 16, 4: 0, 5: 0, 6: 0, 9: 0, 130: 
 _DATA_HEAD_BYTES: Final = 12
 
 
+class PacketError(ValueError):
+    """A packet that SCTP does not know, or that would cost too much to read."""
+
+
 def count_data_chunks(packet: bytes) -> int:
     """How many pieces of messages are in `packet`.
 
     Raises:
-        ValueError: it is not built as SCTP builds packets.
+        PacketError: it is not built as SCTP builds packets.
     """
     if len(packet) < _COMMON_BYTES + _HEAD_BYTES:
-        raise ValueError("an SCTP packet is too short")
+        raise PacketError("an SCTP packet is too short")
     count, at = 0, _COMMON_BYTES
     while at + _HEAD_BYTES <= len(packet):
         kind, _, length = unpack_from("!BBH", packet, at)
         if length < _HEAD_BYTES or at + length > len(packet):
-            raise ValueError("an SCTP chunk has a length of its own")
+            raise PacketError("an SCTP chunk has a length of its own")
         _check_chunk(kind, packet[at + _HEAD_BYTES : at + length])
         count += kind == _DATA
         at += length + -length % 4
@@ -42,29 +46,29 @@ def count_data_chunks(packet: bytes) -> int:
 
 def _check_chunk(kind: int, body: bytes) -> None:
     if kind == _DATA and len(body) < _DATA_HEAD_BYTES:
-        raise ValueError("an SCTP data chunk is too short")
+        raise PacketError("an SCTP data chunk is too short")
     if kind == _FORWARD and (len(body) < 4 or len(body) % 4):
-        raise ValueError("an SCTP chunk that skips pieces has a length of its own")
+        raise PacketError("an SCTP chunk that skips pieces has a length of its own")
     if kind == _SACK:
         _check_gaps(body)
     elif (at := _PARAMETERS_AT.get(kind)) is not None:
         if len(body) < at:
-            raise ValueError("an SCTP chunk is too short")
+            raise PacketError("an SCTP chunk is too short")
         while at + _HEAD_BYTES <= len(body):
             (length,) = unpack_from("!H", body, at + 2)
             if length < _HEAD_BYTES:
-                raise ValueError("an SCTP parameter is shorter than its head")
+                raise PacketError("an SCTP parameter is shorter than its head")
             at += length + -length % 4
 
 
 def _check_gaps(body: bytes) -> None:
     if len(body) < 12:
-        raise ValueError("an SCTP acknowledgement is too short")
+        raise PacketError("an SCTP acknowledgement is too short")
     (gaps,) = unpack_from("!H", body, 8)
     if len(body) < 12 + 4 * gaps:
-        raise ValueError("an SCTP acknowledgement is too short")
+        raise PacketError("an SCTP acknowledgement is too short")
     ranges = [unpack_from("!HH", body, 12 + 4 * index) for index in range(gaps)]
     if any(first < 1 or last < first for first, last in ranges):
-        raise ValueError("an SCTP acknowledgement goes backwards")
+        raise PacketError("an SCTP acknowledgement goes backwards")
     if sum(last - first + 1 for first, last in ranges) > MAX_ACKNOWLEDGED:
-        raise ValueError("an SCTP acknowledgement names more than was sent")
+        raise PacketError("an SCTP acknowledgement names more than was sent")

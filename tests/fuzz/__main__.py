@@ -35,7 +35,10 @@ def feed_many(target: Target, count: int) -> int:
         fed += 1
         target.feed(data)
 
-    feed()
+    try:
+        feed()
+    finally:
+        target.close()
     return fed
 
 

@@ -26,24 +26,30 @@ from realtime.openai.beta import BETA_CODEC
 from realtime.openai.mapping import OpenAIMapper
 from realtime.openai.reply_sequence import ReplySequence
 from rtc.candidates import read_candidate
-from rtc.sctp_packets import count_data_chunks
+from rtc.peer import PeerError
+from rtc.sctp_packets import PacketError, count_data_chunks
 from rtc.sdp import DescriptionError, read_answer, read_offer
 from rtc.sdp_answer import compose_answer
 from rtc.signals import SignalError, parse_client_frame, parse_server_frame
 from rtc.tokens import RoomTokens, TokenError
 from session.recording.wav import NotARecordingError, WavHead
+from tests.fuzz.media import close, feed_datagram, feed_offer, feed_rtcp, feed_rtp, feed_sctp
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Target:
-    """`read` takes bytes as they came; `refusals` are what it may raise; `seeds` are sound inputs."""
+    """`read` takes bytes as they came; `refusals` are what it may raise; `seeds` are sound inputs.
+
+    `close` gives back what many inputs shared.
+    """
 
     name: str
     read: Callable[[bytes], object]
     refusals: tuple[type[Exception], ...]
-    seeds: tuple[Json | str, ...]
+    seeds: tuple[Json | str | bytes, ...]
+    close: Callable[[], None] = lambda: None
 
     def feed(self, data: bytes) -> None:
         """Read `data`; whatever else is raised is a defect."""
@@ -111,7 +117,17 @@ _SDP: Final = "\r\n".join(
         *("m=video 9 UDP/TLS/RTP/SAVPF 96", "a=mid:2", "a=rtpmap:96 VP8/90000", ""),
     )
 )
-_SCTP: Final = "\0" * 12 + "\x04\0\0\x0c\0\x01\0\x08abcd" + "\0\x03\0\x11" + "\0" * 12 + "x\0\0\0"
+_SCTP: Final = bytes(12) + b"\x04\0\0\x0c\0\x01\0\x08abcd"
+_SCTP_DATA: Final = b"\0\x03\0\x15\0\0\0\x01\0\0\0\0\0\0\0\x33hello\0\0\0"
+_SCTP_OPEN: Final = (
+    b"\0\x03\0\x1d\0\0\0\x02\0\x03\0\0\0\0\0\x32\x03" + bytes(8) + b"\x01\0\0x" + bytes(3)
+)
+_SCTP_SACK: Final = b"\x03\0\0\x14\0\0\0\x01\0\0\x10\0\0\x01\0\0\0\x02\0\x03"
+_RTP: Final = b"\x80\x60\0\x01\0\0\0\x01\0\0\0\x07opus"
+_RTP_EXTENDED: Final = b"\x90\x60\0\x02\0\0\0\x02\0\0\0\x07\xbe\xde\0\x01\x10a\x20bopus"
+_RTCP_REPORT: Final = b"\x81\xc9\0\x07\0\0\0\x07OURS" + b"\x01" * 20
+_RTCP_FEEDBACK: Final = b"\x81\xcd\0\x03\0\0\0\x07OURS\0\x01\0\x01"
+_STUN: Final = b"\0\x01\0\x08\x21\x12\xa4\x42" + b"t" * 12 + b"\0\x24\0\x04\0\0\0\x01"
 _RESPONSE: Final = {
     "id": "r",
     "object": "realtime.response",
@@ -310,7 +326,18 @@ TARGETS: Final = (
     ),
     Target("session_description", _description, (DescriptionError,), (_SDP,)),
     Target("ice_candidate", lambda data: read_candidate(_text(data)), (), (_CANDIDATE,)),
-    Target("sctp_packet", count_data_chunks, (ValueError,), (_SCTP,)),
+    Target("sctp_packet", count_data_chunks, (PacketError,), (_SCTP,)),
+    Target("offer_to_a_connection", feed_offer, (PeerError,), (_SDP,), close),
+    Target("rtp_of_a_connection", feed_rtp, (), (_RTP, _RTP_EXTENDED), close),
+    Target("rtcp_of_a_connection", feed_rtcp, (), (_RTCP_REPORT, _RTCP_FEEDBACK), close),
+    Target(
+        "sctp_of_a_connection",
+        feed_sctp,
+        (),
+        (_SCTP_DATA, _SCTP_OPEN, _SCTP[12:], _SCTP_SACK),
+        close,
+    ),
+    Target("datagram_of_a_stranger", feed_datagram, (), (_STUN, _RTP), close),
     Target("room_token", _token, (TokenError,), ("eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjd9.c2ln",)),
     Target(
         "event_id",
@@ -322,6 +349,8 @@ TARGETS: Final = (
 )
 
 
-def seed_bytes(seed: Json | str) -> bytes:
+def seed_bytes(seed: Json | str | bytes) -> bytes:
     """A seed as it would come."""
+    if isinstance(seed, bytes):
+        return seed
     return (seed if isinstance(seed, str) else json.dumps(seed)).encode()

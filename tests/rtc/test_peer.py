@@ -10,15 +10,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from aioice import stun
 from aiortc.rtcsctptransport import DataChunk, SackChunk
 from google_crc32c import value as crc32c
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rtc import sctp_adapter
+from rtc.candidates import MAX_REMOTE_CANDIDATES
+from rtc.ice_adapter import MAX_KNOWN_ADDRESSES
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
 from rtc.peer import Peer, PeerCallbacks, PeerError
+from rtc.signals import RelayedCandidate
 from tests.fakes.stock_caller import Munge, StockCaller, sections_of
 
 DEADLINE_S = 20.0
@@ -293,14 +297,16 @@ def _piece(caller: StockCaller, data: bytes, flags: int = 0) -> DataChunk:
 async def test_a_message_without_end_ends_its_connection(size: int) -> None:
     async with _call() as (side, caller):
         await caller.wait_open()
-        for number in range(900):
+        ours: Any = caller.connection.sctp
+        theirs: Any = side.peer._pc.sctp
+        for number in range(1200):
             await _send_raw(caller, _piece(caller, b"x" * size, flags=2 if number == 0 else 0))
-            if number % 10 == 0:
-                # A datagram that the system drops would leave a gap, and nobody sends it again.
-                await asyncio.sleep(0.005)
+            # A datagram that the system drops would leave a gap, and nobody sends it again.
+            last = ours._local_tsn - 1
+            while not (theirs._last_received_tsn == last or side.peer.ended.is_set()):  # noqa: ASYNC110
+                await asyncio.sleep(0)
         await side.peer.ended.wait()
-        sctp: Any = side.peer._pc.sctp
-        assert not any(stream.reassembly for stream in sctp._inbound_streams.values())
+        assert not any(stream.reassembly for stream in theirs._inbound_streams.values())
 
 
 @pytest.mark.asyncio
@@ -435,6 +441,52 @@ async def test_a_strangers_datagram_costs_that_datagram(
         transport.close()
         assert ice._queue.qsize() <= 256
     assert not [one for one in caplog.records if one.levelname in ("WARNING", "ERROR")]
+
+
+@pytest.mark.asyncio
+async def test_addresses_are_learnt_and_named_only_so_many() -> None:
+    async with _call() as (side, _):
+        await side.peer.wait_connected()
+        ice: Any = side.peer._pc.getTransceivers()[0].receiver.transport.transport._connection
+        known = len(ice._remote_candidates)
+        check = stun.Message(stun.Method.BINDING, stun.Class.REQUEST)
+        check.attributes["PRIORITY"] = 1
+        for port in range(20_000, 20_000 + 3 * MAX_KNOWN_ADDRESSES):
+            ice.check_incoming(check, ("127.0.0.2", port), ice._protocols[0])
+        assert known < len(ice._remote_candidates) <= MAX_KNOWN_ADDRESSES
+        # Known ones are still answered.
+        ice.check_incoming(check, ("127.0.0.2", 20_000), ice._protocols[0])
+
+
+@pytest.mark.asyncio
+async def test_trickled_candidates_are_taken_for_our_section_up_to_a_number() -> None:
+    async with AsyncExitStack() as stack:
+        side, caller = Side(), StockCaller(munge=_without("a=candidate[^\r]*", "a=end[^\r]*"))
+        stack.push_async_callback(side.peer.close)
+        stack.push_async_callback(caller.close)
+        await side.peer.answer(await caller.offer())
+        text = "candidate:1 1 udp 1 10.1.0.{} 5000 typ host"
+        for frame in (
+            {"candidate": text.format(1), "sdp_mid": "0"},
+            {"candidate": text.format(2), "sdp_m_line_index": 0},
+            {"candidate": text.format(3)},
+            {"candidate": text.format(4), "sdp_mid": "1", "sdp_m_line_index": 1},
+            {"candidate": text.format(5), "sdp_m_line_index": 1},
+            {"candidate": "candidate:1 1 udp 1 169.254.169.254 80 typ host", "sdp_mid": "0"},
+            {"candidate": "candidate:1 1 udp 1 metadata.example 80 typ host", "sdp_mid": "0"},
+            {"candidate": "nonsense"},
+            {"candidate": ""},
+        ):
+            sent = RelayedCandidate.model_validate({"from": 1, "connection_id": "c", **frame})
+            await side.peer.add_candidate(sent)
+        ice: Any = side.peer._pc.getTransceivers()[0].receiver.transport.transport
+        named = [one.ip for one in ice.getRemoteCandidates()]
+        assert named == ["10.1.0.1", "10.1.0.2", "10.1.0.3"]
+        for number in range(100):
+            frame = {"candidate": text.format(number + 10), "sdp_mid": "0"}
+            sent = RelayedCandidate.model_validate({"from": 1, "connection_id": "c", **frame})
+            await side.peer.add_candidate(sent)
+        assert len(ice.getRemoteCandidates()) == MAX_REMOTE_CANDIDATES
 
 
 # -- anything --------------------------------------------------------------------------------------
