@@ -22,6 +22,8 @@ _NAMED: Final = re.compile(
     (?: [^\s'"<>&,;\\] ){4,}
     """
 )
+# One of them is in whatever the pattern finds; looking for them is ten times as fast.
+_HINTS: Final = ("bearer", "basic", "authorization", "cookie", "key", "token", "secret")
 _PASSWORD: Final = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@")
 # What pydantic quotes of its input is somebody's.
 _QUOTED_INPUT: Final = re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL)
@@ -41,7 +43,9 @@ class Secrets:
         for value in self._values:
             if value in text:
                 text = text.replace(value, MASK)
-        text = _NAMED.sub(rf"\1{MASK}", text)
+        lowered = text.lower()
+        if any(hint in lowered for hint in _HINTS):
+            text = _NAMED.sub(rf"\1{MASK}", text)
         if "://" in text:
             text = _PASSWORD.sub(rf"\1{MASK}@", text)
         if "input_value=" in text:
