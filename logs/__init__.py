@@ -82,14 +82,14 @@ class LineHandler(logging.Handler):
 
     def say(self, text: str) -> None:
         """A line that is no record: as it is, but for what would forge others."""
-        self.writer.put(self._secrets.hide(escape(text)))
+        self.writer.put(escape(self._secrets.hide(text)))
 
     def _tells_everything(self) -> bool:
         return logging.getLogger().level <= logging.DEBUG
 
     def tell(self, record: logging.LogRecord) -> None:
         """Its line, without a look at what was told before."""
-        self.writer.put(self._secrets.hide(self.format(record)))
+        self.writer.put(self.format(record))
 
     def _tell_lost(self, count: int, reason: str) -> str:
         record = logging.LogRecord(
@@ -116,7 +116,8 @@ def configure_logging(
     secrets: never told, whoever puts them into a line
     """
     is_json = log_format == "json"
-    handler = LineHandler(_formatter(is_json, context or {}), Secrets(secrets))
+    hidden = Secrets(secrets)
+    handler = LineHandler(_formatter(is_json, context or {}, hidden), hidden)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
@@ -132,10 +133,10 @@ def configure_logging(
     atexit.register(flush_logs)
 
 
-def _formatter(is_json: bool, context: Mapping[str, Any]) -> LineFormatter:
+def _formatter(is_json: bool, context: Mapping[str, Any], secrets: Secrets) -> LineFormatter:
     if is_json:
-        return JsonFormatter(context)
-    return TextFormatter(context, has_colours=_has_colours())
+        return JsonFormatter(context, secrets)
+    return TextFormatter(context, has_colours=_has_colours(), secrets=secrets)
 
 
 def _has_colours() -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from logs.secrets import Secrets
+
 MAX_MESSAGE_CHARACTERS: Final = 16_000
 MAX_EXCEPTION_CHARACTERS: Final = 24_000
 
@@ -51,7 +53,12 @@ def shorten_text(text: str, limit: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """The common part: message and exception of a record, bounded."""
+    """The common part: message and exception of a record, bounded and without secrets."""
+
+    def __init__(self, secrets: Secrets | None = None) -> None:
+        super().__init__()
+        # Before anything is quoted or cut: then they could not be known any more.
+        self._hide = (secrets or Secrets()).hide
 
     def message_of(self, record: logging.LogRecord) -> str:
         """What is said; a message that does not fit its arguments is told as it is written."""
@@ -59,7 +66,7 @@ class LineFormatter(logging.Formatter):
             text = record.getMessage()
         except Exception:  # noqa: BLE001 - whatever an argument's own text raises
             text = f"{record.msg!s} (its arguments do not fit, {record.pathname}:{record.lineno})"
-        return shorten_text(text, MAX_MESSAGE_CHARACTERS)
+        return shorten_text(self._hide(text), MAX_MESSAGE_CHARACTERS)
 
     def exception_of(self, record: logging.LogRecord) -> str:
         """The traceback, or what is told in its place; empty: there is none."""
@@ -67,14 +74,20 @@ class LineFormatter(logging.Formatter):
             text = self.formatException(record.exc_info)
         else:
             text = record.exc_text or ""
-        return shorten_text(text, MAX_EXCEPTION_CHARACTERS)
+        return shorten_text(self._hide(text), MAX_EXCEPTION_CHARACTERS)
 
 
 class TextFormatter(LineFormatter):
     """`HH:MM:SS.mmm LEVEL marks logger: message`; lines of a traceback follow, each one marked."""
 
-    def __init__(self, context: Mapping[str, Any], *, has_colours: bool) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        context: Mapping[str, Any],
+        *,
+        has_colours: bool,
+        secrets: Secrets | None = None,
+    ) -> None:
+        super().__init__(secrets)
         # An agent's id is long, and its channel, uid and pid name it for people.
         marks = [escape(str(value)) for name, value in context.items() if name != "agent_id"]
         self._marks = "".join(f"{mark} " for mark in marks)
@@ -97,8 +110,8 @@ class TextFormatter(LineFormatter):
 class JsonFormatter(LineFormatter):
     """`time` (ISO 8601, UTC), `level`, `logger`, `message`, the context, `exception` if any."""
 
-    def __init__(self, context: Mapping[str, Any]) -> None:
-        super().__init__()
+    def __init__(self, context: Mapping[str, Any], secrets: Secrets | None = None) -> None:
+        super().__init__(secrets)
         self._context = dict(context)
 
     def format(self, record: logging.LogRecord) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
+from urllib.parse import quote
 
 from pydantic import BaseModel, SecretStr
 
@@ -25,8 +27,8 @@ _NAMED: Final = re.compile(
 # One of them is in whatever the pattern finds; looking for them is ten times as fast.
 _HINTS: Final = ("bearer", "basic", "authorization", "cookie", "key", "token", "secret")
 _PASSWORD: Final = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@")
-# What pydantic quotes of its input is somebody's.
-_QUOTED_INPUT: Final = re.compile(r"input_value=.*?(?=, input_type=)", re.DOTALL)
+# What pydantic quotes of its input is somebody's; a line may be cut in the midst of it.
+_QUOTED_INPUT: Final = re.compile(r"input_value=.*?(?=, input_type=|\Z)", re.DOTALL)
 
 
 class Secrets:
@@ -34,7 +36,12 @@ class Secrets:
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         """values: what must never be told; too short ones would hide common words."""
-        known = {value for value in values if len(value) >= _MIN_CHARACTERS}
+        known = {
+            spelling
+            for value in values
+            if len(value) >= _MIN_CHARACTERS
+            for spelling in _spellings(value)
+        }
         # The longest first: one may be part of another.
         self._values = sorted(known, key=len, reverse=True)
 
@@ -51,6 +58,18 @@ class Secrets:
         if "input_value=" in text:
             text = _QUOTED_INPUT.sub(f"input_value={MASK}", text)
         return text
+
+
+def _spellings(value: str) -> set[str]:
+    """As it stands in text, in JSON, in Python's own quoting and in a URL."""
+    return {
+        value,
+        json.dumps(value)[1:-1],
+        json.dumps(value, ensure_ascii=False)[1:-1],
+        repr(value)[1:-1],
+        repr(value.encode(errors="replace"))[2:-1],
+        quote(value, safe="", errors="replace"),
+    }
 
 
 def secrets_of(value: Any) -> Iterator[str]:

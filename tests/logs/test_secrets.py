@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Callable
+from urllib.parse import quote
+
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from config import Settings
+from logs.lines import JsonFormatter, LineFormatter, TextFormatter
 from logs.secrets import Secrets, secrets_of
 
 KEY = "k3y-of-the-server"
@@ -27,6 +33,30 @@ def test_a_known_secret_is_hidden_wherever_it_stands(text: str) -> None:
     assert "***" in hidden
 
 
+def json_lines(secrets: Secrets) -> LineFormatter:
+    return JsonFormatter({}, secrets)
+
+
+def text_lines(secrets: Secrets) -> LineFormatter:
+    return TextFormatter({}, has_colours=False, secrets=secrets)
+
+
+@pytest.mark.parametrize(
+    "secret", ['say "friend" \\ now', "pässwörter", "a+b/c==d&e", "two\nlines"]
+)
+@pytest.mark.parametrize("make", [json_lines, text_lines])
+def test_a_known_secret_is_hidden_however_it_is_spelled(
+    secret: str, make: Callable[[Secrets], LineFormatter]
+) -> None:
+    formatter = make(Secrets([secret]))
+    url = f"https://host/?x={quote(secret, safe='')}"
+    for said in (secret, repr(secret), repr(secret.encode()), json.dumps(secret), url):
+        record = logging.LogRecord("x", logging.INFO, "", 0, "it is %s", (said,), None)
+        line = formatter.format(record)
+        assert "***" in line
+        assert secret not in line
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -43,10 +73,11 @@ def test_a_known_secret_is_hidden_wherever_it_stands(text: str) -> None:
         "http://me:{}@proxy:3128",
         "input_value='{}', input_type=str",
         "input_value={{'text': '{}\nmore'}}, input_type=dict",
+        "input_value='cut {} … (30000 characters) … {}",
     ],
 )
 def test_what_is_known_by_its_name_is_hidden_too(text: str) -> None:
-    hidden = Secrets().hide(text.format("S3cr3tWord"))
+    hidden = Secrets().hide(text.replace("{}", "S3cr3tWord"))
     assert "S3cr3t" not in hidden
 
 
