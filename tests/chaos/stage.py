@@ -76,6 +76,15 @@ class Scene:
             raise AssertionError(f"still {shown}") from None
         return shown
 
+    async def wait_ready_again(self) -> None:
+        """Until the server can start agents, were it not for a drain."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                _, told = await self.server.get("/readyz")
+                if all("drain" in problem for problem in told["problems"]):
+                    return
+                await asyncio.sleep(0.05)
+
     async def start(self, words: str, **more: Any) -> tuple[int, dict[str, Any]]:
         """The answer to a start of an agent with this fault."""
         return await self.server.post("/start_agent", START | {"system_message": words} | more)

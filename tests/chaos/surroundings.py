@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import struct
 import subprocess
 from collections.abc import AsyncIterator
@@ -10,11 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil  # type: ignore[import-untyped]
 import pytest
 
-from tests.chaos.stage import Scene
+from control.admission.policy import AGENT_DESCRIPTORS
+from tests.chaos.stage import DESCRIPTORS, Scene
 from tests.fakes.freezing_relay import FreezingRelay
 from tests.fakes.openai_realtime import FakeRealtimeServer
+from tests.processes.faulty_forkserver import allow, refuse
+from tests.processes.test_real_agent import START
+from tests.processes.test_server import forkserver_of, until_not_ready
 from tests.recordings import tiny_disk
 
 DAY_S = 86_400
@@ -179,6 +185,57 @@ class HungProvider(Surrounding):
         # Whoever has no session yet gets none.
         here.provider.faults.is_mute = not here.provider.sessions
         self._relay.freeze()
+
+
+class LostForkserver(Surrounding):
+    """The process that agents are forked by is gone from one moment to the next."""
+
+    number = signal.SIGKILL
+
+    async def strike(self, here: Scene) -> None:
+        lost = forkserver_of(here.server)
+        lost.send_signal(self.number)
+        # Until another one is there.
+        await until_not_ready(here.server, "forkserver")
+        await here.wait_ready_again()
+        assert forkserver_of(here.server).pid != lost.pid
+
+
+class HungForkserver(LostForkserver):
+    """It is there, and does nothing, until the server ends it."""
+
+    number = signal.SIGSTOP
+
+
+class RefusedForks(Surrounding):
+    """The kernel gives no process: a limit is reached, or memory is short."""
+
+    async def strike(self, here: Scene) -> None:
+        refuse(self._folder / "data", "EAGAIN", "forkserver")
+        status, answer = await another_start(here)
+        assert (status, answer["code"]) in {(502, "start_failed"), (503, "draining")}, answer
+
+    def heal(self) -> None:
+        allow(self._folder / "data")
+
+
+class NoDescriptors(Surrounding):
+    """The server has too few descriptors left for one more agent."""
+
+    async def strike(self, here: Scene) -> None:
+        self._server = psutil.Process(here.server.process.pid)
+        limit = self._server.num_fds() + AGENT_DESCRIPTORS - 2
+        self._server.rlimit(psutil.RLIMIT_NOFILE, (limit, DESCRIPTORS))
+        status, answer = await another_start(here)
+        assert (status, answer["code"]) in {(429, "at_capacity"), (503, "draining")}, answer
+
+    def heal(self) -> None:
+        self._server.rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+
+
+async def another_start(here: Scene) -> tuple[int, dict[str, Any]]:
+    """The answer to a start in another channel."""
+    return await here.server.post("/start_agent", START | {"channel_name": "another"})
 
 
 def build_clock(folder: Path) -> Path:

@@ -1,5 +1,5 @@
 """What happens around a call, in every state of its agent: the disk fills, the clock steps, the
-provider hangs. The call goes on, or says why it cannot. CHAOS=long runs the whole table.
+provider hangs, the forkserver ends or hangs, there are no processes or descriptors. The call goes on, or says why it cannot. CHAOS=long runs the whole table.
 """
 
 from __future__ import annotations
@@ -24,13 +24,37 @@ from tests.chaos.stage import (
     Scene,
     scene,
 )
-from tests.chaos.surroundings import FullDisk, HungProvider, SteppedClock, Surrounding
+from tests.chaos.surroundings import (
+    FullDisk,
+    HungForkserver,
+    HungProvider,
+    LostForkserver,
+    NoDescriptors,
+    RefusedForks,
+    SteppedClock,
+    Surrounding,
+)
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import until
 
-KINDS: Final = {"disk": FullDisk, "clock": SteppedClock, "provider": HungProvider}
-SHORT: Final = (("disk", "running"), ("clock", "running"))
+KINDS: Final[dict[str, type[Surrounding]]] = {
+    "disk": FullDisk,
+    "clock": SteppedClock,
+    "provider": HungProvider,
+    "forkserver lost": LostForkserver,
+    "forkserver hung": HungForkserver,
+    "forks refused": RefusedForks,
+    "descriptors": NoDescriptors,
+}
+SHORT: Final = (
+    ("disk", "running"),
+    ("clock", "running"),
+    ("forkserver lost", "running"),
+    ("forkserver hung", "connecting"),
+    ("forks refused", "running"),
+    ("descriptors", "ready"),
+)
 TABLE: Final = (
     [(kind, state) for kind in KINDS for state in STATES]
     if os.environ.get("CHAOS") == "long"
