@@ -36,7 +36,7 @@ _KILL_S: Final = 5.0
 _LAST_WORDS_S: Final = 1.0
 _MAX_STDERR_LINE_BYTES: Final = 64 * 1024
 
-DEFAULT_COMMAND: Final = (sys.executable, "-m", "main", "model", "--fd", "{fd}")
+DEFAULT_COMMAND: Final[Sequence[str]] = (sys.executable, "-m", "main", "model", "--fd", "{fd}")
 DEFAULT_POLICY: Final = RestartPolicy()
 
 
@@ -64,10 +64,11 @@ class ModelServer:
         self,
         port: int = 0,
         *,
-        command: Sequence[str] = DEFAULT_COMMAND,
+        command: Sequence[str] | None = None,
         policy: RestartPolicy = DEFAULT_POLICY,
     ) -> None:
-        """command: the child's command line, `{fd}` stands for the listening socket's number.
+        """command: the child's command line (None: `DEFAULT_COMMAND`), `{fd}` stands for the listening
+            socket's number.
 
         Raises:
             OSError: the port is taken.
@@ -75,7 +76,9 @@ class ModelServer:
         self._socket = socket.create_server(("127.0.0.1", port), backlog=256)
         self.uri = f"ws://127.0.0.1:{self._socket.getsockname()[1]}"
         self.problem = ""
-        self._command = [part.format(fd=self._socket.fileno()) for part in command]
+        self._command = [
+            part.format(fd=self._socket.fileno()) for part in command or DEFAULT_COMMAND
+        ]
         self._policy = policy
         self._budget = RestartBudget(policy)
         self._failed_at_s = float("-inf")

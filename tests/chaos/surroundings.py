@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -72,6 +74,8 @@ class Surrounding:
 
     breaks_model = False
     """Whether the model's session is lost with it."""
+    is_model_back = False
+    """Whether a start that meets it waits for the next one."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
@@ -231,6 +235,44 @@ class NoDescriptors(Surrounding):
 
     def heal(self) -> None:
         self._server.rlimit(psutil.RLIMIT_NOFILE, (DESCRIPTORS, DESCRIPTORS))
+
+
+class LostModel(Surrounding):
+    """The process of the local model is gone; another one follows, behind the same port."""
+
+    breaks_model = True
+    is_model_back = True
+    number = signal.SIGKILL
+
+    @asynccontextmanager
+    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+        port = provider.uri.rpartition(":")[2]
+        command = (sys.executable, "-m", "tests.chaos.model_relay", "{fd}", port)
+        self._monkeypatch.setenv("PARLEY_TEST_MODEL", json.dumps(command))
+        yield {"model_provider": "local", "local_model_uri": None}
+
+    def enter(self) -> None:
+        self._monkeypatch.delenv("PARLEY_TEST_MODEL")
+
+    async def strike(self, here: Scene) -> None:
+        self._send_signal(here)
+        # Told as it is.
+        await until_not_ready(here.server, "local model")
+
+    def _send_signal(self, here: Scene) -> None:
+        children = psutil.Process(here.server.process.pid).children()
+        (model,) = (one for one in children if "tests.chaos.model_relay" in one.cmdline())
+        model.send_signal(self.number)
+
+
+class HungModel(LostModel):
+    """It is there, and does nothing, until the server ends it: that takes longer than a start has."""
+
+    is_model_back = False
+    number = signal.SIGSTOP
+
+    async def strike(self, here: Scene) -> None:
+        self._send_signal(here)
 
 
 async def another_start(here: Scene) -> tuple[int, dict[str, Any]]:

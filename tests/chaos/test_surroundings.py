@@ -27,8 +27,10 @@ from tests.chaos.stage import (
 from tests.chaos.surroundings import (
     FullDisk,
     HungForkserver,
+    HungModel,
     HungProvider,
     LostForkserver,
+    LostModel,
     NoDescriptors,
     RefusedForks,
     SteppedClock,
@@ -46,6 +48,8 @@ KINDS: Final[dict[str, type[Surrounding]]] = {
     "forkserver hung": HungForkserver,
     "forks refused": RefusedForks,
     "descriptors": NoDescriptors,
+    "model lost": LostModel,
+    "model hung": HungModel,
 }
 SHORT: Final = (
     ("disk", "running"),
@@ -54,6 +58,7 @@ SHORT: Final = (
     ("forkserver hung", "connecting"),
     ("forks refused", "running"),
     ("descriptors", "ready"),
+    ("model lost", "running"),
 )
 TABLE: Final = (
     [(kind, state) for kind in KINDS for state in STATES]
@@ -94,12 +99,12 @@ async def live_through(around: Surrounding, state: str, folder: Path) -> None:
 
 async def strike_before_ready(here: Scene, around: Surrounding, state: str) -> None:
     """The start succeeds and the call is like any other, unless there is no model to be had."""
-    has_model = not around.breaks_model or state == "joining"
+    has_model = not around.breaks_model or around.is_model_back or state == "joining"
     starting = asyncio.get_running_loop().create_task(here.start(f"hold={state} harm=release"))
     shown = await here.wait_held(state)
     here.call_id = shown["agent_id"]
     around.check_agent(shown["pid"])
-    if around.breaks_model and has_model:
+    if around.breaks_model and state == "joining":
         # The model is connected to while the room is joined.
         await here.wait_shown(
             lambda one: (one["vitals"] or {}).get("model_event_age_s") is not None

@@ -16,6 +16,7 @@ from config import Settings
 from control.processes import environment, forkserver_process
 from control.processes.ladder import Deadlines
 from control.serving import run_server
+from control.supervision import model_server
 from logs import configure_logging, guard_standard_output
 from logs.secrets import secrets_of
 
@@ -53,6 +54,9 @@ def main() -> None:
     settings = Settings.model_validate(wanted["settings"])
     command = (*FAULTY_FORKSERVER, str(settings.data_dir))
     forkserver_process.COMMAND = command  # type: ignore[misc]
+    if "PARLEY_TEST_MODEL" in os.environ:
+        command = json.loads(os.environ["PARLEY_TEST_MODEL"])
+        model_server.DEFAULT_COMMAND = command  # type: ignore[misc]
     context = {"process": "server"}
     configure_logging(
         "INFO",
