@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiortc import RTCPeerConnection
 
+from rtc.call import Call, CallError
 from rtc.offer_pace import OFFER_BURST
 from rtc.peer import Peer
 from rtc.room_call import CallOutlet
 from rtc.signals import RelayedRefusal
 from tests.fakes.stock_caller import StockCaller
 from tests.loopback.conftest import DEADLINE_S, Site, receive
+from utils import write_wav
 
 AGENT, ADA, BEN = 1000, 1, 2
 
@@ -139,3 +143,29 @@ async def test_our_own_offer_that_is_refused_is_told_and_made_again(site: Site) 
     while (again := await receive(socket, "description")) == offer:
         pass
     assert again["connection_id"] != offer["connection_id"]
+
+
+@pytest.mark.asyncio
+async def test_the_terminal_caller_says_why_there_is_no_connection(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtc.call._CONNECT_TIMEOUT_S", 2.0)
+    agent = await site.socket()
+    await agent.send_json({"type": "join", "role": "agent", "uid": AGENT})
+    question = tmp_path / "question.wav"
+    write_wav(question, bytes(4800), 24_000)
+    call = Call(site.url, channel_name="demo", on_line=lambda _line: None)
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(_failure(call.run(question, tmp_path / "answer.wav")))
+        offer = await receive(agent, "description")
+        refusal = {"to": offer["from"], "connection_id": offer["connection_id"]}
+        await agent.send_json(
+            {"type": "refuse", "code": "invalid", "message": "need Opus", **refusal}
+        )
+    assert calling.result() == "the agent makes no connection with us: need Opus"
+
+
+async def _failure(running: Coroutine[Any, Any, None]) -> str:
+    with pytest.raises(CallError) as failure:
+        await running
+    return str(failure.value)
