@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 
+from proxies import InvalidProxyError, outbound_proxy
 from rtc.errors import RoomError
 from rtc.signals import (
     Candidate,
@@ -67,6 +68,20 @@ def room_socket_url(room_url: str, channel: str) -> str:
     return urlunsplit((schemes[parts.scheme], parts.netloc, path, "", ""))
 
 
+async def _follow_nothing(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    """Never go where an answer points: our token would go along."""
+    response = await handler(request)
+    if 300 <= response.status < 400:
+        response.close()
+        text = (
+            f"{request.url.host} points elsewhere (HTTP {response.status}), which is not followed"
+        )
+        raise RoomError("refused", text)
+    return response
+
+
 class SignalingClient:
     """`connect` joins; afterwards frames come by callback until `close`, over any number of sockets."""
 
@@ -96,7 +111,7 @@ class SignalingClient:
         Raises:
             RoomError: unreachable, timeout, or the room's own refusal.
         """
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(middlewares=(_follow_nothing,))
         self._set_state(ConnectionState.CONNECTING)
         try:
             socket, joined = await self._open(CONNECT_TIMEOUT_S)
@@ -152,11 +167,13 @@ class SignalingClient:
         assert self._http is not None
         try:
             async with asyncio.timeout(timeout_s):
+                # As proxies know it: few take an address that begins with ws.
                 socket = await self._http.ws_connect(
-                    self._url,
+                    f"http{self._url.removeprefix('ws')}",
                     heartbeat=HEARTBEAT_S,
                     max_msg_size=MAX_RECEIVED_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_TIMEOUT_S),
+                    proxy=outbound_proxy(self._url),
                 )
                 try:
                     return socket, await self._enter(socket)
@@ -168,6 +185,8 @@ class SignalingClient:
         except aiohttp.WSServerHandshakeError as error:
             message = f"{self._url} is no room: HTTP {error.status}"
             raise RoomError("refused", message) from error
+        except InvalidProxyError as error:
+            raise RoomError("unreachable", str(error)) from error
         except (aiohttp.ClientError, OSError) as error:
             raise RoomError(
                 "unreachable", f"cannot reach the room at {self._url}: {error}"

@@ -9,10 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from proxies import VARIABLES
 from rtc.errors import RoomError
 from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
 from rtc.signals import Join, Leave, Mute, ServerFrame
-from tests.fakes.http_server import HttpServer
+from tests.fakes.http_server import HttpServer, serving
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,60 @@ class ScriptedRoom:
 def _joined(**more: Any) -> dict[str, Any]:
     basis = {"type": "joined", "channel": "demo", "uid": 7, "instance": "i"}
     return {**basis, "is_resumed": False, "members": [], **more}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_gets_no_token(status: int) -> None:
+    elsewhere = ScriptedRoom([_joined()])
+    async with elsewhere as target:
+
+        async def redirect(_: web.Request) -> web.Response:
+            return web.Response(status=status, headers={"Location": f"http{target[2:]}"})
+
+        app = web.Application()
+        app.router.add_get("/rooms/demo/ws", redirect)
+        async with serving(app) as port:
+            client = Watcher(f"ws://127.0.0.1:{port}/rooms/demo/ws").client
+            with pytest.raises(RoomError, match="not followed") as caught:
+                await client.connect()
+            await client.close()
+    assert caught.value.code == "refused"
+    assert elsewhere.joins == []
+
+
+@pytest.mark.asyncio
+async def test_a_room_elsewhere_is_reached_by_the_owners_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    async def forward(request: web.Request) -> web.Response:
+        asked.append(request.raw_path)
+        return web.Response(status=403)
+
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", forward)
+    async with serving(app) as port, ScriptedRoom([_joined()]) as near:
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        far = Watcher("ws://room.example:81/rooms/demo/ws").client
+        with pytest.raises(RoomError) as caught:
+            await far.connect()
+        await far.close()
+        assert asked == ["http://room.example:81/rooms/demo/ws"]
+        assert caught.value.code in ("refused", "unreachable")
+        client = Watcher(near).client
+        await client.connect()
+        await client.close()
+        assert len(asked) == 1
+        monkeypatch.setenv("HTTP_PROXY", "socks5://me:word@proxy.example")
+        odd = Watcher("ws://room.example:81/rooms/demo/ws").client
+        with pytest.raises(RoomError, match="HTTP_PROXY") as caught:
+            await odd.connect()
+        await odd.close()
+        assert "word" not in str(caught.value)
 
 
 class Watcher:
