@@ -5,7 +5,7 @@ A provider may cut a stream anywhere: inside a sample, inside the base64, inside
 
 from __future__ import annotations
 
-import base64
+import binascii
 import itertools
 import re
 from array import array
@@ -107,7 +107,7 @@ class PcmStream:
 def _read_whole(text: str) -> bytes | None:
     """The usual case: base64 as it should be, of whole samples."""
     try:
-        pcm = base64.b64decode(text, validate=True)
+        pcm = binascii.a2b_base64(text, strict_mode=True)
     except ValueError:
         return None
     return pcm if len(pcm) % 2 == 0 else None
@@ -180,6 +180,10 @@ class Streams:
         """No more comes of this voice; the samples that are left."""
         stream = self._voices.pop(key, None)
         return b"" if stream is None else stream.end()
+
+    def open_voices(self, owner: str) -> list[_Key]:
+        """Names of voices of this owner that did not end."""
+        return [key for key in self._voices if key[0] == owner]
 
     def join_text(self, key: _Key, text: str) -> str:
         """The next piece of the text of this name, as far as it is complete."""

@@ -123,6 +123,18 @@ class OpenAIMapper:
             ours.AudioDone(message.response_id, message.item_id, message.content_index),
         ]
 
+    def _end_voices(self, response_id: str) -> list[ModelEvent]:
+        """A reply is over, and with it each voice whose end was not told."""
+        return [
+            event
+            for _, item_id, index in self._streams.open_voices(response_id)
+            for event in self._audio_done(
+                wire.ResponseOutputAudioDone(
+                    response_id=response_id, item_id=str(item_id), content_index=int(index)
+                )
+            )
+        ]
+
     def _voice(
         self, message: wire.ResponseOutputAudioDelta | wire.ResponseOutputAudioDone, pcm: bytes
     ) -> list[ModelEvent]:
@@ -194,10 +206,11 @@ class OpenAIMapper:
 
     def _response_done(self, message: wire.ResponseDone) -> list[ModelEvent]:
         response = message.response
+        events = self._end_voices(response.id)
         self._forget_reply(response.id)
         details = response.status_details or wire.StatusDetails()
         error = details.error or wire.StatusError()
-        events: list[ModelEvent] = [ours.GenerationDone(response.id)]
+        events.append(ours.GenerationDone(response.id))
         if details.reason == "turn_detected":
             events.append(ours.Interrupted(response.id))
         if response.status == ours.ResponseStatus.FAILED:

@@ -87,6 +87,19 @@ def test_a_reply_that_was_only_ended_began() -> None:
     assert kinds(Side().feed(done())) == ["ResponseCreated", "GenerationDone", "ResponseDone"]
 
 
+@pytest.mark.parametrize("has_end", [True, False])
+def test_a_voice_ends_with_its_reply_at_the_latest(has_end: bool) -> None:
+    where = {"response_id": "r", "item_id": "i", "content_index": 1}
+    delta = {"type": "response.output_audio.delta", "delta": "AAA", **where}
+    ended = [{"type": "response.output_audio.done", **where}] if has_end else []
+    events = Side().feed(created(), delta, *ended, done())
+    assert events[1:3] == [
+        ours.AudioDelta("r", "i", 1, bytes(2), 24_000),
+        ours.AudioDone("r", "i", 1),
+    ]
+    assert kinds(events)[3:] == ["GenerationDone", "ResponseDone"]
+
+
 def test_an_end_without_a_reply_is_malformed() -> None:
     (error,) = Side().feed(done(None))
     assert isinstance(error, ours.ProviderError)
