@@ -190,7 +190,10 @@ class RoomServer:
         channel = request.match_info["channel"]
         if not is_channel_name(channel):
             return error_response(400, "invalid", "a channel is 1 to 64 of letters, digits, _-.")
-        refusal = self._origins.refusal(request.headers.get("Origin"), request.host)
+        # A page that was refused asks again without a socket, to learn why; browsers then name no
+        # Origin to its own site.
+        origin = request.headers.get("Origin", request.headers.get("X-Page-Origin"))
+        refusal = self._origins.refusal(origin, request.host)
         if refusal is not None:
             return error_response(403, "foreign_origin", refusal)
         ws = web.WebSocketResponse(

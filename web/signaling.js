@@ -9,6 +9,7 @@ const REJOIN_DEADLINE_MS = 4000;
 const LOOK_MS = 500;
 const ASK_AFTER_MS = 1000;
 const DEAD_AFTER_MS = 2750;
+const EXPLAIN_DEADLINE_MS = 3000;
 const FINAL_CODES = new Set([
   "unauthorized", "forbidden", "uid_taken", "room_full", "server_full", "replaced", "invalid",
 ]);
@@ -166,11 +167,27 @@ export class Signaling extends EventTarget {
     emit(this, "refused", error);
   }
 
+  // A browser does not tell why a socket was refused; to a plain request the same route does.
+  async #explain() {
+    const url = roomUrl(this.#channel);
+    url.protocol = location.protocol;
+    const headers = { "X-Page-Origin": location.origin };
+    const refusal = await fetch(url, { headers, signal: AbortSignal.timeout(EXPLAIN_DEADLINE_MS) })
+      .then((response) => response.json())
+      .catch(() => ({}));
+    const isForeign = refusal.code === "foreign_origin";
+    this.#refuse(
+      isForeign
+        ? new RefusedError(refusal.code, refusal.error)
+        : new RefusedError("unreachable", UNREACHABLE),
+    );
+  }
+
   #handleClose() {
     clearInterval(this.#look);
     if (this.#isClosed) return;
     if (!this.#hasEverJoined) {
-      this.#refuse(new RefusedError("unreachable", UNREACHABLE));
+      this.#explain();
       return;
     }
     const base = BACKOFF_MS[Math.min(this.#attempt, BACKOFF_MS.length - 1)];

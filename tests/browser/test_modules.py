@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from httpd.origins import OriginCheck
 from tests.browser.chromium import open_chromium
 from tests.browser.console import open_console
 from tests.browser.site import open_site
@@ -50,6 +51,12 @@ CONVERSATION = """async () => {
   say('agent_response_tool_use_done', late);
   say('agent_response_done', { response_id: 'r', status: 'failed' });
   return conversation.entries.map(({ kind, state, text }) => [kind, state, text]);
+}"""
+
+REFUSED = """async () => {
+  const { Signaling } = await import('/web/signaling.js');
+  const signaling = new Signaling({ channel: 'demo', hello: {}, mintToken: async () => null });
+  return signaling.connect().then(() => 'joined', ({ code, message }) => [code, message]);
 }"""
 
 HEARD = """async () => {
@@ -131,3 +138,22 @@ async def test_pure_modules() -> None:
             ["tool", "done", ""],
             ["note", "done", "The agent could not answer."],
         ]
+
+
+class BehindProxy(OriginCheck):
+    """As if a proxy asked under a name of its own."""
+
+    def refusal(self, origin: str | None, host: str) -> str | None:
+        return super().refusal(origin, "upstream:8080")
+
+
+@pytest.mark.asyncio
+async def test_a_page_says_why_its_socket_was_refused() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.rooms._origins = BehindProxy()
+        tolerated = ("403", "WebSocket connection to")
+        async with open_console(browser, site.url, tolerated=tolerated) as console:
+            code, message = await console.page.evaluate(REFUSED)
+    assert code == "foreign_origin"
+    assert "upstream:8080" in message
+    assert site.url.rstrip("/") in message

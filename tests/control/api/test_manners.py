@@ -282,6 +282,16 @@ async def test_paths_forge_no_lines(caplog: pytest.LogCaptureFixture) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_page_whose_socket_was_refused_learns_why_by_asking_without_one() -> None:
+    asked = {"X-Page-Origin": "https://voice.example", "Host": "127.0.0.1:8080"}
+    async with serve_api(KEYED) as api:
+        refused = await api.get("/rooms/demo/ws", headers=asked)
+        assert await error_of(refused) == (403, "foreign_origin")
+        own = asked | {"X-Page-Origin": "https://127.0.0.1:8080"}
+        assert await error_of(await api.get("/rooms/demo/ws", headers=own)) == (400, "bad_request")
+
+
+@pytest.mark.asyncio
 async def test_a_refused_page_is_told_what_was_compared() -> None:
     headers = {"Origin": "https://voice.example", "Host": "127.0.0.1:8080"}
     for settings, path in ((OPEN, "/rooms/demo/ws"), (KEYED, "/rooms/demo/ws"), (OPEN, "/agents")):
