@@ -137,6 +137,8 @@ class RoomTokens:
         return Permit(claims.uid, UidClaim.OWN)
 
     def _decode(self, token: str) -> RoomClaims:
+        if not token.isascii():  # a header may hold any bytes
+            raise TokenError("unauthorized", "not a room token: it holds other characters")
         for secret in self._secrets:
             try:
                 return _read_claims(

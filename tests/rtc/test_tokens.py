@@ -106,3 +106,10 @@ def test_mints_only_sound_tokens(wrong: dict[str, object]) -> None:
 def test_mints_nothing_without_a_secret() -> None:
     with pytest.raises(ValueError, match="ROOM_TOKEN_SECRET"):
         RoomTokens().mint(channel="demo", role="user", ttl_s=60)
+
+
+@pytest.mark.parametrize("token", ["\udcff\udc80", "ä.b.c", "\u0000", "a.b\udcff.c", "😀" * 100])
+def test_what_is_no_text_of_a_token_is_refused_as_any_other(token: str) -> None:
+    with pytest.raises(TokenError) as caught:
+        RoomTokens([SECRET]).verify(token, channel="demo", uid=None, role="user")
+    assert caught.value.code == "unauthorized"
