@@ -53,7 +53,7 @@ async function join({ withMicrophone = true, withAgent = true } = {}) {
     callView.showStartTimings(timings);
   } catch (error) {
     for (const track of microphone?.getTracks() ?? []) track.stop();
-    context.close();
+    if (context.state !== "closed") context.close(); // a call that was refused has closed it
     explainFailedJoin(error, { withMicrophone });
   } finally {
     lobby.setBusy(null);

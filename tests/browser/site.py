@@ -13,7 +13,7 @@ from typing import Any
 from aiohttp import web
 
 from control.api.console import SECURITY_HEADERS, Console
-from rtc.room_server import RoomServer
+from rtc.room_server import RoomServer, RoomServerOptions
 from rtc.turn import IceServers
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.fakes.http_server import HttpServer
@@ -51,10 +51,16 @@ class Site:
         """Where the page is."""
         return f"http://{self._host}:{self._server.port}/"
 
+    def agent_token(self, channel: str, uid: int) -> str:
+        """What an agent shows to its room."""
+        return self.rooms.tokens.mint(channel=channel, uid=uid, role="agent", ttl_s=60)
+
     async def start(self) -> None:
         """Serve, at the first free port or at the one that was served before."""
         app = web.Application(middlewares=[self._check_key])
-        self.rooms = RoomServer([TOKEN_SECRET] if self._api_key else [], self._ice_servers)
+        # As the control server has it: without keys people need no token, but agents do.
+        options = RoomServerOptions(are_users_free=self._api_key is None)
+        self.rooms = RoomServer([TOKEN_SECRET], self._ice_servers, options)
         self.rooms.add_routes(app)
         app.on_response_prepare.append(_add_policy)
         files = Console()
@@ -95,11 +101,7 @@ class Site:
         if self.start_failure is not None:
             return web.json_response(self.start_failure, status=502)
         channel = body["channel_name"]
-        token = (
-            self.rooms.tokens.mint(channel=channel, role="agent", ttl_s=60)
-            if self._api_key
-            else None
-        )
+        token = self.agent_token(channel, body["uid"])
         agent = ScriptedAgent(self.url, channel, body["uid"], token, self._agent_media)
         await agent.start()
         self.agents[channel] = agent

@@ -242,7 +242,7 @@ async def test_a_reload_comes_back_to_the_same_call_as_the_same_person() -> None
 @pytest.mark.asyncio
 async def test_an_agent_that_comes_back_as_a_new_process_is_heard_again() -> None:
     async with open_call() as (site, console, _agent):
-        successor = ScriptedAgent(site.url, "parlour", 1000, None)
+        successor = ScriptedAgent(site.url, "parlour", 1000, site.agent_token("parlour", 1000))
         await successor.start()
         try:
             await successor.wait_for_user()

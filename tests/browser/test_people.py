@@ -147,13 +147,42 @@ async def test_the_same_tab_elsewhere_takes_the_call_over() -> None:
         site.start_failure = START_FAILURE
         async with open_console(browser, site.url, tolerated=("502",)) as first:
             await join_without_agent(first, "parlour")
-            uid = await first.page.evaluate("sessionStorage.getItem('parley.uid')")
+            kept = await first.page.evaluate("Object.entries(sessionStorage)")
             second = Console(await first.page.context.new_page())
             await second.page.goto(site.url)
-            await second.page.evaluate("(uid) => sessionStorage.setItem('parley.uid', uid)", uid)
+            # As browsers do when a tab is duplicated.
+            await remember(second, kept)
             await join_without_agent(second, "parlour")
             await expect(first.notice("This call goes on in another tab")).to_be_visible()
             await expect(first.get("#lobby")).to_be_visible()
+
+
+async def remember(console: Console, kept: list[list[str]]) -> None:
+    store = "(kept) => { for (const [name, value] of kept) sessionStorage.setItem(name, value); }"
+    await console.page.evaluate(store, kept)
+
+
+@pytest.mark.asyncio
+async def test_a_uid_alone_takes_nobodys_place_and_the_page_gets_another() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        site.start_failure = START_FAILURE
+        async with (
+            open_console(browser, site.url, tolerated=("502",)) as ada,
+            open_console(browser, site.url, tolerated=("502",)) as bob,
+        ):
+            await join_without_agent(ada, "parlour")
+            uid = await ada.page.evaluate("sessionStorage.getItem('parley.uid')")
+            await remember(bob, [["parley.uid", uid]])
+            without_agent = bob.page.get_by_role("button", name="Join without agent")
+            await bob.get("#channel").fill("parlour")
+            await bob.get("#join").click()
+            await without_agent.click()
+            await expect(bob.notice("The room did not take you in")).to_be_visible()
+            await bob.page.get_by_role("button", name="Try again").click()
+            await without_agent.click()
+            await expect(bob.get("#call")).to_be_visible()
+            await expect(ada.get(".person")).to_have_count(2)
+            assert uid != await bob.page.evaluate("sessionStorage.getItem('parley.uid')")
 
 
 @pytest.mark.asyncio

@@ -89,7 +89,7 @@ async def test_offers_of_many_forms_connect_and_events_go_over_any_channel() -> 
         ({"policy": "max-compat", "kinds": ["audio", "video"]}, ["sendrecv"]),
     )
     async with open_site() as site, open_chromium() as browser:
-        agent = ScriptedAgent(site.url, "plain", 1000, None)
+        agent = ScriptedAgent(site.url, "plain", 1000, site.agent_token("plain", 1000))
         await agent.start()
         try:
             for form, directions in forms:
@@ -111,7 +111,8 @@ async def test_the_page_says_why_an_agent_makes_no_connection_with_it() -> None:
     async with open_site() as site, open_chromium() as browser, aiohttp.ClientSession() as http:
         site.start_failure = {"error": "not here", "code": "start_failed"}
         socket = await http.ws_connect(f"{site.url}rooms/plain/ws")
-        await socket.send_json({"type": "join", "role": "agent", "uid": 1000, "name": "Stub"})
+        join = {"type": "join", "role": "agent", "uid": 1000, "name": "Stub"}
+        await socket.send_json({**join, "token": site.agent_token("plain", 1000)})
         async with open_console(browser, site.url, tolerated=("502",)) as console:
             await console.get("#channel").fill("plain")
             await console.get("#join").click()

@@ -101,6 +101,27 @@ async def test_sockets_that_do_not_join_keep_nobody_out(site: Site) -> None:
 
 
 @pytest.mark.asyncio
+async def test_a_socket_waits_only_so_long_for_its_join(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtc.room_entry.JOIN_TIMEOUT_S", 0.3)
+    silent, talkative = await site.socket(), await site.socket()
+    await talkative.send_str("nonsense")
+    assert await _ended(silent) == ([_timeout()], 4003)
+    told, code = await _ended(talkative)
+    assert (told[-1], code) == (_timeout(), 4003)
+
+
+def _timeout() -> dict[str, Any]:
+    return {
+        "type": "error",
+        "code": "join_timeout",
+        "message": "no `join` within 10 s",
+        "request": None,
+    }
+
+
+@pytest.mark.asyncio
 async def test_a_call_without_a_token_is_refused_before_its_body_is_read(
     open_site: OpenSite,
 ) -> None:
