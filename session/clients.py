@@ -212,6 +212,10 @@ class Clients:
 
     async def _handle_chat(self, chat: _Chat) -> None:
         with self._context.boundary.guard(InputKind.CHAT, "message") as attempt:
+            if len(chat.text) > inbound.MAX_TEXT_CHARACTERS:
+                text = f"a message has at most {inbound.MAX_TEXT_CHARACTERS} characters"
+                self._context.publisher.refuse(chat.uid, "invalid_event", text)
+                return
             self._on_life()
             event = inbound.ClientTextAppend(text=chat.text)
             await self._answered(self._handle_text(event, chat.uid, is_posted=True), chat.uid)

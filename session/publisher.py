@@ -67,7 +67,7 @@ class Publisher:
         if "agent_id" in event.model_fields:
             fields |= self._agent
         with self._boundary.guard(InputKind.HOOK, event.__name__):
-            made, text = _made(event, fields)
+            made, text = _told(event(**fields))
             with self._boundary.guard(InputKind.HOOK, event.__name__):
                 if among is None:
                     self._send(made, text, to)
@@ -79,9 +79,8 @@ class Publisher:
     def _send_changed(self, event: BaseModel, text: str, to: int, changes: dict[str, Any]) -> None:
         if not changes:
             self._send(event, text, to)
-            return
-        changed = event.model_copy(update=changes)
-        self._send(changed, changed.model_dump_json(), to)
+        else:
+            self._send(*_told(event.model_copy(update=changes)), to)
 
     def _send(self, event: BaseModel, text: str, to: int | None) -> None:
         if len(text.encode()) > MAX_EVENT_BYTES:
@@ -96,14 +95,13 @@ class Publisher:
         self.publish(AgentError, to=uid, error_type="client", code=code, message=message)
 
 
-def _made(event: type[BaseModel], fields: dict[str, Any]) -> tuple[Any, str]:
+def _told(event: BaseModel) -> tuple[Any, str]:
     """The event and its JSON. Foreign text that cannot be encoded is mended: that is rare."""
     try:
-        made = event(**fields)
-        return made, made.model_dump_json()
+        return event, event.model_dump_json()
     except ValueError:
-        made = event(**_mended(fields))
-        return made, made.model_dump_json()
+        mended = type(event)(**_mended(event.model_dump()))
+        return mended, mended.model_dump_json()
 
 
 def _mended(value: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import zoneinfo
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
+from json_reader import read_object
 from tools import ToolContext, ToolError
 from toolsets.services import ToolServices
 
@@ -137,7 +137,7 @@ def _now() -> datetime:
 def _parse_timer(output: str) -> tuple[datetime, str] | None:
     """When it rings, and its label; None for what is no output of `set_timer`."""
     try:
-        told = json.loads(output)
+        told = read_object(output)
         rings_at = datetime.fromisoformat(told["rings_at"])
         return rings_at.astimezone(UTC), str(told["label"])
     except (ValueError, TypeError, KeyError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ from rtc.signals import SignalError, parse_client_frame, parse_server_frame
 from rtc.tokens import RoomTokens, TokenError
 from session.recording.wav import NotARecordingError, WavHead
 from tests.fuzz.media import close, feed_datagram, feed_offer, feed_rtcp, feed_rtp, feed_sctp
+from tests.session.running import USER, RunningSession
+from tools import ToolContext
 
 Json = dict[str, Any]
 
@@ -103,6 +106,19 @@ def _description(data: bytes) -> object:
 def _token(data: bytes) -> object:
     tokens = RoomTokens(["0123456789abcdef0123456789abcdef"])
     return tokens.verify(_text(data), channel="demo", uid=7, role="user")
+
+
+def _session(data: bytes) -> object:
+    """Through the handlers of a running session, which must answer the next one, too."""
+    return asyncio.run(_hear(_text(data)))
+
+
+async def _hear(text: str) -> None:
+    async with RunningSession(ToolContext()) as session:
+        session.channel.hear_event(text, USER)
+        session.channel.hear_chat(text, USER)
+        await session.require_answers("are you there?")
+        assert session.unforeseen == [], session.unforeseen
 
 
 _CANDIDATE: Final = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
@@ -229,6 +245,24 @@ TARGETS: Final = (
             {"type": "client_tool_approval", "id": "c", "approve": True, "always": False},
             {"type": "client_session_create", "config": {"x": [1, 2]}},
             {"type": "client_audio_append", "audio": "AA==", "format": {"rate": 16000}},
+        ),
+    ),
+    Target(
+        "running_session",
+        _session,
+        (),
+        (
+            {"type": "client_text_append", "text": "hi"},
+            {"type": "client_image_append", "image": "AAAA", "format": {"type": "image/png"}},
+            {"type": "client_response_create"},
+            {"type": "client_response_cancel"},
+            {"type": "client_audio_commit"},
+            {"type": "client_activity_start"},
+            {"type": "client_activity_end"},
+            {"type": "client_playout_report", "item_id": "i", "content_index": 0, "played_ms": 5},
+            {"type": "client_playout_report", "playout_delay_ms": 5, "round_trip_ms": 1},
+            {"type": "client_tool_result", "id": "c", "name": "n", "output": [{"a": 1}]},
+            {"type": "client_tool_approval", "id": "c", "approve": True, "always": False},
         ),
     ),
     Target(

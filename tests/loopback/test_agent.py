@@ -236,6 +236,10 @@ async def test_written_words_interrupt_and_are_answered() -> None:
         ('{"type": "client_session_create"}', "unsupported_event"),
         ('{"type": "client_tool_result", "id": "x", "name": "y", "output": "z"}', "unknown_call"),
         ('{"type": "client_image_append", "image": "?"}', "invalid_event"),
+        ('{"type": "client_image_append", "image": "é"}', "invalid_event"),
+        ('{"type": "client_image_append", "image": "AAAAA"}', "invalid_event"),
+        ('{"type": "client_image_append", "image": ""}', "invalid_event"),
+        ("[" * 20_000, "invalid_event"),
     ],
 )
 async def test_every_client_event_is_answered(text: str, code: str) -> None:

@@ -120,6 +120,24 @@ async def test_several_calls_at_once_run_side_by_side_and_are_followed_up_once(
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "arguments", [r'{"q": "\ud83d"}', "[" * 2_000, '{"q": ' * 300, "\x00", r'"\udc00', "{" * 60_000]
+)
+async def test_odd_arguments_cost_no_more_than_their_call(bench: Bench, arguments: str) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        odd = await session.call_tool("quick", arguments)
+        told = await outputs(session, 1)
+        assert told[odd] == "quick done" or "error" in json.loads(told[odd])
+        await person.wait_event("agent_response_tool_use_done")
+        sound = await session.call_tool("quick", {})
+        assert (await outputs(session, 2))[sound] == "quick done"
+        assert stage.agent is not None
+        assert not any(stage.agent.vitals().input_failures.model_dump().values())
+
+
+@pytest.mark.asyncio
 async def test_an_interruption_gives_up_the_tools_that_allow_it_and_no_others(
     bench: Bench,
 ) -> None:

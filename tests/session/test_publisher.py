@@ -73,3 +73,37 @@ def test_what_cannot_be_cut_is_left_out_and_nothing_fails() -> None:
     )
     assert room.sent == []
     assert len(watched) == 1
+
+
+def test_text_that_cannot_be_encoded_is_told_mended() -> None:
+    room, watched = Room(), list[ServerEvent]()
+    use = ToolUse(id="c\ud83d", name="read", input={"\udc00": ["\ud83d", {"a": "b\ud83d"}]})
+    _publisher(room, watched).publish(
+        AgentResponseToolUseDone,
+        among=[(7, {}), (8, {"is_client_tool": True})],
+        response_id="r",
+        item_id="i",
+        tool_use=use,
+    )
+    mended = {"\ufffd": ["\ufffd", {"a": "b\ufffd"}]}
+    assert [(uid, event["is_client_tool"]) for event, uid in room.sent] == [(7, False), (8, True)]
+    assert all(event["tool_use"]["input"] == mended for event, _ in room.sent)
+    assert watched[0].model_dump_json()
+
+
+def test_a_watcher_or_room_that_fails_keeps_the_event_from_nobody_else() -> None:
+    class NoRoom(Room):
+        def send_event(self, text: str, *, uid: int | None = None) -> bool:
+            raise SystemExit
+
+    def fail(_event: ServerEvent) -> None:
+        raise SystemExit
+
+    boundary, watched = Boundary(logging.getLogger("test")), list[ServerEvent]()
+    names: dict[str, Any] = {"agent_id": "a1", "agent_name": "Ada", "boundary": boundary}
+    Publisher(NoRoom(), on_event=watched.append, **names).publish(AgentReady)
+    assert len(watched) == 1
+    room = Room()
+    Publisher(room, on_event=fail, **names).publish(AgentReady)
+    assert len(room.sent) == 1
+    assert boundary.failures == {"hook": 2}
