@@ -437,7 +437,8 @@ async def test_semantic_detection_waits_for_the_end_of_the_sentence(caller: Call
     vad = {"type": "semantic_vad", "eagerness": "high"}
     await caller.update(audio={"input": {"turn_detection": vad}})
     await caller.speak("i01_f_incomplete", is_realtime=True, silence_ms=700)
-    await caller.speak("u03_f", is_realtime=True, silence_ms=700)
+    # The end of a turn is looked for while audio comes: a busy machine needs more of it.
+    await caller.speak("u03_f", is_realtime=True, silence_ms=5_000)
     heard = await caller.until("conversation.item.input_audio_transcription.completed")
     words = heard["transcript"].lower()
     assert "remind me to call my" in words
