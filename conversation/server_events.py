@@ -203,10 +203,13 @@ class AgentInputTranscriptionDelta(_AgentEvent):
 
 
 class AgentInputTranscriptionDone(_AgentEvent):
+    """`is_posted`: it was written in the room's chat, where everybody has read it."""
+
     type: Literal["agent_input_transcription_done"] = "agent_input_transcription_done"
     transcript: str
     item_id: str
     uid: int | None = None
+    is_posted: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
 

@@ -72,7 +72,11 @@ class Replies:
         else:
             history.drop(item_id)
         self._context.publisher.publish(
-            out.AgentInputTranscriptionDone, item_id=item_id, transcript=text, uid=uid
+            out.AgentInputTranscriptionDone,
+            item_id=item_id,
+            transcript=text,
+            uid=uid,
+            is_posted=is_posted,
         )
         if text and not is_posted:
             self._post_transcript("user", item_id, text)

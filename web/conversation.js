@@ -84,6 +84,7 @@ function hearDelta(conversation, event, changes) {
 }
 
 function hearDone(conversation, event, changes) {
+  if (event.is_posted) return; // The room's chat shows it.
   const entry = findWords(conversation, event);
   const text = event.transcript.trim();
   if (text === "") changes.removed.push(conversation.remove(entry.key));

@@ -45,6 +45,7 @@ CONVERSATION = """async () => {
   say('agent_interrupted', { ...item, audio_end_ms: 0, heard: '' });
   say('agent_response_audio_transcript_delta', { ...item, delta: 'too late' });
   say('agent_playout_done', item);
+  say('agent_input_transcription_done', { item_id: 'p', transcript: 'hi', is_posted: true });
   const result = { id: 'c', name: 'tool', output: '5' };
   say('agent_response_tool_result', { tool_result: result });
   const late = { ...item, tool_use: { id: 'c', name: 'tool', input: {} }, is_client_tool: true };

@@ -37,6 +37,7 @@ async def test_a_message_in_the_room_is_answered() -> None:
         assert texts(session) == ["what is the weather like?"]
         told = await person.wait_event("agent_input_transcription_done")
         assert (told["transcript"], told["uid"]) == ("what is the weather like?", 7)
+        assert told["is_posted"] is True
         await session.say(b"", "sunny")
         await person.wait_event("agent_response_audio_transcript_done")
         assert "weather" not in await soon(heard.get()), (
