@@ -26,6 +26,8 @@ less than the sent audio that is kept to be told again (`audio_backlog.KEPT_SENT
 
 CLOSE_TIMEOUT_S = 1.0
 
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -99,10 +101,14 @@ class ProviderSocket:
             raise ModelConnectError("closed while connecting", code="closed", is_retryable=False)
 
     async def _open(self, http: aiohttp.ClientSession, address: Address) -> None:
-        proxy = outbound_proxy(address.url)
+        url = address.url
+        proxy = outbound_proxy(url)
         self._proxy = None if proxy is None else proxy_name(proxy)
+        if url.scheme in _HTTP_SCHEMES:
+            # By this name a proxy of HTTP knows what is asked of it.
+            url = url.with_scheme(_HTTP_SCHEMES[url.scheme])
         self._socket = await http.ws_connect(
-            address.url,
+            url,
             headers=address.headers,
             heartbeat=HEARTBEAT_S,
             max_msg_size=MAX_FRAME_BYTES,
