@@ -182,6 +182,7 @@ def _ask_server(
     proxies = {} if proxy is None else {urlsplit(url).scheme: str(proxy)}
     opener = urllib.request.build_opener(NoRedirect, urllib.request.ProxyHandler(proxies))
     request = urllib.request.Request(url, None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
     if settings.api_keys:
         key = settings.api_keys[0].get_secret_value()
         request.add_header("Authorization", f"Bearer {key}")
