@@ -31,7 +31,7 @@ from limit_settings import LimitSettings
 from logs import LogFormat
 from media_settings import MediaSettings, OpusConfig
 from rtc.media_network import MediaNetwork
-from secret_rules import ApiKey, RoomSecret, WebhookSecret
+from secret_rules import ApiKey, ProviderKey, RoomSecret, WebhookSecret
 from setting_problems import describe, field_problems
 from toolsets.definitions import AgentDefinition, read_definitions
 from toolsets.mcp_server import MCP_PREFIX, McpServer, parse_mcp_servers
@@ -101,7 +101,8 @@ def is_channel_name(name: str) -> bool:
 class Settings(MediaSettings, LimitSettings):
     """Everything the environment decides; each field's variable is its name in capitals."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Infinity is said by leaving a limit out; as a number it breaks whoever counts with it.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     server_host: str = "127.0.0.1"
     server_port: int = Field(default=8080, ge=0, le=65_535)
@@ -117,20 +118,20 @@ class Settings(MediaSettings, LimitSettings):
     provider_factories: str = ""
     model_provider: str = Field(default="local", pattern=PROVIDER_PATTERN)
     fallback_provider: str | None = Field(default=None, pattern=PROVIDER_PATTERN)
-    openai_api_key: SecretStr | None = None
+    openai_api_key: ProviderKey | None = None
     openai_model: str = "gpt-realtime-2.1"
     realtime_api_base_uri: BaseUri = "wss://api.openai.com"
-    azure_openai_api_key: SecretStr | None = None
+    azure_openai_api_key: ProviderKey | None = None
     azure_openai_deployment: str = ""
     azure_openai_base_uri: BaseUri | None = None
     azure_openai_api_version: str = Field(default="", pattern=r"^(\d{4}-\d\d-\d\d(-preview)?)?$")
-    openai_beta_api_key: SecretStr | None = None
+    openai_beta_api_key: ProviderKey | None = None
     openai_beta_model: str = ""
     openai_beta_base_uri: BaseUri | None = None
-    dashscope_api_key: SecretStr | None = None
+    dashscope_api_key: ProviderKey | None = None
     dashscope_model: str = "qwen3.5-omni-flash-realtime"
     dashscope_base_uri: BaseUri = "wss://dashscope-intl.aliyuncs.com"
-    gemini_api_key: SecretStr | None = None
+    gemini_api_key: ProviderKey | None = None
     gemini_model: str = "gemini-3.8-live"
     gemini_base_uri: BaseUri = "wss://generativelanguage.googleapis.com"
     custom_provider_api_key: SecretStr | None = None
@@ -148,8 +149,8 @@ class Settings(MediaSettings, LimitSettings):
 
     data_dir: Path = Path("parley-data")
     store_url: SecretStr | None = None
-    retention_days: float = Field(default=30.0, ge=0)
-    retention_calls: int = Field(default=10_000, ge=0)
+    retention_days: float = Field(default=30.0, ge=0, le=36_500)
+    retention_calls: int = Field(default=10_000, ge=0, le=10**12)
 
     warm_processes: int = Field(default=2, ge=0, le=64)
     merge_pages: bool = False
@@ -182,6 +183,13 @@ class Settings(MediaSettings, LimitSettings):
     def _check_webhook_url(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None and not _is_address(url.get_secret_value(), "http", "https"):
             raise ValueError("must be an http or https address")
+        return url
+
+    @field_validator("otel_exporter_otlp_endpoint")
+    @classmethod
+    def _check_collector(cls, url: str | None) -> str | None:
+        if url is not None and not _is_address(url, "http", "https"):
+            raise ValueError("need http://HOST:PORT or https://HOST")
         return url
 
     @field_validator("mcp_servers", mode="before")

@@ -28,13 +28,14 @@ HOW_TO_MAKE_A_WEBHOOK_SECRET: Final = (
 )
 
 _WEBHOOK_PREFIX: Final = "whsec_"
+_NO_HEADER: Final = "has other characters than visible ASCII, so no header can carry it"
 
 
 def _at_least(characters: int, *, is_in_header: bool) -> Callable[[SecretStr], SecretStr]:
     def check(secret: SecretStr) -> SecretStr:
         text = secret.get_secret_value()
         if is_in_header and re.fullmatch(r"[!-~]*", text) is None:
-            problem = "has other characters than visible ASCII, so no header can carry it"
+            problem = _NO_HEADER
         elif len(text) < characters:
             problem = f"has {len(text)} characters, a secret needs {characters} or more"
         else:
@@ -42,6 +43,12 @@ def _at_least(characters: int, *, is_in_header: bool) -> Callable[[SecretStr], S
         raise ValueError(f"{problem}; make one with: {HOW_TO_MAKE_ONE}")
 
     return check
+
+
+def _check_provider_key(secret: SecretStr) -> SecretStr:
+    if re.fullmatch(r"[!-~]+", secret.get_secret_value()) is None:
+        raise ValueError(f"{_NO_HEADER}; copy it from the provider again")
+    return secret
 
 
 def _check_webhook_secret(secret: SecretStr) -> SecretStr:
@@ -76,6 +83,7 @@ def webhook_keys(text: str) -> tuple[bytes, ...]:
 
 
 ApiKey = Annotated[SecretStr, AfterValidator(_at_least(MIN_CHARACTERS, is_in_header=True))]
+ProviderKey = Annotated[SecretStr, AfterValidator(_check_provider_key)]
 SharedSecret = Annotated[SecretStr, AfterValidator(_at_least(MIN_CHARACTERS, is_in_header=False))]
 RoomSecret = Annotated[
     SecretStr, AfterValidator(_at_least(MIN_ROOM_CHARACTERS, is_in_header=False))

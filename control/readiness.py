@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -16,7 +17,8 @@ from config import ConfigError, Settings
 from control.api.skills import load_skills
 from control.api.starts import prepare_recordings
 from control.store.opening import checked_url
-from provider_config import provider_factories
+from provider_config import provider_config, provider_factories
+from proxies import InvalidProxyError, outbound_proxy
 from setting_problems import describe
 from utils import OwnedTasks
 
@@ -101,6 +103,21 @@ def missing_provider(settings: Settings) -> str | None:
         module = factories.get(name, "").partition(":")[0].partition(".")[0]
         if module and find_spec(module) is None:
             return f"PROVIDER_FACTORIES: there is no module {module}, which {name} names"
+    return _proxy_problem(settings)
+
+
+def _proxy_problem(settings: Settings) -> str | None:
+    """Why the owner's proxy does not lead to the default provider, as far as it can be read off."""
+    name, local_uri = settings.model_provider, settings.local_model_uri or ""
+    # One that is not configured at all is told by starts.
+    with contextlib.suppress(ConfigError):
+        config = provider_config(settings, name, local_uri=local_uri)
+        try:
+            outbound_proxy(config.base_uri)
+        except InvalidProxyError as error:
+            return f"{error}: {name} cannot be reached"
+        except ValueError:
+            return f"{name}: {config.base_uri} is not a usable address"
     return None
 
 

@@ -38,6 +38,11 @@ def open_listener(host: str, port: int) -> socket.socket:
     Raises:
         ServerError: the address cannot be had.
     """
+    try:
+        host.encode("idna")
+    except UnicodeError as error:
+        # No resolver can be asked for it, and the socket would say so with a TypeError.
+        raise ServerError(f"cannot listen on {host!a}: it is no name of a host") from error
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)

@@ -34,7 +34,7 @@ _STATUSES: Final[dict[int, tuple[str, bool, str]]] = {
 
 _PROXY_REMEDIES: Final = {
     403: "it does not let this address through",
-    407: "it wants a user and a password, as in HTTPS_PROXY=http://user:password@host:port",
+    407: "it wants a user and a password: USER:PASSWORD@ before its host in HTTPS_PROXY",
 }
 
 
@@ -87,6 +87,11 @@ def _of_answer(
     if isinstance(error, RedirectedError):
         text = f"{where} redirects the handshake to {error.origin}, which is not followed"
         return f"{text}; if that is the provider, set its address", "redirected", False
+    if isinstance(error.__cause__, aiohttp.http.HttpProcessingError):
+        # The status is one that aiohttp made up for it.
+        way = where if proxy == where else f"{where}, or the proxy {proxy},"
+        text = f"{way} answered with what is no HTTP; check scheme and port"
+        return text, "handshake_failed", False
     words = _status_words(error.status)
     if isinstance(error, aiohttp.ClientHttpProxyError) or error.status == 407:
         text = f"the proxy {proxy} refused the connection with HTTP status {words}"

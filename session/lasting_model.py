@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from config import AgentConfig, ProviderConfig
 from conversation.heard import heard_text
@@ -15,6 +16,8 @@ from session.instructions import instructions_of
 from session.start_phase import PHASE_TIMEOUT_S
 from session.turn_policy import TurnPolicy
 from tools import ToolContext
+
+_LAST_WORD_S: Final = 0.5
 
 
 def create_lasting_model(config: AgentConfig) -> ResilientModel:
@@ -41,7 +44,9 @@ def opening_config(
         **config.model_settings,
     )
     way = _way_to(config.provider, is_verbose=config.verbose)
-    return replace(way, settings=settings, timeout_s=PHASE_TIMEOUT_S)
+    # Over before its phase is: it knows what was waited for, the phase only that something was.
+    timeout_s = PHASE_TIMEOUT_S - _LAST_WORD_S
+    return replace(way, settings=settings, timeout_s=timeout_s)
 
 
 def _factory(provider: ProviderConfig) -> Callable[[], RealtimeModel]:

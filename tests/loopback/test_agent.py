@@ -319,6 +319,18 @@ async def test_a_refused_key_fails_the_start_and_names_phase_and_cause() -> None
 
 
 @pytest.mark.asyncio
+async def test_a_silent_provider_fails_the_start_and_says_what_was_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in ("start_phase", "lasting_model"):
+        monkeypatch.setattr(f"session.{module}.PHASE_TIMEOUT_S", 1.5)
+    async with Stage(Faults(is_mute=True)) as stage:
+        with pytest.raises(StartFailedError, match="waiting for the handshake's answer") as caught:
+            await soon(stage.run())
+        assert (caught.value.phase, caught.value.code) == ("connecting", "timeout")
+
+
+@pytest.mark.asyncio
 async def test_an_unreachable_room_fails_the_start() -> None:
     async with Stage() as stage:
         with pytest.raises(StartFailedError) as caught:

@@ -135,6 +135,35 @@ def test_a_provider_that_cannot_be_made_is_missing(entry: str, problem: str | No
     assert (missing is None) if problem is None else (problem in str(missing))
 
 
+@pytest.mark.parametrize(
+    ("proxy", "words"),
+    [
+        ("socks5://me:secret@127.0.0.1:1", "HTTPS_PROXY names a proxy of kind socks5"),
+        ("http://me:secret@[::1", "HTTPS_PROXY is not an address"),
+        ("http://me:secret@host:99999", "HTTPS_PROXY is not an address"),
+        ("http://127.0.0.1:1", None),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_a_problem_of_those_it_is_for(
+    proxy: str, words: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("https_proxy", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    problem = missing_provider(
+        Settings.from_env({"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "k"})
+    )
+    assert (problem is None) if words is None else (words in str(problem))
+    assert "secret" not in str(problem)
+    assert missing_provider(Settings()) is None, "the local model needs none"
+
+
+def test_an_address_that_no_url_can_hold_is_a_problem() -> None:
+    environ = {"MODEL_PROVIDER": "openai", "OPENAI_API_KEY": "k"}
+    settings = Settings.from_env({**environ, "REALTIME_API_BASE_URI": "wss://\u00e9..example"})
+    assert "is not a usable address" in str(missing_provider(settings))
+
+
 @pytest.mark.asyncio
 async def test_what_starts_may_ask_for_is_looked_at_while_the_server_runs(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"

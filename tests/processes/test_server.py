@@ -216,6 +216,12 @@ def test_a_taken_port_is_said_in_one_line() -> None:
             open_listener("127.0.0.1", port)
 
 
+@pytest.mark.parametrize("host", ["\u00e9" * 70, "\udce9", "nonsense value", "a..b"])
+def test_a_host_that_no_resolver_takes_is_said_in_one_line(host: str) -> None:
+    with pytest.raises(ServerError, match="cannot listen on"):
+        open_listener(host, 0)
+
+
 @pytest.mark.asyncio
 async def test_an_open_server_does_not_leave_the_machine() -> None:
     with pytest.raises(ConfigError, match="API_KEYS"):

@@ -157,6 +157,17 @@ async def test_a_timeout_says_in_which_phase() -> None:
     assert "waiting for the handshake's answer" in str(error)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "answer", [b"\x00\xff garbage\r\n\r\n", b"HTTP/1.1 500 X\r\nA: " + b"a" * 70_000 + b"\r\n\r\n"]
+)
+async def test_what_is_no_http_is_not_told_as_a_status_that_nobody_sent(answer: bytes) -> None:
+    async with answering(answer) as port:
+        error = await failure(f"ws://127.0.0.1:{port}/v1/realtime")
+    assert error.code == "handshake_failed"
+    assert f"127.0.0.1:{port} answered with what is no HTTP; check scheme and port" in str(error)
+
+
 # -- redirects ---------------------------------------------------------------------------------
 
 
