@@ -127,21 +127,49 @@ async def test_a_server_that_dies_is_an_answer(tmp_path: Path) -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("address", "code"),
+    ("address", "code", "words"),
     [
-        ("/no/such/program --key=sk-secret", "unreachable"),
-        ("true --key=sk-secret", "protocol_error"),
-        ("http://127.0.0.1:9/mcp?key=sk-secret", "unreachable"),
+        ("/no/such/program --key=sk-secret", "unreachable", "check MCP_SERVERS"),
+        ("/dev/null --key=sk-secret", "unreachable", "check MCP_SERVERS"),
+        ("true --key=sk-secret", "protocol_error", "it ended, or does not speak MCP"),
+        ("http://127.0.0.1:9/mcp?key=sk-secret", "unreachable", "nothing answers there"),
+        ("http://no-such.invalid/mcp?key=sk-secret", "unreachable", "nothing answers there"),
     ],
 )
 async def test_what_is_no_server_says_so(
-    address: str, code: str, caplog: pytest.LogCaptureFixture
+    address: str, code: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"), pytest.raises(McpServerError, match="words") as caught:
         async with opened(server_of(address)):
             pass
     assert caught.value.code == code
+    assert words in str(caught.value)
     assert "sk-secret" not in f"{caught.value}{caplog.text}"
+
+
+LOUD = """
+import sys
+sys.stderr.write("\\x1b[31m12:00:00 ERROR forged\\n" * 20_000 + "x" * 300_000)
+sys.stderr.flush()
+from tests.fakes.mcp_server import create_server
+create_server().run()
+"""
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+async def test_what_a_command_says_is_told_at_debug_only_and_never_waits_for_a_reader(
+    level: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    root = Path(__file__).parents[1]
+    program = f"import sys; sys.path.insert(0, {str(root)!r}){LOUD}"
+    caplog.set_level(level, "tools.mcp")
+    async with opened(server_of(shlex.join([sys.executable, "-c", program]))) as tools:
+        await use_tools(tools)
+    told = [record for record in caplog.records if "forged" in record.getMessage()]
+    assert len(told) == (20_000 if level == "DEBUG" else 0)
+    assert all(record.levelname == "DEBUG" for record in told)
+    assert "forged" not in capfd.readouterr().err, "nobody but we writes our log"
 
 
 BROOD = """

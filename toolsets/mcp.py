@@ -28,8 +28,13 @@ CALL_TIMEOUT_S: Final = 30.0
 OPEN_TIMEOUT_S: Final = 8.0
 """For starting the server and hearing of its tools; less than the start's phase has."""
 
+_ALL_TIMEOUT_S: Final = 9.5
+"""With the import of the library, on a busy machine; less than the start's phase has, too."""
+
 _CLOSE_TIMEOUT_S: Final = 2.5
 _MAX_PAGES: Final = 16
+_UNREACHABLE: Final = ("ConnectError", "ConnectTimeout", "ReadError", "RemoteProtocolError")
+"""Names of errors of the HTTP library, which is imported only when a server has a URL."""
 
 _log = logging.getLogger("tools.mcp")
 
@@ -60,14 +65,18 @@ class McpTools:
         Raises:
             McpServerError: it does not start, is not there, or does not speak MCP in time.
         """
-        await asyncio.to_thread(importlib.import_module, "mcp")
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._serving = self._tasks.start(self._serve(ready), name=f"mcp {self._server.name}")
         try:
-            async with asyncio.timeout(OPEN_TIMEOUT_S):
-                await ready
+            async with asyncio.timeout(_ALL_TIMEOUT_S):
+                await asyncio.to_thread(importlib.import_module, "mcp")
+                self._serving = self._tasks.start(
+                    self._serve(ready), name=f"mcp {self._server.name}"
+                )
+                async with asyncio.timeout(OPEN_TIMEOUT_S):
+                    await ready
         except TimeoutError:
             text = f"tool server {self._server.name} did not answer within {OPEN_TIMEOUT_S:g} s"
+            text += "; LOG_LEVEL=DEBUG tells what it writes"
             _log.warning("%s", text)
             raise McpServerError(text, code="timeout") from None
         self._is_open = True
@@ -106,7 +115,7 @@ class McpTools:
 
     def _handle_failure(self, error: BaseException, ready: asyncio.Future[None]) -> None:
         cause = _first_cause(error)
-        text = f"tool server {self._server.name} cannot be used ({type(cause).__name__})"
+        text = f"tool server {self._server.name} cannot be used ({_reason(cause)})"
         _log.warning("%s", text)
         _log.debug("%s", text, exc_info=error)
         if not ready.done():
@@ -164,6 +173,21 @@ def _text_of(result: CallToolResult) -> str:
     if not parts and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
     return "\n".join(parts)
+
+
+def _reason(cause: BaseException) -> str:
+    """Why it cannot be used, and what to do; its own words may be secrets."""
+    from mcp import MCPError
+
+    match cause:
+        case FileNotFoundError() | PermissionError():
+            return "its program is not found or may not be run; check MCP_SERVERS"
+        case MCPError():
+            return "it ended, or does not speak MCP; LOG_LEVEL=DEBUG tells what it writes"
+        case _ if type(cause).__name__ in _UNREACHABLE:
+            return f"{type(cause).__name__}: nothing answers there; check its address"
+        case _:
+            return type(cause).__name__
 
 
 def _first_cause(error: BaseException) -> BaseException:

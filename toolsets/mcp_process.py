@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
 """Of one message; a server that says more at once is given up."""
 
+_MAX_TOLD_BYTES: Final = 16 * 1024
+"""Of a line of its error output; what is longer is told in parts."""
+
 END_GRACE_S: Final = 1.0
 """So long a program may take to end by itself, once nothing more is said to it."""
 
@@ -63,6 +66,8 @@ class McpProcess:
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # Not ours: it would write lines of our log as it likes, and wait for who reads it.
+            stderr=asyncio.subprocess.PIPE,
             env=get_default_environment(),
             start_new_session=True,
             limit=MAX_LINE_BYTES,
@@ -72,6 +77,7 @@ class McpProcess:
         self._streams = [heard, to_session, to_program, said]
         self._tasks.start(self._read(self._process, heard), name="mcp output")
         self._tasks.start(self._write(self._process, said, heard), name="mcp input")
+        self._tasks.start(self._tell(self._process), name="mcp error output")
         if self._is_ended:
             # Given up while it was being started.
             self._terminate()
@@ -137,6 +143,19 @@ class McpProcess:
         finally:
             heard.close()
 
+    async def _tell(self, process: asyncio.subprocess.Process) -> None:
+        """Pass its error output on to our log, where only DEBUG may hold what people say."""
+        assert process.stderr is not None
+        part = b""
+        while data := await process.stderr.read(_MAX_TOLD_BYTES):
+            *lines, part = (part + data).split(b"\n")
+            if len(part) > _MAX_TOLD_BYTES:
+                lines.append(part)
+                part = b""
+            if _log.isEnabledFor(logging.DEBUG):
+                _tell_lines(lines)
+        _tell_lines([part])
+
     async def _write(
         self,
         process: asyncio.subprocess.Process,
@@ -154,6 +173,12 @@ class McpProcess:
         except (OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
             # Whoever waits for an answer is told that none will come.
             heard.close()
+
+
+def _tell_lines(lines: list[bytes]) -> None:
+    for line in lines:
+        if text := line.decode(errors="replace").strip():
+            _log.debug("a tool server says: %s", text)
 
 
 async def _is_over(process: asyncio.subprocess.Process, timeout_s: float) -> bool:
