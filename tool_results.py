@@ -8,8 +8,9 @@ import itertools
 import json
 import math
 from collections import deque
-from collections.abc import Iterator, KeysView, Mapping, ValuesView
+from collections.abc import AsyncIterator, Iterator, KeysView, Mapping, ValuesView
 from enum import Enum
+from io import IOBase
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -20,6 +21,10 @@ from json_reader import mend_text
 MAX_OUTPUT_CHARACTERS: Final = 32_000
 MAX_DEPTH: Final = 64
 _MAX_UNKNOWN_CHARACTERS: Final = 1_000
+_MAX_PLAIN: Final = 1_000
+# Mending joins pairs: a text may be half as long afterwards.
+_MAX_MENDED_CHARACTERS: Final = 2 * MAX_OUTPUT_CHARACTERS
+_PLAIN_TYPES: Final = (str, int, float, bool, type(None))
 _LISTS: Final = (list, tuple, set, frozenset, deque, range, Iterator, KeysView, ValuesView)
 
 
@@ -39,10 +44,44 @@ def tell(value: Any) -> str:
     """
     if isinstance(value, Enum):
         value = value.value
+    if isinstance(value, str) and len(value) > _MAX_MENDED_CHARACTERS:
+        raise _too_long(len(value))
     text = mend_text(str(value)) if isinstance(value, str) else _json(value)
     if len(text) > MAX_OUTPUT_CHARACTERS:
-        raise UntellableError(f"its result is too long to be told ({len(text)} characters)")
+        raise _too_long(len(text))
     return text
+
+
+def is_plain(value: Any) -> bool:
+    """Whether telling `value` takes no time and runs no code but ours: little, and of JSON's types."""
+    waiting = [value]
+    for _ in range(_MAX_PLAIN):
+        if not waiting:
+            return True
+        match waiting.pop():
+            case dict() as one if type(one) is dict:
+                if not all(type(key) is str for key in one):
+                    return False
+                waiting += one.values()
+            case list() | tuple() as one if type(one) in (list, tuple):
+                waiting += one
+            case one if type(one) not in _PLAIN_TYPES:
+                return False
+    return False
+
+
+async def collect(values: AsyncIterator[Any]) -> list[Any]:
+    """What an asynchronous iterator gives, up to one more than can be told."""
+    found: list[Any] = []
+    async for each in values:
+        found.append(each)
+        if len(found) > MAX_OUTPUT_CHARACTERS:
+            break
+    return found
+
+
+def _too_long(characters: int) -> UntellableError:
+    return UntellableError(f"its result is too long to be told ({characters} characters)")
 
 
 def _json(value: Any) -> str:
@@ -69,6 +108,9 @@ class _Plain:
             case Enum():
                 return self.of(value.value, depth + 1)
             case str():
+                self._left -= len(value) // 2
+                if self._left < 0:
+                    raise UntellableError("its result is too long to be told")
                 return mend_text(str(value))
             case int():
                 return int(value)
@@ -91,6 +133,8 @@ class _Plain:
         if isinstance(value, Mapping):
             items = itertools.islice(value.items(), MAX_OUTPUT_CHARACTERS)
             return {self._key(key): self.of(each, depth + 1) for key, each in items}
+        if isinstance(value, IOBase):
+            return _unknown(value)  # its lines are not its value, and may have no end
         if isinstance(value, _LISTS):
             return [self.of(each, depth + 1) for each in value]
         return self._leaf(value, depth)

@@ -13,13 +13,13 @@ import json
 import logging
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from boundary import Caught
 from json_reader import InvalidJsonError, mend_text, read_object
-from tool_results import MAX_OUTPUT_CHARACTERS, UntellableError, tell
+from tool_results import MAX_OUTPUT_CHARACTERS, UntellableError, collect, is_plain, tell
 from tool_schema import DerivedSchema, GivenSchema, InvalidArgumentsError
 from tool_threads import Raised, Returned, ToolThreads
 from utils import OwnedTasks
@@ -40,8 +40,11 @@ APPROVAL_TIMEOUT_S = 60.0
 MAX_TOOLS = 128
 MAX_WAITING_CLIENT_CALLS = 32
 MAX_ARGUMENT_CHARACTERS = 64_000
+MAX_ERROR_CHARACTERS = 4_000
+"""Of the text of a `ToolError`; the model is not told what goes beyond."""
 
 _NAME = r"^[A-Za-z0-9_-]{1,64}$"
+_NO_ARGUMENTS = {"": "{}", "null": "{}"}
 _DECLARATION_KEYS = {"type", "name", "description", "parameters"}
 
 _log = logging.getLogger("tools")
@@ -246,33 +249,48 @@ class ToolContext:
         self, tool: _Tool, function: Callable[..., Any], arguments: dict[str, Any]
     ) -> ToolOutcome:
         # In a task of its own: it may cancel the one it runs in, and need not obey a cancellation.
-        work = self._tasks.start(self._contained(function, arguments), name=f"tool {tool.name}")
+        work = self._tasks.start(self._work(tool, function, arguments), name=f"tool {tool.name}")
         try:
             await asyncio.wait([work], timeout=tool.timeout_s)
         finally:
             work.cancel()
         if not work.done():
             return _silent(tool)
-        ended = Raised(asyncio.CancelledError()) if work.cancelled() else work.result()
-        return _outcome(tool, ended.value) if isinstance(ended, Returned) else _told(tool, ended)
+        return _failed(tool, asyncio.CancelledError()) if work.cancelled() else work.result()
 
-    async def _contained(
-        self, function: Callable[..., Any], arguments: dict[str, Any]
-    ) -> Returned | Raised:
-        # As a value: SystemExit would end the loop, a CancelledError look like one of ours.
+    async def _work(
+        self, tool: _Tool, function: Callable[..., Any], arguments: dict[str, Any]
+    ) -> ToolOutcome:
+        # Contained: SystemExit would end the loop, a CancelledError look like one of ours.
         with Caught() as caught:
-            return await self._call(function, arguments)
+            ended = await self._call(function, arguments)
+            if isinstance(ended, Raised):
+                return _told(tool, ended.error)
+            return await self._outcome(tool, ended.value)
         assert caught.error is not None
-        return Raised(caught.error)
+        return _told(tool, caught.error)
+
+    async def _outcome(self, tool: _Tool, value: Any) -> ToolOutcome:
+        """What the tool returned; code of the value's own runs where it delays nobody."""
+        if issubclass(type(value), AsyncIterator):
+            value = await collect(value)
+        if is_plain(value):
+            return _outcome(tool, value)
+        ended = await self._threads.run(functools.partial(_outcome, tool, value))
+        if isinstance(ended, Raised):
+            return _untold(tool, ended.error)
+        outcome: ToolOutcome = ended.value
+        return outcome
 
     async def _call(
         self, function: Callable[..., Any], arguments: dict[str, Any]
     ) -> Returned | Raised:
         if inspect.iscoroutinefunction(function):
-            return Returned(await function(**arguments))
-        ended = await self._threads.run(functools.partial(function, **arguments))
-        # A callable object or a partial may hide a coroutine function.
-        if isinstance(ended, Returned) and isinstance(ended.value, Awaitable):
+            ended: Returned | Raised = Returned(await function(**arguments))
+        else:
+            ended = await self._threads.run(functools.partial(function, **arguments))
+        # A callable object or a partial may hide a coroutine function, and either return another.
+        if isinstance(ended, Returned) and issubclass(type(ended.value), Awaitable):
             return Returned(await ended.value)
         return ended
 
@@ -331,7 +349,7 @@ def _json_object(text: str) -> dict[str, Any]:
     if len(text) > MAX_ARGUMENT_CHARACTERS:
         raise InvalidArgumentsError("the arguments are too long")
     try:
-        return read_object(text or "{}", allow_nan=True)
+        return read_object(_NO_ARGUMENTS.get(text.strip(), text), allow_nan=True)
     except InvalidJsonError as error:
         raise InvalidArgumentsError(f"the arguments are {error}") from None
 
@@ -341,18 +359,22 @@ def _outcome(tool: _Tool, value: Any) -> ToolOutcome:
     with Caught() as caught:  # the value's own code may raise anything
         return ToolOutcome(tell(value))
     assert caught.error is not None
-    if isinstance(caught.error, UntellableError):
-        return failure(f"it ran, but {caught.error}")
-    _log_failure("the result of tool", tool, caught.error)
-    text = f"it ran, but its result cannot be told ({type(caught.error).__name__})"
+    return _untold(tool, caught.error)
+
+
+def _untold(tool: _Tool, error: BaseException) -> ToolOutcome:
+    if isinstance(error, UntellableError):
+        return failure(f"it ran, but {error}")
+    _log_failure("the result of tool", tool, error)
+    text = f"it ran, but its result cannot be told ({type(error).__name__})"
     return failure(text, is_unexpected=True)
 
 
-def _told(tool: _Tool, raised: Raised) -> ToolOutcome:
-    if not isinstance(raised.error, ToolError):
-        return _failed(tool, raised.error)
+def _told(tool: _Tool, error: BaseException) -> ToolOutcome:
+    if not isinstance(error, ToolError):
+        return _failed(tool, error)
     with Caught() as caught:  # so may a subclass's `__str__`
-        return failure(mend_text(str(raised.error)))
+        return failure(mend_text(str(error)[:MAX_ERROR_CHARACTERS]))
     assert caught.error is not None
     return _failed(tool, caught.error)
 

@@ -23,6 +23,7 @@ S = TypeVar("S")
 _Key = tuple[str | int, ...]
 
 _SPACE: Final = re.compile(r"\s+")
+_DATA_URL: Final = re.compile(r"^data:[^,]{0,100};base64,", re.IGNORECASE)
 _NOT_BASE64: Final = re.compile(r"[^A-Za-z0-9+/=]")
 _PADDING: Final = re.compile(r"=+")
 _URL_SAFE: Final = str.maketrans("-_", "+/")
@@ -53,7 +54,7 @@ class PcmStream:
         """
         if not self._held and not self._half and (pcm := _read_whole(text)) is not None:
             return pcm
-        compact = _SPACE.sub("", text).translate(_URL_SAFE)
+        compact = _SPACE.sub("", _DATA_URL.sub("", text, count=1)).translate(_URL_SAFE)
         if _NOT_BASE64.search(compact):
             raise ValueError("not base64")
         # What is padded ends there, wherever that is in the piece.

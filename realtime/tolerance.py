@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import (
     AllowInfNan,
     BeforeValidator,
+    Field,
     ValidationError,
     ValidationInfo,
     ValidatorFunctionWrapHandler,
@@ -170,7 +171,10 @@ def _allow_halves(value: Any, handler: ValidatorFunctionWrapHandler) -> str:
     return text
 
 
-Count = Annotated[int, BeforeValidator(_whole)]
+MAX_COUNT: Final = 2**53 - 1
+"""No count, place or time of a provider's is larger; more does not fit where it is kept."""
+
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=MAX_COUNT)]
 Finite = Annotated[float, AllowInfNan(False)]
 Word = Annotated[str, BeforeValidator(_text)]
 Piece = Annotated[str, WrapValidator(_allow_halves)]

@@ -7,8 +7,10 @@ import dataclasses
 import itertools
 import json
 import math
+import threading
 import uuid
 from collections import OrderedDict, deque, namedtuple
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
@@ -22,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tool_results import MAX_OUTPUT_CHARACTERS, tell
-from tools import ToolContext
+from tool_results import MAX_OUTPUT_CHARACTERS, UntellableError, is_plain, tell
+from tools import MAX_ERROR_CHARACTERS, ToolContext, ToolError
 
 
 class Color(Enum):
@@ -187,3 +189,115 @@ def test_any_value_is_told_as_text_that_can_be_sent(value: object) -> None:
     text.encode()
     if not isinstance(value, str | Enum):
         json.loads(text)
+
+
+class Held:
+    """A value whose code takes as long as a test wants."""
+
+    def __init__(self) -> None:
+        self.may_go_on = threading.Event()
+
+    def __str__(self) -> str:
+        self.may_go_on.wait(20.0)
+        return "told at last"
+
+    def __iter__(self) -> Iterator[str]:
+        yield str(self)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("wrap", [lambda held: held, lambda held: [held], iter, lambda h: {"a": h}])
+@pytest.mark.parametrize("is_plain_function", [True, False])
+async def test_a_value_that_takes_its_time_delays_nobody(
+    wrap: Callable[[Held], Any], is_plain_function: bool
+) -> None:
+    held, tools = Held(), ToolContext()
+
+    async def later() -> Any:
+        return wrap(held)
+
+    function = (lambda: wrap(held)) if is_plain_function else later
+    tools.register_function("held", "d", function, {"type": "object"})
+    tools.register_function("quick", "d", lambda: "done", {"type": "object"})
+    async with asyncio.TaskGroup() as tasks:
+        call = tasks.create_task(tools.execute_tool("c", "held", "{}"))
+        assert (await tools.execute_tool("d", "quick", "{}")).output == "done"
+        assert not call.done()
+        held.may_go_on.set()
+    assert "told at last" in call.result().output
+    await tools.close()
+
+
+@pytest.mark.asyncio
+async def test_what_is_returned_to_be_awaited_is_awaited() -> None:
+    tools = ToolContext()
+
+    async def inner() -> str:
+        return "inner"
+
+    async def gives_coroutine() -> Any:
+        return inner()
+
+    async def gives_many() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    async def has_no_end() -> AsyncIterator[int]:
+        while True:
+            yield 1
+
+    async def breaks() -> AsyncIterator[int]:
+        yield 1
+        raise SystemExit(3)
+
+    for function in (gives_coroutine, gives_many, has_no_end, breaks):
+        tools.register_function(function.__name__, "d", function, {"type": "object"})
+
+    async def told(name: str) -> str:
+        return (await tools.execute_tool("c", name, "{}")).output
+
+    assert await told("gives_coroutine") == "inner"
+    assert json.loads(await told("gives_many")) == [1, 2]
+    assert "too long to be told" in await told("has_no_end")
+    assert "failed unexpectedly (SystemExit)" in await told("breaks")
+    await tools.close()
+
+
+@pytest.mark.asyncio
+async def test_the_text_of_an_error_is_bounded() -> None:
+    tools = ToolContext()
+
+    def fails() -> None:
+        raise ToolError("x" * 1_000_000)
+
+    tools.register_function("fails", "d", fails)
+    outcome = await tools.execute_tool("c", "fails", "{}")
+    assert json.loads(outcome.output)["error"] == "x" * MAX_ERROR_CHARACTERS
+    await tools.close()
+
+
+def test_a_file_is_not_read_to_its_end() -> None:
+    with Path("/dev/zero").open("rb") as endless:
+        assert "/dev/zero" in tell(endless)
+
+
+@pytest.mark.parametrize("value", [["x" * 20_000] * 4, ["x", "y" * 70_000], "x" * 10_000_000])
+def test_long_texts_are_refused_and_never_shortened(value: Any) -> None:
+    with pytest.raises(UntellableError, match="too long"):
+        tell(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a": [1, (None, True, 1.5)], "b": {}}, True),
+        ("text", True),
+        ([Word.YES], False),
+        ({1: 2}, False),
+        ([0] * 2_000, False),
+        (OrderedDict(), False),
+        (iter([]), False),
+    ],
+)
+def test_plain_is_little_and_of_jsons_types(value: Any, expected: bool) -> None:
+    assert is_plain(value) is expected

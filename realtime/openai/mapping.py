@@ -8,8 +8,9 @@ from typing import Any, Literal
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelEvent
+from realtime.openai.reply_calls import ReplyCalls
 from realtime.streams import Streams
-from realtime.tolerance import clean
+from realtime.tolerance import MAX_COUNT, clean
 
 BUSY_CODE = "conversation_already_has_active_response"
 BENIGN_CODES = frozenset(
@@ -34,7 +35,6 @@ FATAL_CODES = frozenset(
     }
 )
 
-_REMEMBERED_CALLS = 256
 _LISTING_STAGES: dict[str, Literal["listing", "listed", "listing_failed"]] = {
     "mcp_list_tools.in_progress": "listing",
     "mcp_list_tools.completed": "listed",
@@ -50,15 +50,12 @@ def is_fatal(error: wire.ErrorDetails | wire.StatusError) -> bool:
 class OpenAIMapper:
     """Turns each server message into events of ours: none, one or several.
 
-    It remembers which item belongs to which reply and which calls were told already, since the
-    protocol announces each call twice.
+    It remembers which item belongs to which reply and which calls were told already.
     """
 
     def __init__(self, *, output_sample_rate_hz: int) -> None:
         self._output_sample_rate_hz = output_sample_rate_hz
-        self._items: dict[str, tuple[str, str]] = {}  # item id -> response id, function name
-        # By reply, call and item: name and arguments.
-        self._told_calls: dict[tuple[str, str, str], tuple[str, str]] = {}
+        self._calls = ReplyCalls()
         self._streams = Streams()
         self._handlers: dict[type, Callable[[Any], list[ModelEvent]]] = {
             **_STATELESS,
@@ -92,23 +89,14 @@ class OpenAIMapper:
         item = message.item
         item_id = item.id or ""
         role = item.role if isinstance(item, wire.MessageItem) else None
-        response_id, _ = self._items.get(item_id, (None, ""))
+        response_id = self._calls.reply_of(item_id)
         return [ours.ItemAdded(item_id, item.type, role, response_id)]
 
     def _output_item_added(self, message: wire.ResponseOutputItemAdded) -> list[ModelEvent]:
-        item = message.item
-        name = item.name if isinstance(item, wire.FunctionCallItem) else ""
-        self._items[item.id or ""] = (message.response_id, name)
-        return []
+        return [*self._calls.handle_item_begun(message.response_id, message.item)]
 
     def _output_item_done(self, message: wire.ResponseOutputItemDone) -> list[ModelEvent]:
-        item = message.item
-        # A call that was cut has half its arguments: it was never made.
-        if not isinstance(item, wire.FunctionCallItem) or item.status == "incomplete":
-            return []
-        item_id = item.id or ""
-        call_id = item.call_id or item_id
-        return self._tool_call(message.response_id, item_id, call_id, item.name, item.arguments)
+        return [*self._calls.handle_item_done(message.response_id, message.item)]
 
     def _audio_delta(self, message: wire.ResponseOutputAudioDelta) -> list[ModelEvent]:
         try:
@@ -165,30 +153,7 @@ class OpenAIMapper:
         return [ours.InputTranscriptDelta(message.item_id, text)]
 
     def _arguments_done(self, message: wire.ResponseFunctionCallArgumentsDone) -> list[ModelEvent]:
-        if not message.call_id:
-            return []  # the item's own end tells it again, with all that is needed
-        name = message.name or self._items.get(message.item_id, ("", ""))[1]
-        return self._tool_call(
-            message.response_id, message.item_id, message.call_id, name, message.arguments
-        )
-
-    def _tool_call(
-        self, response_id: str, item_id: str, call_id: str, name: str, arguments: str
-    ) -> list[ModelEvent]:
-        # Without its name a call cannot be run: the item's own end tells it again.
-        if not name or self._is_told(response_id, call_id, item_id, (name, arguments)):
-            return []
-        self._told_calls[response_id, call_id, item_id] = (name, arguments)
-        while len(self._told_calls) > _REMEMBERED_CALLS:
-            del self._told_calls[next(iter(self._told_calls))]
-        return [ours.ToolCallRequested(response_id, item_id, call_id, name, arguments)]
-
-    def _is_told(self, response_id: str, call_id: str, item_id: str, what: tuple[str, str]) -> bool:
-        """Whether it is a call of this reply told again, and not another by the same id."""
-        return any(
-            key[:2] == (response_id, call_id) and (key[2] == item_id or told == what)
-            for key, told in self._told_calls.items()
-        )
+        return [*self._calls.handle_arguments(message)]
 
     def _response_created(self, message: wire.ResponseCreated) -> list[ModelEvent]:
         self._forget_reply(message.response.id)
@@ -196,17 +161,12 @@ class OpenAIMapper:
 
     def _forget_reply(self, response_id: str) -> None:
         """The server may give its ids, and those of what was in it, to another one."""
-        self._items = {
-            item_id: known for item_id, known in self._items.items() if known[0] != response_id
-        }
+        self._calls.forget(response_id)
         self._streams.forget(response_id)
-        self._told_calls = {
-            key: told for key, told in self._told_calls.items() if key[0] != response_id
-        }
 
     def _response_done(self, message: wire.ResponseDone) -> list[ModelEvent]:
         response = message.response
-        events = self._end_voices(response.id)
+        events = [*self._end_voices(response.id), *self._calls.handle_reply_done(response)]
         self._forget_reply(response.id)
         details = response.status_details or wire.StatusDetails()
         error = details.error or wire.StatusError()
@@ -382,9 +342,11 @@ def _usage(usage: wire.ResponseUsage | None) -> ours.Usage:
 
 def _collect(prefix: str, counts: wire.WireObject | None, into: dict[str, int]) -> None:
     given: Mapping[str, Any] = counts.model_dump(exclude_none=True) if counts is not None else {}
-    into.update(
-        {f"{prefix}_{name}": count for name, count in given.items() if isinstance(count, int)}
-    )
+    into.update({f"{prefix}_{name}": count for name, count in given.items() if _is_count(count)})
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and 0 <= value <= MAX_COUNT
 
 
 _STATELESS: dict[type, Callable[[Any], list[ModelEvent]]] = {

@@ -191,3 +191,114 @@ def test_in_any_order_replies_begin_and_end_in_turn(frames: list[Frame]) -> None
     assert kinds(last)[-4:] == [
         *("ResponseCreated", "TranscriptDelta", "GenerationDone", "ResponseDone"),
     ]
+
+
+def call_item(**changes: Any) -> Frame:
+    item = {"type": "function_call", "id": "i", "call_id": "c", "name": "add", "arguments": "{}"}
+    return {name: value for name, value in (item | changes).items() if value is not ...}
+
+
+def item_done(**changes: Any) -> Frame:
+    return {"type": "response.output_item.done", "response_id": "r", "item": call_item(**changes)}
+
+
+def item_added(**changes: Any) -> Frame:
+    return item_done(**changes) | {"type": "response.output_item.added"}
+
+
+def done_with(*items: Any, **changes: Any) -> Frame:
+    response = {"id": "r", "status": "completed", "output": list(items)} | changes
+    return {"type": "response.done", "response": response}
+
+
+ARGUMENTS_DONE = {
+    "type": "response.function_call_arguments.done",
+    "response_id": "r",
+    "item_id": "i",
+    "arguments": "{}",
+}
+
+
+@pytest.mark.parametrize("has_created", [True, False])
+@pytest.mark.parametrize(
+    "frames",
+    [
+        pytest.param([done_with(call_item())], id="only with the end of the reply"),
+        pytest.param([done_with(call_item(status="completed"), None, "x")], id="beside odd items"),
+        pytest.param([done_with(call_item(id=None))], id="without the item's id"),
+        pytest.param([item_done(), done_with(call_item())], id="twice"),
+        pytest.param([item_done(), done_with(call_item(id="other"))], id="twice, by call"),
+        pytest.param([item_done(call_id=None), done_with(call_item())], id="twice, by item"),
+        pytest.param(
+            [item_done(id=None, call_id=None), done_with(call_item(arguments={}))],
+            id="twice, by number",
+        ),
+        pytest.param([item_added(status="completed"), done()], id="only with its beginning"),
+        pytest.param([item_added(arguments=""), ARGUMENTS_DONE, done()], id="by its arguments"),
+        pytest.param(
+            [item_added(arguments=""), ARGUMENTS_DONE, item_done(), done_with(call_item())],
+            id="three times",
+        ),
+        pytest.param([item_added(), item_done(name=...), done()], id="name with its beginning"),
+        pytest.param([item_done(arguments=...), done()], id="without arguments"),
+    ],
+)
+def test_a_call_is_made_once_however_it_is_told(frames: list[Frame], has_created: bool) -> None:
+    events = Side().feed(*([created()] if has_created else []), *frames)
+    assert [each.name for each in events if isinstance(each, ours.ToolCallRequested)] == ["add"]
+    assert kinds(events)[-2:] == ["GenerationDone", "ResponseDone"]
+
+
+def test_calls_told_with_the_end_of_the_reply_alone_are_all_made() -> None:
+    items = [call_item(), call_item(id="j", call_id="d", arguments={"n": 1})]
+    for output in (items, [each | {"id": None, "call_id": None} for each in items]):
+        events = Side().feed(created(), done_with(*output))
+        calls = [each for each in events if isinstance(each, ours.ToolCallRequested)]
+        assert [each.arguments for each in calls] == ["{}", '{"n": 1}']
+        assert len({each.call_id for each in calls}) == 2
+        assert all(each.call_id and each.item_id for each in calls)
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        done_with(call_item(), status="cancelled"),
+        done_with(call_item(), status="failed"),
+        done_with(call_item(status="incomplete")),
+        done_with(call_item(name="")),
+    ],
+)
+def test_a_call_that_was_not_finished_is_not_made(ending: Frame) -> None:
+    events = Side().feed(created(), ending)
+    assert not any(isinstance(each, ours.ToolCallRequested) for each in events)
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments"),
+    [(5, "5"), (True, "true"), (1.5, "1.5"), ([], "[]"), ("", ""), (None, "")],
+)
+def test_arguments_of_any_type_are_told(given: Any, arguments: str) -> None:
+    events = Side().feed(created(), item_done(arguments=given))
+    (call,) = [each for each in events if isinstance(each, ours.ToolCallRequested)]
+    assert call.arguments == arguments
+
+
+@pytest.mark.parametrize("index", [-1, 10**30, 1e300, "x", None, [1], -1e300])
+def test_a_place_that_cannot_be_is_the_first(index: Any) -> None:
+    events = Side().feed(created(), words("a") | {"content_index": index})
+    (piece,) = [each for each in events if isinstance(each, ours.TranscriptDelta)]
+    assert piece.content_index == 0
+
+
+def test_counts_that_cannot_be_are_none() -> None:
+    usage = {
+        "total_tokens": 10**40,
+        "input_tokens": -5,
+        "output_tokens": 7,
+        "input_token_details": {"cached_tokens": 10**30, "new_tokens": 10**30, "text_tokens": 3},
+    }
+    *_, ended = Side().feed(created(), done_with(usage=usage))
+    assert isinstance(ended, ours.ResponseDone)
+    assert ended.usage == ours.Usage(
+        input_tokens=0, output_tokens=7, total_tokens=0, details={"input_text_tokens": 3}
+    )

@@ -162,20 +162,23 @@ def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
     mended = dict(item)
     if "arguments" in mended:
         mended["arguments"] = arguments_text(mended["arguments"])
+    if mended.get("type") == "function_call":
+        # The beginning of the item may have told the name already; no arguments are none.
+        mended = {"name": "", "arguments": ""} | mended
     if mended.get("type") == "message" and not isinstance(mended.get("content"), list):
         mended["content"] = []
     return mended
 
 
 def arguments_text(value: Any) -> Any:
-    """Arguments of a call as JSON text, if they came as the object itself or not at all."""
+    """Arguments of a call as JSON text, if they came as the value itself or not at all."""
     match value:
         case None:
             return ""
-        case Mapping() | list():
-            return json.dumps(clean(value), ensure_ascii=False)
-        case _:
+        case str():
             return value
+        case _:
+            return json.dumps(clean(value), ensure_ascii=False)
 
 
 Item = Annotated[
