@@ -107,6 +107,8 @@ def error_of(output: str) -> str:
         ("add", '{"a": 40, "b": 1}', "41"),
         ("greet", '{"name": "Zoë"}', '{"greeting": "hello Zoë"}'),
         ("partial", "", '{"greeting": "hello Ada"}'),
+        ("partial", " \n", '{"greeting": "hello Ada"}'),
+        ("partial", " null ", '{"greeting": "hello Ada"}'),
     ],
 )
 async def test_calls_that_fit_are_run(name: str, arguments: str, output: str) -> None:

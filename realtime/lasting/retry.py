@@ -76,6 +76,9 @@ CAUSES: dict[str, Cause] = {
 }
 """Cause by code. A code that is not here is judged by whether it is said to be retryable."""
 
+_MERE_CLOSE_CODES = ("closed_", "invalid_argument", "policy_violation")
+"""How codes begin that stand for a close code by which servers refuse, and no words with it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -104,6 +107,11 @@ class Trouble:
     def is_refusal(self) -> bool:
         """Whether asking this provider again is useless."""
         return self.cause is Cause.REFUSED
+
+    @property
+    def is_unexplained(self) -> bool:
+        """Whether the socket was closed as if we were refused, and no word says what is refused."""
+        return self.is_refusal and self.code.startswith(_MERE_CLOSE_CODES)
 
     def _agrees_with(self, known: Cause) -> bool:
         """A handshake refused for good is no lost line, whatever it is called."""
@@ -162,6 +170,9 @@ def decide(trouble: Trouble, outage: Outage, policy: RetryPolicy, *, now_s: floa
         return Decision(Step.RETRY_FRESH)
     if now_s - outage.began_s >= policy.budget_s:
         return Decision(Step.FATAL)
+    if trouble.is_unexplained and not outage.attempts and not outage.has_other:
+        # A session that had worked: whatever it was, a new one need not meet it again.
+        return Decision(Step.RETRY)
     if cause is Cause.REFUSED:
         return Decision(Step.FALLBACK if outage.has_other else Step.FATAL)
     if cause is Cause.BUSY:

@@ -59,6 +59,17 @@ def test_each_end_has_its_step(
 
 
 @pytest.mark.parametrize(
+    "code", ["closed_1003", "closed_1008", "closed_4001", "policy_violation", "invalid_argument"]
+)
+def test_a_refusal_without_a_word_is_believed_when_it_comes_again(code: str) -> None:
+    trouble = Trouble(code, is_retryable=False)
+    assert decide(trouble, FRESH, POLICY, now_s=101).step is Step.RETRY
+    assert decide(trouble, TRIED, POLICY, now_s=101).step is Step.FATAL
+    assert decide(trouble, WITH_OTHER, POLICY, now_s=101).step is Step.FALLBACK
+    assert decide(trouble, FRESH, POLICY, now_s=190).step is Step.FATAL
+
+
+@pytest.mark.parametrize(
     ("code", "step"),
     [
         ("go_away", Step.ROTATE),

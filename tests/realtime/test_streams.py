@@ -79,6 +79,13 @@ def test_half_a_sample_at_the_very_end_is_left_out() -> None:
     assert heard([]) == b""
 
 
+@pytest.mark.parametrize("kind", ["data:audio/pcm;base64,", "DATA:audio/pcm;rate=24000;base64,"])
+@pytest.mark.parametrize("size", [4_800, 4_801, 7])
+def test_pieces_in_data_urls_are_heard(kind: str, size: int) -> None:
+    pieces = [VOICE[at : at + size] for at in range(0, len(VOICE), size)]
+    assert heard([kind + encoded(each) for each in pieces]) == VOICE
+
+
 @pytest.mark.parametrize("bad", ["?", "AA%A", "\u00e9", "\ud83d", "A\x00"])
 def test_a_piece_that_is_no_base64_fails_alone(bad: str) -> None:
     stream = PcmStream()
