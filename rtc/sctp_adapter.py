@@ -24,8 +24,8 @@ MAX_HELD_BYTES: Final = 4 * LOCAL_MAX_MESSAGE_SIZE
 """Of messages that are not whole, or wait for a lost one: the window that aiortc announces."""
 MAX_HELD_PIECES: Final = 1024
 MAX_STREAMS: Final = 64
-MAX_CHANNELS: Final = 16
-"""More than `event_channels` uses, so that those beyond are closed and not left without an answer."""
+MAX_CHANNELS: Final = MAX_STREAMS
+"""Far more than `event_channels` uses: it closes those beyond, which costs the call nothing."""
 MAX_AHEAD: Final = 512
 """Pieces received beyond a gap."""
 

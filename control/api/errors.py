@@ -133,6 +133,9 @@ def _start_failure(error: AgentStartError) -> ApiError:
     details = [ErrorDetail(phase=error.phase, cause=error.code, msg=str(error))]
     if error.code == "stopped":
         return ApiError(409, "stopped", "the agent was stopped before it was ready", details)
+    if error.code == "invalid_settings":
+        # Found by the agent, before or without asking the provider: the request is at fault.
+        return ApiError(400, "invalid_request", f"Invalid request data: {error}", details)
     text = f"the start failed in phase {error.phase} ({error.code}): {error}"
     if error.code in _TIMEOUT_CODES:
         return ApiError(504, "start_timeout", text, details)

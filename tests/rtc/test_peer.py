@@ -248,8 +248,9 @@ async def test_text_that_is_none_is_said_to_be_none() -> None:
 
 
 @pytest.mark.asyncio
-async def test_too_many_channels_are_closed_again() -> None:
-    labels = tuple(f"label {number}" for number in range(10))
+@pytest.mark.parametrize("count", [10, 17, 40])
+async def test_too_many_channels_are_closed_again(count: int) -> None:
+    labels = tuple(f"label {number}" for number in range(count))
     async with _call(labels=labels) as (side, caller):
         closed = [asyncio.Event() for _ in labels]
         for channel, event in zip(caller.channels, closed, strict=True):

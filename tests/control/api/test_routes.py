@@ -105,6 +105,7 @@ async def test_openai_without_a_key_names_the_variable() -> None:
     ("failure", "expected"),
     [
         (AgentStartError("connecting", "invalid_api_key", "no"), (502, "start_failed")),
+        (AgentStartError("connecting", "invalid_settings", "no"), (400, "invalid_request")),
         (AgentStartError("joining", "timeout", "slow"), (504, "start_timeout")),
         (AgentStartError("model", "model_timeout", "loading"), (504, "start_timeout")),
         (AgentStartError("joining", "stopped", "stopped"), (409, "stopped")),
