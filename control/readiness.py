@@ -60,6 +60,9 @@ class Surroundings:
 
 def look(settings: Settings) -> Iterator[str]:
     """What is wrong now. May block."""
+    if not _is_writable(settings.data_dir):
+        text = "is gone or cannot be written: what is stored there may be lost"
+        yield f"DATA_DIR: {settings.data_dir} {text}"
     if (folder := settings.recordings_dir) is not None and not _is_writable(folder):
         yield f"RECORDINGS_DIR: {folder} cannot be written: no call can be recorded"
     for server in settings.mcp_servers:

@@ -48,11 +48,23 @@ class ModelServer:
         self._loaded.set()
 
     async def load(self) -> None:
-        """Load the engines in a thread of its own. Raises: ModelFilesError."""
+        """Load the engines in a thread of its own.
+
+        Raises:
+            SpeechError: in one line, why that is impossible here.
+        """
         pool = ThreadPoolExecutor(1, thread_name_prefix="load")
         try:
             loop = asyncio.get_running_loop()
             self.use(await loop.run_in_executor(pool, load_engines, self._settings))
+        except SpeechError:
+            raise
+        except (MemoryError, OSError, RuntimeError) as error:
+            # What the libraries under the engines say when memory or threads are short.
+            log.debug("the models cannot be loaded", exc_info=error)
+            reason = (str(error).splitlines() or [""])[0][:200]
+            text = f"the models cannot be loaded ({type(error).__name__}: {reason})"
+            raise SpeechError(f"{text}; is there memory and are there threads for them?") from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         log.info("models loaded")

@@ -164,11 +164,19 @@ def test_an_address_that_no_url_can_hold_is_a_problem() -> None:
     assert "is not a usable address" in str(missing_provider(settings))
 
 
+def test_a_data_folder_that_is_gone_is_a_warning(tmp_path: Path) -> None:
+    settings = Settings.from_env({"DATA_DIR": str(tmp_path / "data")})
+    assert [line.partition(":")[0] for line in look(settings)] == ["DATA_DIR"]
+    settings.data_dir.mkdir()
+    assert not [*look(settings)]
+
+
 @pytest.mark.asyncio
 async def test_what_starts_may_ask_for_is_looked_at_while_the_server_runs(tmp_path: Path) -> None:
     folder = tmp_path / "recordings"
     settings = Settings.from_env(
         {
+            "DATA_DIR": str(tmp_path),
             "RECORDINGS_DIR": str(folder),
             "MCP_SERVERS": "here=python3 -m x;there=http://127.0.0.1:9/mcp;gone=no-such-program --key k",
         }

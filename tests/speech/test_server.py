@@ -284,3 +284,20 @@ async def test_agents_sdk_parses_every_event(port: int) -> None:
     problems = [event for event in seen if event.type in {"error", "exception"}]
     assert problems == []
     assert {"audio", "transcript_delta", "turn_started"} <= {event.type for event in seen}
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mkl_malloc: failed\nand more"), MemoryError(), OSError(12, "no memory")]
+)
+async def test_models_for_which_there_is_no_memory_are_told_in_one_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_settings: object) -> None:
+        raise error
+
+    monkeypatch.setattr("speech.server.load_engines", fail)
+    with pytest.raises(SpeechError, match="the models cannot be loaded") as caught:
+        await run_model_server(SpeechSettings(port=0))
+    assert "\n" not in str(caught.value)
+    assert type(error).__name__ in str(caught.value)
