@@ -292,7 +292,11 @@ class PeerLink:
             answer = self._answer.result()
         finally:
             self._answer = self._offered = None
-        await peer.accept(answer)
+        try:
+            await peer.accept(answer)
+        except PeerError as error:
+            self._refuse(peer.connection_id, error.code, str(error))
+            raise
 
     def _description(self, peer: Peer, sdp_type: SdpType, sdp: str) -> Description:
         return Description(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Coroutine
+import re
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,32 @@ async def test_our_own_offer_that_is_refused_is_told_and_made_again(site: Site) 
     while (again := await receive(socket, "description")) == offer:
         pass
     assert again["connection_id"] != offer["connection_id"]
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda _: "hello", "need an audio section"),
+        (lambda sdp: re.sub(r"m=audio \d+", "m=audio 0", sdp), "port 0"),
+        (lambda sdp: sdp.replace("opus", "speex"), "need Opus"),
+        (lambda sdp: sdp.replace("sha-", "md"), "need a=fingerprint"),
+    ],
+)
+async def test_an_answer_that_cannot_be_used_is_refused_with_the_reason(
+    site: Site, change: Callable[[str], str], reason: str
+) -> None:
+    socket = await site.socket()
+    await socket.send_json({"type": "join", "role": "user", "uid": ADA})
+    await receive(socket, "joined")
+    await site.join(AGENT, "agent")
+    offer = await receive(socket, "description")
+    answer = {"type": "description", "to": AGENT, "connection_id": offer["connection_id"]}
+    await socket.send_json({**answer, "sdp_type": "answer", "sdp": change(offer["sdp"])})
+    refusal = await receive(socket, "refuse")
+    told = (refusal["connection_id"], refusal["code"])
+    assert told == (offer["connection_id"], "invalid")
+    assert reason in refusal["message"]
 
 
 @pytest.mark.asyncio
