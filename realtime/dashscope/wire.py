@@ -134,9 +134,6 @@ def to_ga(message: JsonObject) -> list[JsonObject]:
     match kind:
         case "session.created" | "session.updated":
             return [message | {"session": _session_head(message.get("session"))}]
-        # The end of the item tells the same call, with everything that is needed.
-        case "response.function_call_arguments.done" if not message.get("call_id"):
-            return []
         case _:
             return beta.to_ga(message)
 

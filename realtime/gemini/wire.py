@@ -82,7 +82,7 @@ class FunctionCall(GeminiObject):
     """The model wants a function called. Vertex may leave out the id."""
 
     id: Word | None = None
-    name: str = ""
+    name: Word = ""
     args: Annotated[JsonObject, BeforeValidator(_read_args)] = Field(default_factory=dict)
 
 

@@ -12,6 +12,7 @@ import pytest
 from realtime import events as ours
 from realtime.dashscope.model import DashScopeRealtimeModel
 from realtime.dashscope.replies import AFTER_ITEM_S, SILENCE_S
+from realtime.dashscope.wire import to_ga
 from realtime.model import (
     ModelConnectError,
     ModelSettings,
@@ -352,3 +353,8 @@ async def test_errors_and_broken_events_are_told_and_survived() -> None:
         await call.until(ours.UnknownEventReceived)
         codes = [error.code for error in call.all_of(ours.ProviderError)]
         assert codes == ["InternalError", "malformed_event"]
+
+
+def test_the_arguments_of_a_call_are_told_also_without_its_id() -> None:
+    frame = {"type": "response.function_call_arguments.done", "item_id": "i", "arguments": "{}"}
+    assert to_ga(frame) == [frame]

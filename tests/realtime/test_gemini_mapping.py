@@ -177,6 +177,11 @@ def requested(events: list[ours.ModelEvent]) -> list[ours.ToolCallRequested]:
     return [event for event in events if isinstance(event, ours.ToolCallRequested)]
 
 
+def test_a_name_that_is_a_number_is_a_name() -> None:
+    (call,) = requested(mapped(fake.calls({"id": "c1", "name": 5, "args": {}})))
+    assert call.name == "5"
+
+
 @pytest.mark.parametrize("becomes", ["open", "cancelled", "answered"])
 def test_an_id_used_again_is_another_call(becomes: str) -> None:
     stage = Stage()
