@@ -70,7 +70,7 @@ def respond(context: Context) -> list[Action]:
     entries = open_turns(context.history)
     outputs, later = _results(entries)
     if outputs and not user_words(later):
-        return _go_on(outputs, context)
+        return _go_on(outputs, user_words(entries), context)
     # Somebody spoke after the tool had answered: what counts is what was said last.
     entries = later
     notes = [e.text for e in entries if isinstance(e, Turn) and e.role == "system"]
@@ -87,13 +87,26 @@ def _results(entries: list[Entry]) -> tuple[list[ToolOutput], list[Entry]]:
     return outputs, entries[entries.index(outputs[-1]) + 1 :]
 
 
-def _go_on(outputs: list[ToolOutput], context: Context) -> list[Action]:
-    """Say what tools answered; after a transfer, speak as the agent that took over."""
+def _go_on(outputs: list[ToolOutput], meanwhile: str, context: Context) -> list[Action]:
+    """Say what tools answered; after a transfer, speak as the agent that took over.
+
+    meanwhile: what the user said while the tools ran; what is understood of it is answered too
+    """
+    heard = Heard(meanwhile)
+    if (stopped := answer_stop(heard, context)) is not None:
+        return [stopped]
+    further = _by_rules(heard, context) if meanwhile else None
     calls = _calls(context.history)
     told = [each for each in outputs if not _is_transfer(calls.get(each.call_id), each.output)]
-    if told:
-        return speak_results(told, calls, _last_question(context.history))
-    return [Say(greeting(context.instructions))]
+    question = _question_of(outputs[0], context.history)
+    text = speak_results(told, calls, question) if told else greeting(context.instructions)
+    match further:
+        case None:
+            return [Say(text)]
+        case Say():
+            return [Say(f"{text} {further.text}")]
+        case _:
+            return [Say(text), further]
 
 
 def _is_transfer(call: ToolCall | None, output: str) -> bool:
@@ -121,10 +134,16 @@ def _answer(words: str, context: Context) -> Action:
         return forced_call(best.name, heard, context)
     if not heard.text:
         return Say(_nothing_heard(context))
+    if (action := _by_rules(heard, context)) is not None:
+        return action
+    return Say(f"I heard: {_as_sentence(words)} I can't help with that yet.")
+
+
+def _by_rules(heard: Heard, context: Context) -> Action | None:
     for rule in _RULES:
         if (action := rule(heard, context)) is not None:
             return action
-    return Say(f"I heard: {_as_sentence(words)} I can't help with that yet.")
+    return None
 
 
 def _with_question_before(words: str, history: tuple[Entry, ...]) -> str:
@@ -147,8 +166,11 @@ def _calls(history: tuple[Entry, ...]) -> dict[str, ToolCall]:
     return {entry.call_id: entry for entry in history if isinstance(entry, ToolCall)}
 
 
-def _last_question(history: tuple[Entry, ...]) -> Heard:
-    said = [e.text for e in history if isinstance(e, Turn) and e.role == "user" and e.text]
+def _question_of(output: ToolOutput, history: tuple[Entry, ...]) -> Heard:
+    """What the user had said last when the tool was called."""
+    call = next((e for e in history if getattr(e, "call_id", None) == output.call_id), output)
+    before = history[: history.index(call)]
+    said = [e.text for e in before if isinstance(e, Turn) and e.role == "user" and e.text]
     return Heard(said[-1] if said else "")
 
 

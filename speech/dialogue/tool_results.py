@@ -8,7 +8,7 @@ from typing import Any
 
 from json_reader import InvalidJsonError, read_json
 from speech.dialogue.clock import clock_text, date_text, is_date_question, is_time_question
-from speech.dialogue.context import Action, Say, ToolCall, ToolOutput
+from speech.dialogue.context import ToolCall, ToolOutput
 from speech.dialogue.heard import Heard
 from speech.numbers import plain
 
@@ -17,12 +17,9 @@ _MAX_FACTS = 8
 _SILENT_KEYS = re.compile(r"^(?:id|.*_id|type|object|success|ok|status_code|code|is_error)$")
 
 
-def speak_results(
-    outputs: list[ToolOutput], calls: dict[str, ToolCall], question: Heard
-) -> list[Action]:
+def speak_results(outputs: list[ToolOutput], calls: dict[str, ToolCall], question: Heard) -> str:
     """One sentence or more about each result."""
-    sentences = [speak_result(o.output, calls.get(o.call_id), question) for o in outputs]
-    return [Say(" ".join(sentences))]
+    return " ".join(speak_result(o.output, calls.get(o.call_id), question) for o in outputs)
 
 
 def speak_result(output: str, call: ToolCall | None, question: Heard) -> str:

@@ -187,6 +187,14 @@ def test_a_result_that_nobody_spoke_after_is_told() -> None:
     assert _said("x", TIME_TOLD[1], Turn("user", "and quickly"), TIME_TOLD[2]) == "It is 7:12 PM."
 
 
+def test_what_is_said_while_a_tool_runs_is_answered_with_its_result() -> None:
+    asked, call, output = TIME_TOLD
+    assert _said(asked, call, "What is two plus three?", output) == "It is 7:12 PM. 2 plus 3 is 5."
+    said = respond(_context(asked, call, "What is the weather in Rome?", output, tools=TOOLS))
+    assert said == [Say("It is 7:12 PM."), Call("get_weather", {"city": "Rome"})]
+    assert _said(asked, call, "Stop.", output) == "Okay."
+
+
 def test_who_took_a_conversation_over_speaks_and_does_not_read_out_the_transfer() -> None:
     call = ToolCall("c1", "transfer_to_billing", "{}")
     done = ToolOutput("c1", "You are this agent now. Go on as your instructions say.")
