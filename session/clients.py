@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 import uuid
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,9 @@ from session.turn_timing import TurnTiming
 from session.user_turns import UserTurns
 from tools import ToolContext
 
-_MAX_WAITING = 64
+_MAX_WAITING = 256
+_MAX_WAITING_EACH = 64
+"""Of what waits, so that nobody's flood has others refused; the owner's orders have as many again."""
 _MIN_ACTIVITY_MS = 100
 _INTERNAL = "internal_error"
 _INTERNAL_TEXT = "it failed here in a way that nobody foresaw; the call goes on"
@@ -113,7 +116,9 @@ class Clients:
         self._on_life = on_life
         self._on_written = on_written
         # Control frames are refused, not dropped, when somebody floods us.
-        self._waiting: asyncio.Queue[_Message | _Chat | _Order] = asyncio.Queue(_MAX_WAITING)
+        self._waiting: asyncio.Queue[_Message | _Chat | _Order] = asyncio.Queue()
+        # By uid; those of the owner under None.
+        self._waiting_of: Counter[int | None] = Counter()
         self._pace = EventPace()
         self._is_closed = False
         self._owners_handlers: dict[type, Callable[[Any], Awaitable[CommandResult]]] = {
@@ -150,10 +155,25 @@ class Clients:
 
     def _take(self, message: _Message | _Chat) -> None:
         now_s, uid = time.monotonic(), message.uid
-        if self._pace.allow(uid, now_s=now_s) and not self._waiting.full():
-            self._waiting.put_nowait(message)
+        if self._pace.allow(uid, now_s=now_s) and self._has_room_for(uid):
+            self._enqueue(message, uid)
         elif self._pace.should_answer(uid, now_s=now_s):
             self._context.publisher.refuse(uid, "too_many_events", "slow down and send it again")
+
+    def _has_room_for(self, uid: int | None) -> bool:
+        of_people = self._waiting_of.total() - self._waiting_of[None]
+        is_full = uid is not None and of_people >= _MAX_WAITING
+        return not is_full and self._waiting_of[uid] < _MAX_WAITING_EACH
+
+    def _enqueue(self, waiting: _Message | _Chat | _Order, uid: int | None) -> None:
+        self._waiting_of[uid] += 1
+        self._waiting.put_nowait(waiting)
+
+    def _dequeue(self, waiting: _Message | _Chat | _Order) -> None:
+        uid = None if isinstance(waiting, _Order) else waiting.uid
+        self._waiting_of[uid] -= 1
+        if not self._waiting_of[uid]:
+            del self._waiting_of[uid]
 
     def refuse_message(self, reason: str, uid: int) -> None:
         """What came over a participant's data channel was no event: binary, or too long."""
@@ -170,16 +190,17 @@ class Clients:
         order = _Order(command)
         if self._is_closed:
             raise _leaving()
-        try:
-            self._waiting.put_nowait(order)
-        except asyncio.QueueFull:
-            raise CommandRefusedError("too_many_events", "slow down and send it again") from None
+        if not self._has_room_for(None):
+            raise CommandRefusedError("too_many_events", "slow down and send it again")
+        self._enqueue(order, None)
         return await order.answer
 
     async def run(self) -> None:
         """Carry out events and commands until cancelled."""
         while True:
-            match await self._waiting.get():
+            waiting = await self._waiting.get()
+            self._dequeue(waiting)
+            match waiting:
                 case _Message() as message:
                     await self._handle(message)
                 case _Chat() as chat:

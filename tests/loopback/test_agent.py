@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from agent import StartFailedError
+from conversation.client_events import ClientTextAppend
 from conversation.lifecycle import AgentState, ExitReason
 from tests.fakes.openai_realtime import FakeSession, Faults, tone
 from tests.loopback.stage import API_KEY, DEADLINE_S, Stage, soon
@@ -346,6 +347,24 @@ async def test_a_stop_during_the_start_is_obeyed() -> None:
         assert stage.agent is not None
         stage.agent.stop(ExitReason.SUPERVISOR_GONE)
         assert await soon(running) is ExitReason.SUPERVISOR_GONE
+
+
+@pytest.mark.asyncio
+async def test_a_flood_leaves_room_for_others_and_for_the_owner() -> None:
+    async with Stage() as stage:
+        session = await stage.start()
+        await stage.join(7)
+        await stage.join(8)
+        assert stage.agent is not None
+        clients = stage.agent._session.clients
+        # In one step, before the agent can look at any of it.
+        for _ in range(250):
+            clients.handle_message('{"type": "client_response_cancel"}', 7)
+        clients.handle_message('{"type": "client_text_append", "text": "hello"}', 8)
+        await soon(clients.obey(ClientTextAppend(text="and from the owner")))
+        items = [await session.wait_for("conversation.item.create", number) for number in (1, 2)]
+        texts = [item["item"]["content"][0]["text"] for item in items]
+        assert texts == ["hello", "and from the owner"]
 
 
 @pytest.mark.asyncio
