@@ -92,10 +92,13 @@ class Transcript:
 
     def _handle_agent_response_tool_use_done(self, event: dict[str, Any]) -> None:
         use = event["tool_use"]
-        self._on_line(f"tool:  {use['name']}({json.dumps(use['input'])})")
+        # Empty too when the start does not show people what tools are told.
+        given = f"({json.dumps(use['input'])})" if use["input"] else ""
+        self._on_line(f"tool:  {use['name']}{given}")
 
     def _handle_agent_response_tool_result(self, event: dict[str, Any]) -> None:
-        self._on_line(f"tool:  -> {event['tool_result']['output']}")
+        if output := event["tool_result"]["output"]:
+            self._on_line(f"tool:  -> {output}")
 
     def _handle_agent_error(self, event: dict[str, Any]) -> None:
         self._on_line(f"error: {event['code']}: {event['message']}")

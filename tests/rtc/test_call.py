@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,24 @@ def test_an_answer_whose_place_is_gone_is_kept_elsewhere(
     [kept] = tmp_path.glob("parley-answer-*.wav")
     assert str(kept) in str(failure.value)
     assert read_wav(kept) == (bytes(960), 24_000)
+
+
+def test_of_a_tool_that_people_are_not_shown_the_name_is_printed() -> None:
+    lines: list[str] = []
+    transcript = Transcript(lines.append)
+    for given, output in (({"zone": "UTC"}, "16:20"), ({}, "")):
+        use = {"id": "c", "name": "get_current_time", "input": given}
+        result = {"id": "c", "name": "get_current_time", "output": output}
+        for event in (
+            {"type": "agent_response_tool_use_done", "tool_use": use},
+            {"type": "agent_response_tool_result", "tool_result": result},
+        ):
+            transcript.handle_event(json.dumps(event), 1)
+    assert lines == [
+        'tool:  get_current_time({"zone": "UTC"})',
+        "tool:  -> 16:20",
+        "tool:  get_current_time",
+    ]
 
 
 @pytest.mark.parametrize(
