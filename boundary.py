@@ -83,6 +83,27 @@ def place_of(error: BaseException) -> str:
     return " > ".join(frames) or "an unknown place"
 
 
+def unowned_failures(
+    log: logging.Logger,
+) -> Callable[[asyncio.AbstractEventLoop, dict[str, Any]], None]:
+    """A loop's exception handler for what nobody waits for, such as a task that a tool began.
+
+    The type and the place are an error of the log; the text, which may hold what people say, is
+    told at DEBUG only.
+    """
+
+    def handle(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            cause, place = type(error).__name__, place_of(error)
+            log.error("something that nobody waits for failed: %s at %s", cause, place)
+        else:
+            log.error("the loop: %s", context.get("message"))
+        log.debug("the loop: %s", context.get("message"), exc_info=error)
+
+    return handle
+
+
 class Boundary:
     """Contains failures, counts them by kind, and logs each place once as an error.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from boundary import Boundary, Caught, InputKind, is_own_end
+from boundary import Boundary, Caught, InputKind, is_own_end, unowned_failures
 from conversation.vitals import InputFailures
 
 FOREIGN = [
@@ -142,3 +142,26 @@ def test_a_wrapped_function_never_raises() -> None:
 
 def test_kinds_are_those_that_are_reported() -> None:
     assert {str(kind) for kind in InputKind} == set(InputFailures.model_fields)
+
+
+@pytest.mark.asyncio
+async def test_of_what_nobody_waits_for_the_text_is_told_at_debug_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    loop = asyncio.get_running_loop()
+    caplog.set_level(logging.INFO)
+    handler = unowned_failures(logging.getLogger("test"))
+    handler(loop, {"message": "Task exception was never retrieved", "exception": failure()})
+    handler(loop, {"message": "Unclosed connection"})
+    assert "ValueError at" in caplog.text
+    assert "test_boundary.py" in caplog.text
+    assert "Unclosed connection" in caplog.text
+    assert "what people say" not in caplog.text
+
+
+def failure() -> BaseException:
+    try:
+        int("what people say")
+    except ValueError as error:
+        return error
+    raise AssertionError

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from enum import IntEnum
 from typing import Any, Final, Protocol, cast
 
+from boundary import unowned_failures
 from config import AgentConfig
 from control.processes.link import (
     PARENT_MESSAGE,
@@ -138,6 +139,7 @@ class AgentHost:
 
     async def run(self) -> ExitCode:
         """Run the agent until it ended or must end, and tell the supervisor how it went."""
+        asyncio.get_running_loop().set_exception_handler(unowned_failures(_log))
         self._tasks.start(self._lag.run(), name="loop lag")
         try:
             self._running = self._tasks.start(self._run_agent(), name="agent")
