@@ -1,9 +1,9 @@
-"""Finds the owner's proxy for an outbound connection, by the usual variables of the environment.
+"""Selects the proxy of an outbound connection from the usual environment variables.
 
-`HTTPS_PROXY` (for https and wss), `HTTP_PROXY` (for http and ws) and `ALL_PROXY` (for both) name it,
-`NO_PROXY` says where to do without: a list of host names with all names below them, addresses,
-networks (`10.0.0.0/8`), each with a port if it is meant for that port only; or `*`. Small letters go
-before capital ones. This machine is never reached through a proxy, and no netrc file is read.
+`HTTPS_PROXY` (for https and wss), `HTTP_PROXY` (for http and ws) and `ALL_PROXY` (for both) name it.
+`NO_PROXY` lists exceptions: host names with all names below them, addresses, networks
+(`10.0.0.0/8`), each optionally with a port; or `*`. Lower case takes precedence over upper case.
+Loopback addresses never use a proxy, and no netrc file is read.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ VARIABLES: Final = tuple(
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
     for spelling in (name, name.upper())
 )
-"""All that is read of the environment."""
+"""All variables that are read."""
 
 _OWN_VARIABLE: Final = {
     "https": "https_proxy",
@@ -34,15 +34,14 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class InvalidProxyError(ValueError):
-    """A variable that holds no usable proxy; names the variable, never a password in it."""
+    """A variable holds no usable proxy; the text names the variable and never a password."""
 
 
 def outbound_proxy(url: yarl.URL | str, environ: Mapping[str, str] = os.environ) -> yarl.URL | None:
-    """The proxy by which to reach `url`, with the user and password that its variable holds; None:
-    none.
+    """Return the proxy for `url`, with user and password as configured, or None.
 
     Raises:
-        InvalidProxyError: the variable holds something else than an http or https proxy.
+        InvalidProxyError: The variable does not hold an http or https proxy.
     """
     url = yarl.URL(url)
     if (own := _OWN_VARIABLE.get(url.scheme)) is None or not url.host:
@@ -54,12 +53,12 @@ def outbound_proxy(url: yarl.URL | str, environ: Mapping[str, str] = os.environ)
 
 
 def proxy_name(proxy: yarl.URL) -> str:
-    """Host and port, for logs and errors: without user and password."""
+    """Return host and port, for logs and errors: without user and password."""
     return f"{proxy.host}:{proxy.port}"
 
 
 def is_loopback(host: str) -> bool:
-    """A name or address of this machine itself."""
+    """Return true if `host` is a name or address of this machine."""
     name = _without_dot(host)
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -108,7 +107,7 @@ def _matches(url: yarl.URL, exception: str) -> bool:
 
 
 def _split_port(exception: str) -> tuple[str, int | None]:
-    """Host, and the port if one is named; an IPv6 address has a port only behind brackets."""
+    """Split into host and port, if any; an IPv6 address has a port only behind brackets."""
     host, colon, port = exception.rpartition(":")
     is_bare_ipv6 = ":" in host and not host.endswith("]")
     if not colon or is_bare_ipv6 or not port.isdecimal():

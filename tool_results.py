@@ -1,4 +1,4 @@
-"""What a model is told of the value that a tool returned: any Python value as text, within bounds."""
+"""Conversion of a tool's return value, any Python value, to text for a model, within bounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import json
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Iterator, KeysView, Mapping, ValuesView
 from enum import Enum
 from io import IOBase
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
-from json_reader import mend_text
+from untrusted.json_reader import mend_text
 
 MAX_OUTPUT_CHARACTERS: Final = 32_000
 MAX_DEPTH: Final = 64
@@ -28,19 +28,58 @@ _PLAIN_TYPES: Final = (str, int, float, bool, type(None))
 _LISTS: Final = (list, tuple, set, frozenset, deque, range, Iterator, KeysView, ValuesView)
 
 
-class UntellableError(ValueError):
-    """A value has no text form within the bounds; the text says why."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Result:
+    """A tool's result with directions; a tool may return any plain value instead.
+
+    is_silent: the model only has to know it; no reply is asked for
+    shown: text for people, in the events of the call, instead of the model's
+    """
+
+    value: Any
+    is_silent: bool = False
+    shown: str | None = None
 
 
-def tell(value: Any) -> str:
-    """Text as it is, everything else as JSON.
+@dataclasses.dataclass(frozen=True, slots=True)
+class ToolOutcome:
+    """Outcome of a call as the model gets it. Of an error, `output` is `{"error": text}`.
 
-    Models, dataclasses, enumerations, dates, decimals, sets, bytes, paths and the like are told by
-    their values; what nothing else is known of, by its `str`.
+    is_unexpected: the tool's own code failed with something other than a `ToolError`
+    start_response: the model may reply to the output; false: it is a silent result
+    shown: text for people; None: the output
+    cause: class and text of the unexpected error, which may hold private words
+    place: file and line of the owner's code that failed
+    """
+
+    output: str
+    is_error: bool = False
+    is_unexpected: bool = False
+    start_response: bool = True
+    shown: str | None = None
+    cause: str = dataclasses.field(default="", repr=False)
+    place: str = ""
+
+
+def failure(text: str, *, is_unexpected: bool = False) -> ToolOutcome:
+    """Return the outcome of a call that was not carried out, in words for the model."""
+    output = json.dumps({"error": text}, ensure_ascii=False)
+    return ToolOutcome(output, is_error=True, is_unexpected=is_unexpected)
+
+
+class UnserializableResultError(ValueError):
+    """A value has no text form within the bounds; the text gives the reason."""
+
+
+def to_output(value: Any) -> str:
+    """Return text unchanged, everything else as JSON.
+
+    Models, dataclasses, enumerations, dates, decimals, sets, bytes, paths and the like are written
+    by their values, unknown types by their `str`.
 
     Raises:
-        UntellableError: too deep or too long.
-        BaseException: whatever the value's own code raises.
+        UnserializableResultError: The value is too deep or too long.
+        BaseException: Raised by the value's own code.
     """
     if isinstance(value, Enum):
         value = value.value
@@ -53,7 +92,7 @@ def tell(value: Any) -> str:
 
 
 def is_plain(value: Any) -> bool:
-    """Whether telling `value` takes no time and runs no code but ours: little, and of JSON's types."""
+    """Return true if `value` is small and of JSON's types: fast to convert, with no foreign code."""
     waiting = [value]
     for _ in range(_MAX_PLAIN):
         if not waiting:
@@ -70,18 +109,8 @@ def is_plain(value: Any) -> bool:
     return False
 
 
-async def collect(values: AsyncIterator[Any]) -> list[Any]:
-    """What an asynchronous iterator gives, up to one more than can be told."""
-    found: list[Any] = []
-    async for each in values:
-        found.append(each)
-        if len(found) > MAX_OUTPUT_CHARACTERS:
-            break
-    return found
-
-
-def _too_long(characters: int) -> UntellableError:
-    return UntellableError(f"its result is too long to be told ({characters} characters)")
+def _too_long(characters: int) -> UnserializableResultError:
+    return UnserializableResultError(f"its result is too long ({characters} characters)")
 
 
 def _json(value: Any) -> str:
@@ -90,18 +119,18 @@ def _json(value: Any) -> str:
 
 
 class _Plain:
-    """Makes values of JSON's types. Each takes at least a character, so that their number is bounded."""
+    """Converter to JSON's types; each value costs at least a character, so their number is bounded."""
 
     def __init__(self) -> None:
         self._left = MAX_OUTPUT_CHARACTERS
 
     def of(self, value: Any, depth: int) -> Any:
-        """The same value for `json.dumps`."""
+        """Return `value` in the form for `json.dumps`."""
         self._left -= 1
         if self._left < 0:
-            raise UntellableError("its result is too long to be told")
+            raise UnserializableResultError("its result is too long")
         if depth > MAX_DEPTH:
-            raise UntellableError("its result is nested too deep to be told")
+            raise UnserializableResultError("its result is nested too deep")
         match value:
             case None | bool():
                 return value
@@ -110,7 +139,7 @@ class _Plain:
             case str():
                 self._left -= len(value) // 2
                 if self._left < 0:
-                    raise UntellableError("its result is too long to be told")
+                    raise UnserializableResultError("its result is too long")
                 return mend_text(str(value))
             case int():
                 return int(value)
@@ -144,12 +173,12 @@ class _Plain:
         return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
 
     def _leaf(self, value: Any, depth: int) -> Any:
-        told = to_jsonable_python(value, fallback=_unknown, inf_nan_mode="strings")
-        return mend_text(told) if isinstance(told, str) else self.of(told, depth + 1)
+        plain = to_jsonable_python(value, fallback=_unknown, inf_nan_mode="strings")
+        return mend_text(plain) if isinstance(plain, str) else self.of(plain, depth + 1)
 
 
 def _unknown(value: Any) -> Any:
-    """Numbers and arrays of numpy and its like have a list form; for the rest its text stands."""
+    """Return the list form of numpy values and the like, the `str` of anything else."""
     to_list = getattr(value, "tolist", None)
     if callable(to_list):
         return to_list()

@@ -1,24 +1,57 @@
-"""Small helpers that any layer may use: owned tasks, files of PCM. Knows nothing of ours."""
+"""Helpers for any layer: tasks, bounds, rate limits, loopback and origin checks. Imports no module of this project."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import re
+import signal
 import time
-import wave
-from collections.abc import Coroutine
-from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from collections import OrderedDict
+from collections.abc import Coroutine, Iterator
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-T = TypeVar("T")
+FUNCTION_PATTERN: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
+"""`package.module:function`: code that settings and definitions may name, and clients never."""
 
-_log = logging.getLogger("utils")
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+STOP_SIGNALS: Final = frozenset({signal.SIGINT, signal.SIGTERM})
+
+
+@contextlib.contextmanager
+def held_stop_signals() -> Iterator[None]:
+    """Have signals to stop wait for the end of the block, in this thread and those that it starts in
+    there, which never get them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def wall_clock_ms() -> int:
     """Unix time in milliseconds, for stamps in messages and logs; never for deadlines."""
     return int(time.time() * 1000)
+
+
+def named_values(text: str, separators: str = ";\n") -> list[tuple[str, str | None]]:
+    """Parse `name=value` entries between any of `separators`; empty entries are skipped.
+
+    The value is None for an entry without `=`. Blanks around names and values are removed.
+    """
+    found: list[tuple[str, str | None]] = []
+    for entry in re.split(f"[{re.escape(separators)}]", text):
+        name, equals, value = (part.strip() for part in entry.partition("="))
+        if name or equals:
+            found.append((name, value if equals else None))
+    return found
 
 
 class OwnedTasks:
@@ -44,7 +77,7 @@ class OwnedTasks:
         return len(self._tasks)
 
     async def close(self) -> None:
-        """Cancel every task and wait until it ended. Our own cancellation passes through."""
+        """Cancel all tasks and wait for their end. A cancellation of the caller passes through."""
         current = asyncio.current_task()
         tasks = [task for task in self._tasks if task is not current]
         for task in tasks:
@@ -54,7 +87,7 @@ class OwnedTasks:
 
 
 def sole_cause(error: BaseException) -> BaseException:
-    """What a group of one member, or of one within another, was raised for; else `error` itself."""
+    """Unwrap nested exception groups of one member; return any other error unchanged."""
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
@@ -67,7 +100,7 @@ async def cancel_and_wait(task: asyncio.Task[Any]) -> None:
 
 
 def is_loopback(netloc: str) -> bool:
-    """Whether `host` or `host:port` is a name of this machine that nobody else can let point here."""
+    """Return true if `host` or `host:port` is a loopback name or address, safe from DNS rebinding."""
     try:
         name = urlsplit(f"//{netloc}").hostname
     except ValueError:
@@ -76,9 +109,9 @@ def is_loopback(netloc: str) -> bool:
 
 
 def is_own_origin(origin: str, host: str) -> bool:
-    """Whether a page of `origin` was served by who is called `host` in a request of it.
+    """Return true if an `Origin` header names the same host as the request's `Host` header.
 
-    Schemes are not compared: behind a proxy that ends TLS ours is another one.
+    Schemes are not compared: they differ behind a proxy that terminates TLS.
     """
     try:
         name = urlsplit(origin).netloc
@@ -88,7 +121,7 @@ def is_own_origin(origin: str, host: str) -> bool:
 
 
 def shorten(value: Any, limit: int = 120) -> Any:
-    """A copy of parsed JSON with long strings cut, for wire logging."""
+    """Return a copy of parsed JSON with long strings cut, for wire logging."""
     match value:
         case str() if len(value) > limit:
             return f"{value[:limit]}… ({len(value)} characters)"
@@ -100,53 +133,6 @@ def shorten(value: Any, limit: int = 120) -> Any:
             return value
 
 
-class PcmDump:
-    """Appends raw PCM16 to a file for debugging; the file appears with the first audio.
-
-    A disk that does not take it costs the rest of the file, never the call.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._is_given_up = False
-
-    def write(self, pcm: bytes) -> None:
-        """Append `pcm`."""
-        if self._is_given_up:
-            return
-        try:
-            if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._path.open("wb", buffering=64 * 1024)
-            self._file.write(pcm)
-        except OSError as error:
-            self._give_up(error)
-
-    def close(self) -> None:
-        """Flush and close; safe to repeat."""
-        file, self._file = self._file, None
-        if file is not None:
-            try:
-                file.close()
-            except OSError as error:
-                self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        self._is_given_up = True
-        _log.warning("%s is incomplete: %s", self._path.name, error.strerror)
-        self.close()
-
-
-def write_wav(path: Path, pcm: bytes, sample_rate_hz: int) -> None:
-    """Write PCM16 mono samples as a WAV file."""
-    with path.open("wb") as file, wave.open(file, "wb") as wav:
-        wav.setnchannels(1)
-        wav.setsampwidth(2)
-        wav.setframerate(sample_rate_hz)
-        wav.writeframes(pcm)
-
-
 async def run_unless(stopped: asyncio.Future[Any], coroutine: Coroutine[Any, Any, T]) -> T | None:
     """Run `coroutine` until it ends or `stopped` is done; then it is cancelled and None returned."""
     task = asyncio.get_running_loop().create_task(coroutine)
@@ -156,3 +142,69 @@ async def run_unless(stopped: asyncio.Future[Any], coroutine: Coroutine[Any, Any
         if not task.done():
             await cancel_and_wait(task)
     return None if task.cancelled() else task.result()
+
+
+class BoundedDict(OrderedDict[K, V]):
+    """A dict of at most `limit` entries, oldest first: one more removes the oldest.
+
+    An assignment to a known key keeps its place; `move_to_end` makes it the newest.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__()
+        self._limit = limit
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        if len(self) > self._limit:
+            self.popitem(last=False)
+
+
+class BacklogWarning:
+    """Warns when a queue grows to `threshold` entries, once per growth.
+
+    The next warning comes only after the queue was seen at half of the threshold or less.
+    """
+
+    def __init__(self, log: logging.Logger, queue: str, threshold: int) -> None:
+        self._log = log
+        self._queue = queue
+        self._threshold = threshold
+        self._is_grown = False
+
+    def observe(self, size: int) -> None:
+        """Take the queue's size; to be called whenever something is added to it."""
+        if size >= self._threshold and not self._is_grown:
+            self._is_grown = True
+            self._log.warning("queue %s grows: %d entries wait", self._queue, size)
+        elif size <= self._threshold // 2:
+            self._is_grown = False
+
+
+class TokenBucket:
+    """Allows `per_s` events a second on average and `burst` at once."""
+
+    def __init__(self, per_s: float, burst: int) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._left = float(burst)
+        self._at_s: float | None = None
+
+    def allow(self, now_s: float, cost: float = 1) -> bool:
+        """Count an event at `now_s` (monotonic) as `cost` events; return false if over the rate."""
+        if self._at_s is not None:
+            refill = max(0.0, now_s - self._at_s) * self._per_s
+            self._left = min(self._burst, self._left + refill)
+        self._at_s = now_s
+        if self._left < cost:
+            return False
+        self._left -= cost
+        return True
+
+    def charge(self, cost: int) -> None:
+        """Count `cost` events that were not asked for; the debt is at most a burst."""
+        self._left = max(-float(self._burst), self._left - cost)
+
+    def wait_s(self) -> float:
+        """Return the seconds after the last event until another one is allowed."""
+        return max(0.0, 1 - self._left) / self._per_s

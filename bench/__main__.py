@@ -12,15 +12,23 @@ from bench.figures import HEADER
 
 PARTS = {
     "latency": "bench.latency",
+    "bridge": "bench.bridge",
     "cost": "bench.cost",
     "crowd": "bench.crowd",
     "local": "bench.local",
+    "language_model": "bench.language_model",
     "restart": "bench.restart",
     "provider_loss": "bench.provider_loss",
     "loss": "bench.loss",
     "hour": "bench.hour",
     "store": "bench.store",
+    "stored_calls": "bench.stored_calls",
+    "blocking_tool": "bench.blocking_tool",
+    "small_model_tools": "bench.small_model_tools",
+    "end_of_turn": "bench.end_of_turn",
     "stock": "bench.stock",
+    "peers": "bench.peers.comparison",
+    "cascade_peers": "bench.peers.cascades",
 }
 
 

@@ -1,6 +1,9 @@
-"""What a call costs: processor and memory of its agent process, listening and speaking.
+"""Cost of a call: processor and memory of its agent process, listening and speaking; and of the
+whole process tree of the server while callers send silence as packets.
 
-With `MERGE_PAGES=1` in the environment the server has it too.
+With `MERGE_PAGES=1` in the environment the server has it too. With `BASELINE=TREE`, another working
+tree of this project, the callers that send silence are served by both trees in turns, `COST_ROUNDS` (3)
+times: what else the machine does then burdens both alike.
 """
 
 from __future__ import annotations
@@ -8,17 +11,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
+import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bench.figures import row
-from bench.processes import cpu_s, memory_mb
+from bench.processes import TreeCpu, cpu_s, memory_mb
 from bench.speech import talk
-from bench.stand import Caller, Server, calling, running_server
+from bench.stand import DEADLINE_S, ROOT, Caller, Server, calling, running_server
 from tests.fakes.openai_realtime import FakeSession
 
 CALLS = 6
 WINDOW_S = 10.0
+SETTLE_S = 4.0
+ROUNDS = int(os.environ.get("COST_ROUNDS", "3"))
 
 
 @dataclass
@@ -36,12 +44,59 @@ async def rows() -> list[str]:
     async with running_server(MERGE_PAGES=os.environ.get("MERGE_PAGES", "")) as server:
         costs = await measure_costs(server)
     at_once = f"{CALLS} calls"
+    baseline = os.environ.get("BASELINE")
+    trees = {"": ROOT} if baseline is None else {"baseline, ": Path(baseline), "": ROOT}
+    silent = await measure_silent(trees)
     return [
         row(f"cores per call, listening, {at_once}", "cores", costs.listening_cores, digits=3),
         row(f"cores per call, speaking, {at_once}", "cores", costs.speaking_cores, digits=3),
+        *(
+            row(f"{name}silent packets, process tree, {at_once}", "cores", cores, digits=3)
+            for name, cores in silent.items()
+        ),
         row("private memory per call", "MB", costs.private_mb),
         row("proportional memory per call", "MB", costs.proportional_mb),
     ]
+
+
+async def measure_silent(trees: dict[str, Path]) -> dict[str, list[float]]:
+    """Cores per call of each tree's server, its agents and all its other processes, one value a round;
+    agents neither speak nor hear speech.
+    """
+    found: dict[str, list[float]] = {name: [] for name in trees}
+    for _ in range(ROUNDS):
+        for name, tree in trees.items():
+            async with running_server(tree=tree) as server:
+                found[name].append(await _silent_cores(server))
+    return found
+
+
+async def _silent_cores(server: Server) -> float:
+    for number in range(CALLS):
+        await server.start_agent(f"silent-{number}")
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.silent_callers", server.url, "silent", str(CALLS)),
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(DEADLINE_S):
+            if await process.stdout.readline() != b"connected\n":
+                raise RuntimeError("the callers did not connect")
+        await asyncio.sleep(SETTLE_S)
+        tree, began_s = TreeCpu(server.pid), time.monotonic()
+        await asyncio.sleep(WINDOW_S)
+        cores = tree.spent_s() / (time.monotonic() - began_s) / CALLS
+        lost, _ = await process.communicate(b"")
+        if lost != b"0\n":
+            raise RuntimeError("a call ended early")
+        return cores
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
 
 
 async def measure_costs(server: Server) -> Costs:

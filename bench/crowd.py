@@ -1,213 +1,126 @@
-"""Many calls at once: which frames are late, and where the processors' time goes.
+"""Many calls at once, as `python -m main load` makes them: how many go well, and at what cost.
 
-`CROWD_CALLS` (40) agents for `CROWD_S` (40) seconds; users and agents talk in turns of 5 s, half of
-each at any time. The load comes from processes of their own (`crowd_callers`), the model's side from
-this one, which reads no more than the length of what it gets. A frame is late when it comes more
-than 20 ms later, against its stream's own time, than the quickest one of the whole run; one that
-never comes counts as late; a stream that had no frame at all is counted apart. Everybody has a turn
-only from 10 s on.
+`CROWD_CALLS` (40) calls for `CROWD_S` (40) seconds against a server with a model's side that answers each turn
+with 4.5 s of speech, 0.3 s after it (`tests/fakes/answering_model.py`). With `CROWD_FIND_LIMIT=1` the load
+searches the most calls that go well, up to `CROWD_CALLS`. `CROWD_REPORT` names a folder for its page.
+Callers are processes of their own; the model's side is this one. `MAX_CPU_PERCENT` and `MERGE_PAGES` are
+passed on to the server.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import math
 import os
-import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
-from aiohttp import web
-
-from bench.crowd_callers import TURN_S, is_users_turn
 from bench.figures import row
-from bench.lateness import Lateness, late_percents
-from bench.processes import cpu_s, memory_mb
-from bench.speech import RATE_HZ, talk
-from bench.stand import ROOT, Server, running_server
-from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
-from tests.fakes.openai_vocabulary import Vocabulary
+from bench.speech import talk
+from bench.stand import ROOT, end_process, running_server
+from tests.fakes.answering_model import AnsweringModel, appended_frames
 
 CALLS: Final = int(os.environ.get("CROWD_CALLS", "40"))
 LENGTH_S: Final = float(os.environ.get("CROWD_S", "40"))
-CALLERS_A_PROCESS: Final = 10
-_LEAD_S: Final = 3.0
-_REPLY_S: Final = TURN_S - 0.5
-_APPEND: Final = '{"type":"input_audio_buffer.append","audio":"'
-_BYTES_PER_S: Final = RATE_HZ * 2
-
-
-class LeanSession(FakeSession):
-    """Takes the user's audio for its length, without a look inside."""
-
-    def __init__(
-        self, socket: web.WebSocketResponse, model: str, faults: Faults, vocabulary: Vocabulary
-    ) -> None:
-        super().__init__(socket, model, faults, vocabulary)
-        self.heard = Lateness()
-        self.is_measuring = False
-        self._stream_s = 0.0
-
-    async def _handle(self, text: str) -> None:
-        if not text.startswith(_APPEND):
-            await super()._handle(text)
-            return
-        length_s = (len(text) - len(_APPEND) - len('"}')) * 3 // 4 / _BYTES_PER_S
-        self._stream_s += length_s
-        if self.is_measuring:
-            self.heard.add(self._stream_s, time.monotonic(), frames=round(length_s * 50))
-
-
-class LeanModel(FakeRealtimeServer):
-    """A model's side that costs little."""
-
-    def _create_session(
-        self, socket: web.WebSocketResponse, model: str, vocabulary: Vocabulary
-    ) -> LeanSession:
-        return LeanSession(socket, model, self.faults, vocabulary)
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """What a run found. Callers as they told it; cores: processor seconds per second."""
-
-    callers: list[dict[str, Any]]
-    sessions: list[LeanSession]
-    agent_cores: list[float]
-    server_cores: float
-    bench_cores: float
-    private_mb: list[float]
+IS_SEARCH: Final = os.environ.get("CROWD_FIND_LIMIT", "") not in ("", "0")
+REPORT: Final = os.environ.get("CROWD_REPORT", "")
+_ANSWER_S: Final = 4.5
 
 
 async def rows() -> list[str]:
     """Every figure of this part."""
-    crowd = await measure_crowd(CALLS)
-    heard = [Lateness(**one) for found in crowd.callers for one in found["heard"]]
-    sent = [Lateness(**one) for found in crowd.callers for one in found["sent"]]
-    appended = [session.heard for session in crowd.sessions]
-    load = [found["cores"] for found in crowd.callers]
-    name = f"{CALLS} calls"
-    return [
-        row(f"{name}: frames late at the callers", "%", late_percents(heard), digits=2),
-        row(f"{name}: frames late at the model", "%", late_percents(appended), digits=2),
-        row(f"{name}: frames our callers sent late", "%", late_percents(sent), digits=2),
-        _total(f"{name}: late of all frames", [*heard, *appended]),
-        row(f"{name}: streams without a frame", "streams", [_without_frames(heard, appended)]),
-        row(f"{name}: calls that ended early", "calls", [sum(c["lost"] for c in crowd.callers)]),
-        row(f"{name}: cores per agent", "cores", crowd.agent_cores, digits=3),
-        row(f"{name}: cores of all agents", "cores", [sum(crowd.agent_cores)], digits=2),
-        row(f"{name}: cores of the server", "cores", [crowd.server_cores], digits=2),
-        row(f"{name}: cores of callers and model", "cores", [sum(load) + crowd.bench_cores]),
-        row(f"{name}: private memory", "MB", crowd.private_mb),
-    ]
-
-
-def _total(name: str, streams: list[Lateness]) -> str:
-    late, frames = sum(one.late for one in streams), sum(one.frames for one in streams)
-    return row(name, "%", [100 * late / frames] if frames else [], digits=2)
-
-
-def _without_frames(*kinds: list[Lateness]) -> int:
-    """Streams that should have had frames, since everybody had a turn: a call that was silent."""
-    return sum(each.frames == 0 for streams in kinds for each in streams)
-
-
-async def measure_crowd(calls: int) -> Crowd:
-    """Start agents, have them called, let everybody talk."""
-    merge_pages = os.environ.get("MERGE_PAGES", "")
-    async with (
-        running_server(
-            scripted=LeanModel(),
-            DRAIN_DEADLINE_S="0",
-            LOG_LEVEL="WARNING",
-            MERGE_PAGES=merge_pages,
-        ) as server,
-        contextlib.AsyncExitStack() as stack,
-    ):
-        sessions: list[LeanSession] = []
-        processes: list[asyncio.subprocess.Process] = []
-        # Group by group: an agent that nobody calls leaves after half a minute.
-        for first in range(0, calls, CALLERS_A_PROCESS):
-            numbers = range(first, min(first + CALLERS_A_PROCESS, calls))
-            for number in numbers:
-                session, _ = await server.start_agent(f"crowd-{number}")
-                assert isinstance(session, LeanSession)
-                sessions.append(session)
-            processes.append(await stack.enter_async_context(_callers(server, numbers)))
-        return await _measure(server, sessions, processes)
-
-
-async def _measure(
-    server: Server, sessions: list[LeanSession], processes: list[asyncio.subprocess.Process]
-) -> Crowd:
-    begin_s = time.monotonic() + _LEAD_S
-    for process in processes:
-        await _tell(process, f"{begin_s} {begin_s + LENGTH_S}\n")
-    await asyncio.sleep(_LEAD_S)
-    pids = [agent["pid"] for agent in await server.agents()]
-    before = [cpu_s(pid) for pid in (server.pid, *pids)]
-    own_s = time.process_time()
-    await _talk(sessions, begin_s, begin_s + LENGTH_S)
-    took_s = time.monotonic() - begin_s
-    spent = [
-        (cpu_s(pid) - earlier) / took_s
-        for pid, earlier in zip((server.pid, *pids), before, strict=True)
-    ]
-    own_cores = (time.process_time() - own_s) / took_s
-    found = [json.loads(await _read_line(process)) for process in processes]
-    memory = [memory_mb(pid)[0] for pid in pids]
-    return Crowd(found, sessions, spent[1:], spent[0], own_cores, memory)
-
-
-async def _talk(sessions: list[LeanSession], begin_s: float, end_s: float) -> None:
-    speech = talk(_REPLY_S)
-    for session in sessions:
-        session.is_measuring = True
-    async with asyncio.TaskGroup() as group:
-        for turn in range(math.ceil((end_s - begin_s) / TURN_S)):
-            await asyncio.sleep(max(0.0, begin_s + turn * TURN_S + 0.3 - time.monotonic()))
-            for number, session in enumerate(sessions):
-                if not is_users_turn(number, turn * TURN_S):
-                    session.sent.clear()
-                    group.create_task(session.say(speech, "talk", pace=0.5))
-                    await asyncio.sleep(0.01)
-        await asyncio.sleep(max(0.0, end_s - time.monotonic()))
-    for session in sessions:
-        session.is_measuring = False
-
-
-@contextlib.asynccontextmanager
-async def _callers(server: Server, numbers: range) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process with these callers, connected."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bench.crowd_callers"),
-        *(server.url, str(numbers.start), str(len(numbers))),
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
+    model = AnsweringModel(talk(_ANSWER_S))
+    async with running_server(
+        scripted=model,
+        DRAIN_DEADLINE_S="0",
+        LOG_LEVEL="ERROR",
+        MAX_CPU_PERCENT=os.environ.get("MAX_CPU_PERCENT", ""),
+        MERGE_PAGES=os.environ.get("MERGE_PAGES", ""),
+    ) as server:
+        own_s, began_s = time.process_time(), time.monotonic()
+        result = await _load(server.url)
+        model_cores = (time.process_time() - own_s) / (time.monotonic() - began_s)
+    lines = [] if not IS_SEARCH else [line for one in result["levels"] for line in _short(one)]
+    level = result["best"] or result["levels"][-1]
+    frames, late = appended_frames(
+        model.sessions, level["began_s"], level["began_s"] + level["length_s"]
     )
-    try:
-        if await _read_line(process) != b"connected\n":
-            raise RuntimeError("the callers did not connect")
-        yield process
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+    heard_late = round(level["frames"] * (level["late_percent"] or 0) / 100)
+    return [
+        *lines,
+        *_rows(level, frames, late, heard_late, model_cores),
+        f"  {_first_limit(result)}",
+    ]
 
 
-async def _tell(process: asyncio.subprocess.Process, line: str) -> None:
-    assert process.stdin is not None
-    process.stdin.write(line.encode())
-    await process.stdin.drain()
+async def _load(url: str) -> dict[str, Any]:
+    """Run the command, and return what is in its JSON file."""
+    with tempfile.TemporaryDirectory(prefix="parley-crowd-") as folder:
+        file = Path(folder) / "load.json"
+        options = ["--find-limit"] if IS_SEARCH else []
+        options += ["--report", REPORT] if REPORT else []
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "main", "load", "--server", url, "--json", str(file)),
+            *("--calls", str(CALLS), "--ramp", f"{10.0 if IS_SEARCH else max(5.0, CALLS / 4)}s"),
+            *("--duration", f"{LENGTH_S}s", *options),
+            cwd=ROOT,
+            env={**os.environ, "PARLEY_ENV_FILE": ""},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            await process.wait()
+        finally:
+            await end_process(process)
+        result: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return result
 
 
-async def _read_line(process: asyncio.subprocess.Process) -> bytes:
-    assert process.stdout is not None
-    async with asyncio.timeout(60):
-        return await process.stdout.readline()
+def _rows(
+    level: dict[str, Any], frames: int, late: int, heard_late: int, model_cores: float
+) -> list[str]:
+    name = f"{level['calls']} of {level['wanted']} calls"
+    latency, total = level["latency_ms"], level["frames"] + frames
+    return [
+        row(f"{name}: frames late at the callers", "%", _known(level["late_percent"]), digits=2),
+        row(f"{name}: frames late at the model", "%", _share(late, frames), digits=2),
+        row(f"{name}: late of all frames", "%", _share(late + heard_late, total), digits=2),
+        row(f"{name}: frames our callers sent late", "%", _known(level["sent_late_percent"]), digits=2),
+        row(f"{name}: mouth to ear, median and p95", "ms", [latency["median"], latency["p95"]] if latency else []),
+        row(f"{name}: gaps heard", "gaps", [level["gaps"]]),
+        row(f"{name}: calls in which nothing was heard", "calls", [level["silent"]]),
+        row(f"{name}: calls that ended early", "calls", [level["ended"]]),
+        row(f"{name}: cores per agent", "cores", _known(level["cores_per_agent"]), digits=3),
+        row(f"{name}: cores of all agents", "cores", _known(level["agent_cores"]), digits=2),
+        row(f"{name}: cores of the server", "cores", _known(level["server_cores"]), digits=2),
+        row(f"{name}: cores of the callers", "cores", _known(level["caller_cores"]), digits=2),
+        row(f"{name}: cores of the model's side", "cores", [model_cores], digits=2),
+        row(f"{name}: private memory per agent", "MB", _known(level["mb_per_agent"])),
+        row(f"{name}: the machine", "%", _known(level["machine_percent"])),
+    ]  # fmt: skip
+
+
+def _short(level: dict[str, Any]) -> list[str]:
+    return [
+        row(
+            f"{level['calls']} calls: frames late at the callers",
+            "%",
+            _known(level["late_percent"]),
+            digits=2,
+        )
+    ]
+
+
+def _known(value: float | None) -> list[float]:
+    return [] if value is None else [value]
+
+
+def _share(part: int, whole: int) -> list[float]:
+    return [100 * part / whole] if whole else []
+
+
+def _first_limit(result: dict[str, Any]) -> str:
+    limit = result["limit"]
+    return "no limit was met" if limit is None else f"first limit: {limit['text']}"

@@ -5,11 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """The nearest-rank percentile; `share` from 0 to 1."""
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+from load.statistics import percentile
 
 
 def row(name: str, unit: str, values: Sequence[float], *, digits: int = 1) -> str:

@@ -17,11 +17,13 @@ from pathlib import Path
 import numpy as np
 
 from bench.figures import row
+from line.playout.buffer import PlayoutBuffer, PlayoutFrame
+from line.playout.pacer import Slot
+from line.playout.sender import PlayoutSender
+from line.timing import RTP_CLOCK_HZ
 from rtc.opus import OpusEncoder
-from rtc.playout import PlayoutBuffer, PlayoutFrame
-from rtc.playout_line import PlayoutLine
-from rtc.playout_pace import RTP_CLOCK_HZ, Slot
-from rtc.voice import FRAME_MS, Voice
+from rtc.receive.decoder import FRAME_MS, VoiceDecoder
+from rtc.voice import OpusVoice
 
 RATE_HZ = 24_000
 DELTA_S = 0.1
@@ -61,15 +63,19 @@ class Hour:
         self.early_ms = Minutes(statistics.median)
         self.memory_mb: list[float] = []
         self._random = random.Random(1)
-        self._line = PlayoutLine(
+        self._line = PlayoutSender(
             PlayoutBuffer(RATE_HZ),
-            OpusEncoder(RATE_HZ),
-            on_packet=self._handle_packet,
             on_frame=self._handle_frame,
             on_started=lambda _key: None,
             on_done=lambda _key: None,
         )
-        self._voice = Voice(RATE_HZ)
+        self._encoder = OpusVoice(
+            OpusEncoder(RATE_HZ),
+            listeners=dict,
+            is_heard=lambda: True,
+            on_packet=self._handle_packet,
+        )
+        self._voice = VoiceDecoder(RATE_HZ)
         self._on_the_way: deque[tuple[float, bytes, int]] = deque()
         self._origin: Slot | None = None
         self._reply_began_s = 0.0
@@ -103,7 +109,8 @@ class Hour:
             if (next_s := self._line.next_s) is not None and next_s <= self.now_s:
                 is_held_up = self._random.random() < 0.005
                 late_s = HELD_UP_S if is_held_up else self._random.uniform(0, LATE_S)
-                self._line.tick(self.now_s + late_s)
+                self._line.send(self.now_s + late_s)
+                self._line.announce()
         self.now_s = until_s
 
     def _next_s(self) -> float:
@@ -114,6 +121,9 @@ class Hour:
     # -- the sender ---------------------------------------------------------------------------
 
     def _handle_frame(self, frame: PlayoutFrame, slot: Slot) -> None:
+        self._encoder.play(frame, slot)
+        if not frame.parts:
+            return
         if self._origin is None:
             self._origin = slot
         part = frame.parts[0]

@@ -7,7 +7,8 @@ import time
 from dataclasses import dataclass, field
 
 from bench.figures import row
-from bench.stand import Caller, Server, calling, first_voice_s, running_server
+from bench.stand import Caller, LoudFrames, Server, calling, first_voice_s, running_server
+from tests.fakes.openai_frames import BYTES_PER_MS
 from tests.fakes.openai_realtime import FakeSession, tone
 
 ROUNDS = 25
@@ -55,22 +56,22 @@ async def measure_call(server: Server, figures: Latencies) -> None:
     async with calling(server, "latency") as caller:
         await session.wait_for("input_audio_buffer.append", 10)
         for _ in range(ROUNDS):
-            figures.mouth_to_model.append(await _mouth_to_model(session, caller))
+            figures.mouth_to_model.append(await mouth_to_model(session, caller))
         await measure_replies(session, caller, figures)
     await server.post("/stop_agent", channel_name="latency")
 
 
 async def measure_replies(session: FakeSession, caller: Caller, figures: Latencies) -> None:
-    """What the model says: how soon it is heard, and how soon it stops."""
+    """Measure replies: time until they are heard, and until they stop when interrupted."""
     for _ in range(ROUNDS):
-        figures.model_to_ear.append(await _model_to_ear(session, caller))
+        figures.model_to_ear.append(await model_to_ear(session, caller))
     for _ in range(ROUNDS):
         latency_ms, error_ms = await _barge_in(session, caller)
         figures.barge_in.append(latency_ms)
         figures.truncate_error.append(error_ms)
 
 
-async def _mouth_to_model(session: FakeSession, caller: Caller) -> float:
+async def mouth_to_model(session: FakeSession, caller: Caller) -> float:
     """A 20 ms burst leaves the caller; when has an append with it reached the model's socket?"""
     seen = len(session.received)
     sent_s = time.monotonic()
@@ -85,12 +86,15 @@ def _first_delta_s(session: FakeSession, since: int) -> float:
     return deltas[0].at_s
 
 
-async def _model_to_ear(session: FakeSession, caller: Caller) -> float:
-    """The first delta of a reply is sent while the agent is silent; when does it arrive?"""
+async def model_to_ear(session: FakeSession, caller: LoudFrames) -> float:
+    """Milliseconds from the first delta of a reply, sent while the agent is silent, to its arrival."""
     await caller.wait_quiet()
     heard, sent = len(caller.loud_at_s), len(session.sent)
-    await session.say(tone(200), "a short reply")
+    # Ends in silence: a rest that a stage on the way keeps would be taken for the next reply's start.
+    await session.say(tone(200) + bytes(100 * BYTES_PER_MS), "a short reply")
     await caller.wait_loud(heard + 1)
+    # What is measured next must not share the processors with the rest of this reply.
+    await caller.wait_quiet()
     return (caller.loud_at_s[heard] - _first_delta_s(session, sent)) * 1000
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from bench import local_load, local_replies
 from bench.figures import row
 from bench.speech import RATE_HZ, load_speech
-from bench.stand import AGENT_UID, DEADLINE_S, LOUD, Caller, Server, calling, running_server
+from bench.stand import AGENT_UID, DEADLINE_S, Caller, Server, calling, running_server
+from load.sounds import LOUD
 
 QUESTIONS = ("u01_f.wav", "u07_f.wav", "u22_f.wav")
 ROUNDS = 4
@@ -19,10 +21,11 @@ STARTS = 20
 
 @dataclass
 class LocalFigures:
-    """Milliseconds."""
+    """Milliseconds. answer: by rules; model_answer: by the scripted language model."""
 
     start: list[float] = field(default_factory=list)
     answer: list[float] = field(default_factory=list)
+    model_answer: list[float] = field(default_factory=list)
 
 
 async def rows() -> list[str]:
@@ -31,6 +34,9 @@ async def rows() -> list[str]:
     return [
         row("start to ready, local model", "ms", figures.start),
         row("end of speech to first agent audio, local model", "ms", figures.answer),
+        row("the same with a language model of 100 ms", "ms", figures.model_answer),
+        *await local_replies.rows(),
+        *await local_load.rows(),
     ]
 
 
@@ -43,18 +49,21 @@ async def measure_local() -> LocalFigures:
             await server.post("/start_agent", channel_name=f"s{number}", uid=AGENT_UID)
             figures.start.append((time.monotonic() - began_s) * 1000)
             await server.post("/stop_agent", channel_name=f"s{number}")
-        await _ask(server, figures)
+        await _ask(server, figures.answer)
+    async with (
+        local_replies.scripted_model() as chat,
+        running_server(is_local=True, LLM_BASE_URL=chat.base_url, LLM_MODEL=chat.model) as server,
+    ):
+        await _ask(server, figures.model_answer)
     return figures
 
 
-async def _ask(server: Server, figures: LocalFigures) -> None:
+async def _ask(server: Server, answers: list[float]) -> None:
     await server.post("/start_agent", channel_name="local", uid=AGENT_UID, toolset="everyday")
     async with calling(server, "local") as caller:
-        for _ in range(ROUNDS):
-            for question in QUESTIONS:
-                figures.answer.append(
-                    await _ask_once(caller, np.frombuffer(load_speech(question), np.int16))
-                )
+        for question in QUESTIONS * ROUNDS:
+            speech = np.frombuffer(load_speech(question), np.int16)
+            answers.append(await _ask_once(caller, speech))
     await server.post("/stop_agent", channel_name="local")
 
 

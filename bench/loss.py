@@ -11,12 +11,12 @@ import contextlib
 import itertools
 from collections.abc import Sequence
 
-from bench.figures import percentile
+from audio import Resampler
 from bench.speech import RATE_HZ, Sentence, plain_words, sentences, wrong_words
 from bench.stand import Server, running_server
 from bench.stock import AGENTS
-from speech.engines.recogniser import WhisperRecogniser
-from speech.resampling import Resampler
+from load.statistics import percentile
+from speech.engines.whisper import WhisperRecogniser
 from tests.fakes.openai_realtime import FakeSession
 from tests.fakes.relayed_call import SpeechTrack, answering_room, calling_through
 from tests.fakes.udp_relay import Conditions, UdpRelay
@@ -52,7 +52,7 @@ async def rows() -> list[str]:
 
 
 class _Lag:
-    """How long the machine kept this process from running: gaps up to that are its own."""
+    """Time for which the machine kept this process from running: gaps up to that are its own."""
 
     def __init__(self) -> None:
         self.longest_ms = 0.0
@@ -80,7 +80,7 @@ class _Call:
     async def run(
         self, server: Server, starting: asyncio.Lock, recogniser: WhisperRecogniser
     ) -> str:
-        """The line of the table. starting: agents start one by one, to be told apart."""
+        """The line of the table. starting: agents start one by one, to be distinguishable."""
         network = self._network
         channel_name = f"{self._path}-{network.loss * 100:.0f}-{network.jitter_s * 1000:.0f}"
         async with contextlib.AsyncExitStack() as stack:
@@ -130,7 +130,7 @@ class _Call:
         return [(later - sooner) * 1000 for sooner, later in itertools.pairwise(appends)]
 
     def _added_ms(self) -> float:
-        """How much more audio the model got than time passed."""
+        """Return the surplus of audio at the model over the time that passed."""
         return ((self._marks[-1] - self._marks[0]) / BYTES_PER_S - self._took_s) * 1000
 
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from bench.figures import row
-from bench.stand import LOUD, Caller, Server, calling, running_server
-from conversation.heard import heard_text
+from bench.stand import Caller, Server, calling, running_server
+from load.sounds import LOUD
 from realtime.events import AppendAudio
-from realtime.lasting.outage import STABLE_S
-from realtime.lasting.resilient import ResilientModel
 from realtime.model import RealtimeModelConfig
 from realtime.openai.model import OpenAIRealtimeModel
+from realtime.resilience.model import ResilientModel
+from realtime.resilience.outage import STABLE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 
 DROPS = 12
@@ -86,13 +86,13 @@ async def _drop(
     figures.beyond_handshake.append((first.at_s - dropped_s - handshake_s) * 1000)
     await asyncio.sleep(SPOKEN_MS / 1000 + 0.3)
     figures.missing.append(max(0.0, SPOKEN_MS - _loud_ms(fresh)))
-    # Nothing of this round may be told again in the next, nor a drop count as part of the last.
+    # Nothing of this round may be replayed in the next, nor a drop count as part of the last.
     await asyncio.sleep(STABLE_S)
     return fresh
 
 
 def _loud_ms(session: FakeSession) -> float:
-    """How much of what a session got is loud, in 5 ms steps."""
+    """Return the loud part of a session's audio, in 5 ms steps."""
     pcm = b"".join(
         base64.b64decode(event["audio"]) for event in session.all_of("input_audio_buffer.append")
     )
@@ -129,12 +129,7 @@ async def _measure_rotations(figures: LossFigures) -> None:
     """Every frame is numbered, at the pace of speech, through several sessions in a row."""
     capabilities = replace(OpenAIRealtimeModel().capabilities, session_cap_s=SESSION_S)
     async with FakeRealtimeServer() as server:
-        model = ResilientModel(
-            lambda: OpenAIRealtimeModel(capabilities),
-            heard_text=lambda words, received_ms, played_ms: heard_text(
-                words, received_ms=received_ms, played_ms=played_ms
-            ),
-        )
+        model = ResilientModel(lambda: OpenAIRealtimeModel(capabilities))
         await model.connect(RealtimeModelConfig("bench", server.uri, api_key="k"))
         sent = 0
         while model.statistics.rotations < ROTATIONS:

@@ -19,7 +19,7 @@ QUESTION, ANSWER = "when does it open", "it opens at noon"
 
 @dataclass
 class Figures:
-    """Milliseconds since the kill: a new model session, told all; the caller's voice in it."""
+    """Milliseconds since the kill: a new model session, after its replay; the caller's voice in it."""
 
     session: list[float] = field(default_factory=list)
     heard: list[float] = field(default_factory=list)

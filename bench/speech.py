@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from speech.numbers import figures
-from speech.resampling import Resampler
+from audio import Resampler
+from speech.spoken_text.numbers import figures
 from tests.wav_files import read_wav
 
 SPEECH = Path(__file__).parent.parent / "tests" / "data" / "speech"
@@ -18,7 +18,7 @@ RATE_HZ = 24_000
 
 @dataclass(frozen=True)
 class Sentence:
-    """What is said, and its sound at 24 kHz."""
+    """A sentence, and its sound at 24 kHz."""
 
     words: list[str]
     pcm: bytes
@@ -26,9 +26,21 @@ class Sentence:
 
 def sentences() -> list[Sentence]:
     """All recorded sentences."""
+    return [Sentence(plain_words(text), load_speech(name)) for name, text in transcripts().items()]
+
+
+def transcripts() -> dict[str, str]:
+    """What is said, by file name."""
     with (SPEECH / "manifest.tsv").open(encoding="utf-8") as manifest:
-        rows = list(csv.DictReader(manifest, delimiter="\t"))
-    return [Sentence(plain_words(row["transcript"]), load_speech(row["file"])) for row in rows]
+        rows = csv.DictReader(manifest, delimiter="\t")
+        return {row["file"]: row["transcript"] for row in rows}
+
+
+def sentences_by_file() -> dict[str, list[str]]:
+    """Words of each recorded sentence by the name of its file."""
+    with (SPEECH / "manifest.tsv").open(encoding="utf-8") as manifest:
+        rows = csv.DictReader(manifest, delimiter="\t")
+        return {row["file"]: plain_words(row["transcript"]) for row in rows}
 
 
 def load_speech(file_name: str) -> bytes:

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import numpy as np
 
+from load.sounds import is_loud
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
@@ -25,16 +25,11 @@ from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession
 ROOT = Path(__file__).parent.parent
 AGENT_UID = 1000
 DEADLINE_S = 20.0
-LOUD = 1500
-
-
-def is_loud(pcm: bytes) -> bool:
-    """Whether a frame holds the test tone rather than silence or its fading rest."""
-    return int(np.abs(np.frombuffer(pcm, np.int16).astype(np.int32)).max(initial=0)) > LOUD
+START_DEADLINE_S = 60.0
 
 
 async def first_voice_s(session: FakeSession, *, since: int = 0) -> float:
-    """When the first loud piece after so many messages reached the model's socket (monotonic)."""
+    """Return the monotonic time of the first loud piece at the model's socket after so many messages."""
     while True:
         for stamped in session.received[since:]:
             audio = stamped.frame.get("audio")
@@ -43,6 +38,14 @@ async def first_voice_s(session: FakeSession, *, since: int = 0) -> float:
         since = len(session.received)
         count = len(session.all_of("input_audio_buffer.append"))
         await session.wait_for("input_audio_buffer.append", count + 1)
+
+
+class RequestRefusedError(RuntimeError):
+    """The server answered a control request with an error."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
 
 
 @dataclass
@@ -59,7 +62,7 @@ class Server:
         async with self.http.post(f"{self.url}{route}", json=body) as answer:
             data: dict[str, Any] = await answer.json()
             if answer.status != 200:
-                raise RuntimeError(f"{route}: {answer.status} {data}")
+                raise RequestRefusedError(f"{route}: {answer.status} {data}", answer.status)
             return data
 
     async def start_agent(self, channel_name: str) -> tuple[FakeSession, dict[str, Any]]:
@@ -68,7 +71,7 @@ class Server:
         return await self.model.next_session(), answer
 
     async def agents(self) -> list[dict[str, Any]]:
-        """What the server says of its agents."""
+        """Return the server's list of agents."""
         async with self.http.get(f"{self.url}/agents") as answer:
             agents: list[dict[str, Any]] = (await answer.json())["agents"]
             return agents
@@ -76,12 +79,17 @@ class Server:
 
 @contextlib.asynccontextmanager
 async def running_server(
-    *, is_local: bool = False, scripted: FakeRealtimeServer | None = None, **settings: str
+    *,
+    is_local: bool = False,
+    scripted: FakeRealtimeServer | None = None,
+    tree: Path = ROOT,
+    **settings: str,
 ) -> AsyncIterator[Server]:
     """Start the server as its users do; stop it at the end.
 
     is_local: agents use the local model, and the server is ready when that is.
     scripted: the model's side, if not the ordinary one
+    tree: the project's working tree whose server is run
     settings: further variables of its environment
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -90,6 +98,7 @@ async def running_server(
         environ = {
             "DATA_DIR": stack.enter_context(tempfile.TemporaryDirectory(prefix="parley-bench-")),
             "PATH": os.environ["PATH"],
+            "PARLEY_ENV_FILE": "",
             "LOG_LEVEL": "ERROR",
             "MODEL_PROVIDER": "local" if is_local else "openai",
             "OPENAI_API_KEY": "sk-bench",
@@ -99,13 +108,13 @@ async def running_server(
         }
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "main", "server", "--port", "0"),
-            cwd=ROOT,
+            cwd=tree,
             env=environ,
             stdout=asyncio.subprocess.PIPE,
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(DEADLINE_S):
+            async with asyncio.timeout(START_DEADLINE_S):
                 line = (await process.stdout.readline()).decode()
             server = Server(line.split()[-1], process.pid, http, model)
             await _wait_ready(server)
@@ -116,8 +125,20 @@ async def running_server(
                 await process.wait()
 
 
+async def end_process(process: asyncio.subprocess.Process) -> None:
+    """Terminate it, and kill it if it does not end."""
+    with contextlib.suppress(ProcessLookupError):
+        process.terminate()
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+
+
 async def _wait_ready(server: Server) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(START_DEADLINE_S):
         while True:
             async with server.http.get(f"{server.url}/readyz") as answer:
                 if answer.status == 200:
@@ -126,21 +147,17 @@ async def _wait_ready(server: Server) -> None:
 
 
 @dataclass
-class Caller:
-    """Somebody in the room who notes when each loud frame arrived (monotonic seconds)."""
+class LoudFrames:
+    """When each loud frame arrived at a caller (monotonic seconds)."""
 
-    channel: Channel
     loud_at_s: list[float] = field(default_factory=list)
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def listen(self) -> None:
-        """Hear the agent until cancelled."""
-        await self.channel.subscribe_audio(AGENT_UID)
-        async for frame in self.channel.get_audio_frames(AGENT_UID):
-            if is_loud(frame.pcm):
-                async with self.news:
-                    self.loud_at_s.append(frame.received_at)
-                    self.news.notify_all()
+    async def add(self, at_s: float) -> None:
+        """Note the arrival of a loud frame."""
+        async with self.news:
+            self.loud_at_s.append(at_s)
+            self.news.notify_all()
 
     async def wait_loud(self, count: int) -> None:
         """Until this many loud frames arrived."""
@@ -156,6 +173,20 @@ class Caller:
             await asyncio.sleep(quiet_s - since_s)
 
 
+@dataclass
+class Caller(LoudFrames):
+    """A person in the room, in this process."""
+
+    channel: Channel = field(kw_only=True)
+
+    async def listen(self) -> None:
+        """Hear the agent until cancelled."""
+        await self.channel.subscribe_audio(AGENT_UID)
+        async for frame in self.channel.get_audio_frames(AGENT_UID):
+            if is_loud(frame.pcm):
+                await self.add(frame.received_at)
+
+
 @contextlib.asynccontextmanager
 async def calling(server: Server, channel_name: str) -> AsyncIterator[Caller]:
     """Join as a person, with media up."""
@@ -167,7 +198,7 @@ async def calling(server: Server, channel_name: str) -> AsyncIterator[Caller]:
     try:
         async with asyncio.timeout(DEADLINE_S):
             await connected.wait()
-        caller = Caller(channel)
+        caller = Caller(channel=channel)
         listening = asyncio.get_running_loop().create_task(caller.listen())
         try:
             yield caller

@@ -23,16 +23,16 @@ from aiortc.mediastreams import MediaStreamError
 from pydantic import SecretStr
 
 import rtc.channel
-import rtc.outgoing
-import rtc.peer
-import rtc.peer_link
+import rtc.peer.link
+import rtc.peer.peer
 from agent import RealtimeKitAgent
-from config import AgentConfig, ProviderConfig
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
 from rtc.options import MediaOptions
 from rtc.opus import OpusEncoder
-from rtc.peer import Peer, PeerCallbacks
-from rtc.remote_audio import RemoteAudio
-from rtc.signals import IceServer
+from rtc.peer.peer import Peer, PeerCallbacks
+from rtc.receive.remote_audio import RemoteAudio
+from rtc.signaling.protocol import IceServer
 from utils import OwnedTasks
 
 RATE_HZ: Final = 24_000
@@ -103,7 +103,7 @@ class _StockAudio(RemoteAudio):
         for piece in packet.resampler.resample(packet.frame):
             rest += bytes(piece.planes[0])[: piece.samples * 2]
         while len(rest) >= FRAME_BYTES:
-            self._put(bytes(rest[:FRAME_BYTES]), self._loop.time())
+            self._put([bytes(rest[:FRAME_BYTES])], self._loop.time())
             del rest[:FRAME_BYTES]
 
     def handle_connected(self) -> None:
@@ -143,11 +143,11 @@ class _StockPeer(Peer):
 def use_stock_media() -> None:
     """From now on channels of this process use aiortc's media path."""
     for module, name, stock in (
-        (rtc.peer, "OpusTrack", _StockTrack),
-        (rtc.peer, "tap_receiver", lambda *_: None),
-        (rtc.peer_link, "Peer", _StockPeer),
-        (rtc.peer, "feed_sender", lambda *_: None),
-        (rtc.outgoing, "OpusEncoder", _NoEncoder),
+        (rtc.peer.peer, "OpusTrack", _StockTrack),
+        (rtc.peer.peer, "tap_receiver", lambda *_: None),
+        (rtc.peer.link, "Peer", _StockPeer),
+        (rtc.peer.peer, "feed_sender", lambda *_: None),
+        (rtc.channel, "OpusEncoder", _NoEncoder),
         (rtc.channel, "RemoteAudio", _StockAudio),
     ):
         assert hasattr(module, name), f"{module.__name__} has no {name}: bring the yardstick along"

@@ -1,4 +1,4 @@
-"""What storing calls costs the control server, and how long an acknowledged write takes (SQLite)."""
+"""Cost of storing calls for the control server, and duration of an acknowledged write (SQLite)."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Final
 
 from bench.figures import row
-from config import AgentConfig, ProviderConfig
-from control.processes.link import Event, Remember
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
+from control.ipc.link import Event, Remember
 from control.store.archive import Archive
 from control.store.database import database_url
-from conversation.remembered import RememberedText
-from conversation.server_events import AgentResponseAudioTranscriptDelta
+from conversation.events.server_events import AgentResponseAudioTranscriptDelta
+from conversation.snapshot import SnapshotText
 
 _CALLS: Final = 100
 _ROUNDS: Final = 40
@@ -96,4 +97,4 @@ def _delta(number: int) -> Event:
 
 
 def _entry(number: int) -> Remember:
-    return Remember(entry=RememberedText(number=number, role="user", text="some words " * 10))
+    return Remember(entry=SnapshotText(number=number, role="user", text="some words " * 10))

@@ -1,4 +1,4 @@
-"""Draining: nothing new is started, calls may end by themselves for a while, then they are ended."""
+"""Draining: starts are refused, live calls get a deadline to end, then they are stopped."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ _log: Final = logging.getLogger("control.drain")
 
 
 class Drain:
-    """Begun by a request or by the server's end; final. Begun again it can only be hurried."""
+    """Drain of a server, by a request or at its end. Final; a second drain can only shorten it."""
 
     def __init__(
         self, placement: Placement, deadline_s: float, release: Callable[[], Awaitable[None]]
     ) -> None:
         """
-        deadline_s: how long calls may go on, where nothing else is said
-        release: frees what only new agents need
+        Args:
+            deadline_s: default time that calls may go on.
+            release: frees resources that only new agents need.
         """
         self._placement = placement
         self._deadline_s = deadline_s
@@ -30,22 +31,22 @@ class Drain:
         self._tasks = OwnedTasks(_log)
 
     def begin(self, deadline_s: float | None = None) -> DrainAnswer:
-        """Refuse starts from now on; the rest goes on in the background."""
+        """Refuse starts from now on; the drain runs in the background."""
         self._placement.refuse_starts()
-        wanted_s = self._deadline_s if deadline_s is None else deadline_s
-        self._tasks.start(self.run(wanted_s), name="drain")
+        limit_s = self._deadline_s if deadline_s is None else deadline_s
+        self._tasks.start(self.run(limit_s), name="drain")
         agents = len(self._placement.list())
-        return DrainAnswer(agents=agents, deadline_s=wanted_s)
+        return DrainAnswer(agents=agents, deadline_s=limit_s)
 
     async def run(self, deadline_s: float | None = None) -> None:
-        """Drain; returns when no agent is left."""
-        wanted_s = self._deadline_s if deadline_s is None else deadline_s
-        _log.info("draining: calls may go on for %g s", wanted_s)
+        """Drain; return when no agent is left."""
+        limit_s = self._deadline_s if deadline_s is None else deadline_s
+        _log.info("draining: live calls may go on for %g s", limit_s)
         self._placement.refuse_starts()
         await self._release()
-        await self._placement.drain(wanted_s, ExitReason.DRAINED)
+        await self._placement.drain(limit_s, ExitReason.DRAINED)
         _log.info("drained")
 
     async def close(self) -> None:
-        """Leave it to others to end what still runs."""
+        """Stop the background drain; running agents are left to the caller."""
         await self._tasks.close()

@@ -1,79 +1,107 @@
-"""Who hears of everything that happens to agents: figures, traces, records, event streams."""
+"""`CallObserver`: callbacks for everything that happens to agents; `Observers` calls several."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from config import AgentConfig
+from config.agent import AgentConfig
+from control.health.rules import Finding
+from control.ipc.link import ChildMessage
 from control.placement import ExitRecord
-from control.processes.link import ChildMessage
-from control.processes.watch import Finding
+from conversation.lifecycle import AgentState
 
 _log = logging.getLogger("control.observers")
 
 
 class CallObserver:
-    """Overrides what it wants to hear. Its methods must return at once: the supervisor waits.
+    """Callbacks of a supervisor; subclasses override those they need.
 
-    `config` tells the agents apart by `agent_id`, which all processes of a call have in common.
+    Each is called on the supervisor's loop and must return at once. `config.agent_id` identifies the
+    call; all processes of a call have it in common.
     """
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
-        """A process is about to be started; `restarts` of this call were lost before it.
+        """Handle that a process is about to be started, before the call's state becomes STARTING.
 
-        `config.conversation_seed` is what this very process is told.
+        Args:
+            config: its `conversation_seed` is what this very process receives.
+            restarts: processes of this call that were lost before it.
         """
 
+    def handle_state(self, config: AgentConfig, state: AgentState, *, at_ms: int) -> None:
+        """Handle a step of the agent's state in the supervisor's view; at_ms: Unix time."""
+
     def handle_message(self, config: AgentConfig, message: ChildMessage) -> None:
-        """An agent process said something over its link, and it is carried out already."""
+        """Handle a message of an agent process; the supervisor has already acted on it."""
 
     def handle_ready(self, config: AgentConfig, timings_ms: Mapping[str, float]) -> None:
-        """An agent is ready; timings_ms: every phase of the start, and `total`."""
+        """Handle that an agent is ready; timings_ms: every phase of the start, and `total`."""
 
     def handle_finding(self, config: AgentConfig, finding: Finding) -> None:
-        """The watcher noticed a sign of trouble and does something about it, or only warns."""
+        """Handle a health rule that was violated, also when the supervisor only warns."""
 
     def handle_exit(self, record: ExitRecord) -> None:
-        """A process is gone; its channel is free unless `is_restarted`."""
+        """Handle the loss of a process; its channel is free unless `record.is_restarted`."""
 
     def forget_calls(self, call_ids: Collection[str]) -> None:
-        """These calls, which are over, are deleted: nothing of them may be told any more."""
+        """Delete everything kept of these calls, which are over."""
 
 
 class Observers(CallObserver):
-    """Tells several; one that fails is logged and disturbs neither the others nor the call."""
+    """Calls several observers; one that raises is logged and affects neither the others nor the call."""
 
     def __init__(self, observers: Sequence[CallObserver] = ()) -> None:
         self._observers = tuple(observers)
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
         """See `CallObserver.handle_start`."""
-        self._tell("handle_start", config, restarts=restarts)
+        # Typed calls, not by method name: a rename fails in the type checker.
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_start(config, restarts=restarts)
+
+    def handle_state(self, config: AgentConfig, state: AgentState, *, at_ms: int) -> None:
+        """See `CallObserver.handle_state`."""
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_state(config, state, at_ms=at_ms)
 
     def handle_message(self, config: AgentConfig, message: ChildMessage) -> None:
         """See `CallObserver.handle_message`."""
-        self._tell("handle_message", config, message)
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_message(config, message)
 
     def handle_ready(self, config: AgentConfig, timings_ms: Mapping[str, float]) -> None:
         """See `CallObserver.handle_ready`."""
-        self._tell("handle_ready", config, timings_ms)
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_ready(config, timings_ms)
 
     def handle_finding(self, config: AgentConfig, finding: Finding) -> None:
         """See `CallObserver.handle_finding`."""
-        self._tell("handle_finding", config, finding)
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_finding(config, finding)
 
     def handle_exit(self, record: ExitRecord) -> None:
         """See `CallObserver.handle_exit`."""
-        self._tell("handle_exit", record)
+        for observer in self._observers:
+            with _isolated(observer):
+                observer.handle_exit(record)
 
     def forget_calls(self, call_ids: Collection[str]) -> None:
         """See `CallObserver.forget_calls`."""
-        self._tell("forget_calls", call_ids)
-
-    def _tell(self, method: str, *arguments: object, **named: object) -> None:
         for observer in self._observers:
-            try:
-                getattr(observer, method)(*arguments, **named)
-            except Exception:  # noqa: BLE001 - whatever it was, the call goes on
-                _log.exception("%s failed in %s", type(observer).__name__, method)
+            with _isolated(observer):
+                observer.forget_calls(call_ids)
+
+
+@contextlib.contextmanager
+def _isolated(observer: CallObserver) -> Iterator[None]:
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - a defect of an observer must not end the call
+        _log.exception("observer %s failed", type(observer).__name__)

@@ -1,26 +1,28 @@
-"""`Placement`: where agents run. The local one is `supervisor.Supervisor`; a cluster is another.
+"""`Placement`: the seam between the control API and the machines that run agents.
 
-Nothing above this seam knows which. Errors: `PlacementError` is the base; each says what to answer.
+`supervisor.Supervisor` is the implementation for this machine. Errors: `PlacementError` is the base
+class of what a placement refuses; a start that fails raises `AgentStartError`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from config import AgentConfig
+from bridge.adoption import Adoption
+from config.agent import AgentConfig
+from conversation.events.commands import CommandResult, LiveCommand
 from conversation.lifecycle import AgentState, ExitReason
-from conversation.live_commands import CommandResult, LiveCommand
 from conversation.vitals import Vitals
 
-Preparation = Callable[[], Awaitable[None]]
-"""What must be done before an agent's process starts; raises `AgentStartError`."""
+Preparation = Callable[[], Coroutine[Any, Any, None]]
+"""Step before an agent's process starts; raises `AgentStartError`."""
 
 
 class PlacementError(Exception):
-    """Base of what a placement refuses or fails to do."""
+    """Base class of refusals and failures of a placement."""
 
 
 class AlreadyRunningError(PlacementError):
@@ -38,17 +40,17 @@ class NotRunningError(PlacementError):
 
 
 class DrainingError(PlacementError):
-    """No agents are started any more."""
+    """The placement is draining and refuses starts."""
 
     def __init__(self) -> None:
-        super().__init__("the server drains: it starts no more agents")
+        super().__init__("the server is draining: it starts no agents")
 
 
 class AtCapacityError(PlacementError):
-    """There is no room for one more agent now.
+    """There is no capacity for another agent now.
 
-    reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`; figures: what was measured and
-    its limits, with units
+    reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`.
+    figures: measurements and their limits; names carry units.
     """
 
     def __init__(
@@ -61,41 +63,25 @@ class AtCapacityError(PlacementError):
 
 
 class AgentSilentError(PlacementError):
-    """The agent did not answer a command in time; it may still carry it out."""
+    """The agent did not answer a command in time; it may still execute it."""
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(f"the agent did not answer within {deadline_s:g} s")
 
 
 class AgentGoneError(PlacementError):
-    """The agent's process ended before it answered a command; whether that took effect is unknown."""
+    """The agent's process ended before it answered a command, which may have taken effect."""
 
     def __init__(self) -> None:
         super().__init__("the agent's process ended before it answered")
 
 
 class StopFailedError(PlacementError):
-    """The process survived even SIGKILL for now (the kernel is busy with it); it holds its channel."""
-
-
-class AgentStartError(PlacementError):
-    """An agent never became ready; nothing of it is left.
-
-    phase: `model` (the local model), `starting` (the process), `joining` (the room), `tools`
-        (an MCP server), `connecting` (the provider)
-    code: machine word of the cause
-    is_retryable: whether another process could fare better
-    """
-
-    def __init__(self, phase: str, code: str, message: str, *, is_retryable: bool = True) -> None:
-        super().__init__(message)
-        self.phase = phase
-        self.code = code
-        self.is_retryable = is_retryable
+    """The process has not exited after SIGKILL (blocked in the kernel); it still holds its channel."""
 
 
 class ExitRecord(BaseModel):
-    """How a run ended. `exit_code`: of its process, negative for a signal's number."""
+    """End of one agent process. exit_code: negative for the number of a signal."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -106,28 +92,38 @@ class ExitRecord(BaseModel):
     exit_reason: ExitReason
     exit_code: int | None
     stopped_by: str | None = Field(
-        description="rung of the stop ladder that ended it: ask, terminate, dump, kill"
+        description="step of the stop sequence that ended it: ask, terminate, dump, kill"
     )
     uptime_s: float
     ended_at_ms: int = Field(description="Unix time in milliseconds")
     error: str | None = Field(
-        default=None, description="why it never became ready, was ended, or is given up"
+        default=None,
+        description="why the start failed, the process was stopped, or no restart follows",
     )
-    is_restarted: bool = Field(default=False, description="another process goes on with the call")
-    is_given_up: bool = Field(default=False, description="no other process would fare better")
+    is_restarted: bool = Field(default=False, description="another process resumes the call")
+    is_given_up: bool = Field(
+        default=False,
+        description="not restarted: another process would fail likewise, or the budget is spent",
+    )
     stacks: str | None = Field(
-        default=None, description="of its threads and tasks, if it was in trouble"
+        default=None, description="stacks of its threads and tasks, if it had to be dumped"
     )
 
 
 class AgentStatus(BaseModel):
-    """An agent as its supervisor sees it."""
+    """Status of an agent in its supervisor's view."""
 
     model_config = ConfigDict(frozen=True)
 
     agent_id: str
     channel_name: str
     uid: int
+    name: str = Field(default="", description="the agent's display name in its channel")
+    definition: str | None = Field(
+        default=None, description="agent of the server's app, if the start named one"
+    )
+    team: str = Field(default="", description="of the key that started it; empty for none")
+    key: str = Field(default="", description="name of the API key that started it")
     state: AgentState
     pid: int | None
     provider: str
@@ -135,24 +131,36 @@ class AgentStatus(BaseModel):
     uptime_s: float
     restarts: int = Field(default=0, description="processes that were lost in this call")
     remembered: int = Field(
-        default=0, description="entries of the conversation that another process would be told"
+        default=0, description="conversation entries that a replacement process would resume from"
     )
     timings_ms: dict[str, float] = Field(description="duration of each phase of the start")
-    loop_lag_ms: float | None = Field(description="worst lateness of its loop, last heartbeat")
-    private_bytes: int | None = Field(description="memory of its own")
+    loop_lag_ms: float | None = Field(
+        description="worst lateness of its event loop, as of the last heartbeat"
+    )
+    private_bytes: int | None = Field(description="private memory")
     pss_bytes: int | None = Field(
-        default=None, description="the same, with its share of what processes have in common"
+        default=None, description="private memory plus its share of shared memory (PSS)"
     )
-    descriptors: int | None = Field(default=None, description="files and sockets it has open")
-    vitals: Vitals | None = Field(default=None, description="people and media, last heartbeat")
-    heartbeat_age_s: float | None = Field(description="since its loop last answered")
+    descriptors: int | None = Field(default=None, description="open files and sockets")
+    cpu_s: float | None = Field(
+        default=None, description="processor seconds that its process has used so far"
+    )
+    vitals: Vitals | None = Field(
+        default=None, description="users and media, as of the last heartbeat"
+    )
+    heartbeat_age_s: float | None = Field(description="time since its last heartbeat")
     last_exit: ExitRecord | None = Field(
-        default=None, description="how this run, or the one before, ended"
+        default=None, description="end of the last process of this run, or of the run before"
     )
+
+    @property
+    def is_live(self) -> bool:
+        """True if the call goes on; else this is the last status of one that has ended."""
+        return self.state not in (AgentState.EXITED, AgentState.FATAL)
 
 
 class Placement(Protocol):
-    """Starts, stops and shows agents, one a channel."""
+    """Start, stop and show agents, one per channel."""
 
     async def start(
         self, config: AgentConfig, *, prepare: Preparation | None = None, should_wait: bool = True
@@ -160,35 +168,48 @@ class Placement(Protocol):
         """Start an agent; returns when it is ready (at once unless `should_wait`).
 
         Raises:
-            AlreadyRunningError: of any number of concurrent starts all but one.
+            AlreadyRunningError: the channel has an agent; of concurrent starts all but one fail so.
             AgentStartError: it never became ready, and nothing of it is left.
-            AtCapacityError: there is no room for it.
-            DrainingError: too late.
+            AtCapacityError: there is no capacity for it now.
+            DrainingError: starts are refused.
         """
         ...
 
     async def stop(self, channel_name: str, reason: ExitReason = ExitReason.STOPPED) -> ExitRecord:
-        """End the channel's agent; returns when its process is gone.
+        """Stop the channel's agent; returns when its process is gone.
 
         Raises:
             NotRunningError: there is none.
-            StopFailedError: the process does not go.
+            StopFailedError: the process survived SIGKILL.
         """
         ...
 
     async def command(self, channel_name: str, command: LiveCommand) -> CommandResult:
-        """Have the channel's agent carry out a command of its owner.
+        """Execute an API command in the channel's agent.
 
         Raises:
             NotRunningError: there is none.
-            CommandRefusedError: nothing was done, `not_ready` among the reasons.
-            AgentSilentError: no answer came in time.
+            CommandRefusedError: nothing was done, `not_ready` among the codes.
+            AgentSilentError: no answer in time.
             AgentGoneError: the agent's process ended before it answered.
         """
         ...
 
+    async def adopt(self, channel_name: str, descriptor: int, adoption: Adoption) -> None:
+        """Hand the socket of a client's connection to the channel's agent, once that is ready.
+
+        The agent's process gets a copy of `descriptor`; the caller closes its own, unread, afterwards.
+
+        Raises:
+            NotRunningError: there is no agent.
+            CommandRefusedError: the agent does not take it; the code is a word of `bridge.closes`.
+            AgentSilentError: no answer in time.
+            AgentGoneError: the agent's process ended first.
+        """
+        ...
+
     def status(self, channel_name: str) -> AgentStatus:
-        """The channel's live agent; or its last one (state `exited`), as long as remembered.
+        """Return the channel's live agent, or its last one (`exited`, `fatal`) as long as it is kept.
 
         Raises:
             NotRunningError: nothing is known of the channel.
@@ -196,20 +217,20 @@ class Placement(Protocol):
         ...
 
     def list(self) -> list[AgentStatus]:
-        """All live agents."""
+        """Return all live agents."""
         ...
 
     @property
     def is_draining(self) -> bool:
-        """Whether starts are refused for good."""
+        """True once starts are refused for good."""
         ...
 
     def refuse_starts(self) -> None:
-        """Start nothing more. A lost agent of a call that goes on is still replaced."""
+        """Refuse further starts. Lost processes of live calls are still replaced."""
         ...
 
     async def drain(self, deadline_s: float = 0.0, reason: ExitReason = ExitReason.STOPPED) -> None:
-        """Start nothing more; let agents end by themselves for `deadline_s`, then end the others,
-        all at once, within the ladder's deadlines. Of several drains the first to be due counts.
+        """Refuse starts, wait up to `deadline_s` for agents to end, then stop the others at once,
+        within the deadlines of the stop sequence. Of several drains the earliest deadline counts.
         """
         ...

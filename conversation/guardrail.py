@@ -1,4 +1,4 @@
-"""What the agent must not say: named rules over the growing words of each reply. Pure.
+"""Named rules for the words of replies (guardrails). Pure.
 
 Words run ahead of the voice, so that a reply that breaks a rule can be cut before it is heard.
 """
@@ -6,22 +6,25 @@ Words run ahead of the voice, so that a reply that breaks a rule can be cut befo
 from __future__ import annotations
 
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from utils import BoundedDict, named_values
+
 WINDOW_CHARACTERS: Final = 2_000
 """How much of a reply's end is looked at, however long it grows."""
 
 _NAME: Final = r"^[a-z][a-z0-9_-]{0,31}$"
+# Replies whose words are kept: several may be generated before the first is heard.
 _REMEMBERED: Final = 16
+# Lengths of payment card numbers (ISO/IEC 7812).
 _CARD_DIGITS: Final = range(13, 20)
 
 
 def _has_card_number(text: str) -> bool:
-    """Whether a number in the text has the length and the check digit of a payment card."""
+    """Return true if a number in the text has the length and check digit of a payment card."""
     runs = re.findall(r"\d(?:[ -]?\d){12,}", text)
     return any(
         len(digits) in _CARD_DIGITS and _is_luhn(digits)
@@ -38,7 +41,9 @@ _KNOWN: Final[dict[str, Callable[[str], bool]]] = {"card_numbers": _has_card_num
 
 
 class GuardrailRule(BaseModel):
-    """A rule of the server's owner: a regular expression (case does not matter), or one we know."""
+    """A rule from the server's settings: a regular expression (case-insensitive) or a built-in rule
+    by its name.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,39 +61,35 @@ class GuardrailRule(BaseModel):
         return self
 
     def is_broken_by(self, text: str) -> bool:
-        """Whether these words must not be said."""
+        """Return true if the text breaks the rule."""
         if self.pattern is None:
             return _KNOWN[self.name](text)
         return re.search(self.pattern, text, re.IGNORECASE) is not None
 
 
 def parse_guardrails(text: str) -> tuple[GuardrailRule, ...]:
-    """The rules of `name` or `name=regex` entries, separated by semicolons or line ends.
+    """Parse `name` or `name=regex` entries, separated by semicolons or line ends.
 
     Raises:
-        ValueError: saying which rule is wrong.
+        ValueError: an entry is invalid; the text names it.
     """
-    entries = [entry.partition("=") for entry in re.split(r"[;\n]", text) if entry.strip()]
-    return tuple(
-        GuardrailRule(name=name.strip(), pattern=pattern.strip() if equals else None)
-        for name, equals, pattern in entries
-    )
+    return tuple(GuardrailRule(name=name, pattern=pattern) for name, pattern in named_values(text))
 
 
 class Guardrail:
-    """Follows replies by their item id. A broken rule is told once an item."""
+    """Checks the growing words of replies, by item id. Reports at most one broken rule per item."""
 
     def __init__(self, rules: Iterable[GuardrailRule]) -> None:
         self._rules = tuple(rules)
-        self._words: OrderedDict[str, str] = OrderedDict()
-        self._tripped: OrderedDict[str, None] = OrderedDict()
+        self._words: BoundedDict[str, str] = BoundedDict(_REMEMBERED)
+        self._tripped: BoundedDict[str, None] = BoundedDict(_REMEMBERED)
 
-    def hear(self, item_id: str, delta: str) -> GuardrailRule | None:
-        """The reply goes on with these words; the first rule that it breaks by now."""
+    def append(self, item_id: str, delta: str) -> GuardrailRule | None:
+        """Append words of a reply; return the first rule that its words now break, if any."""
         return self._check(item_id, self._words.get(item_id, "") + delta)
 
     def finish(self, item_id: str, text: str) -> GuardrailRule | None:
-        """All words of the reply, for providers that do not tell them piece by piece."""
+        """Check the complete words of a reply, for providers that send no deltas."""
         return self._check(item_id, text)
 
     def _check(self, item_id: str, text: str) -> GuardrailRule | None:
@@ -98,12 +99,5 @@ class Guardrail:
         for rule in self._rules:
             if rule.is_broken_by(self._words[item_id]):
                 self._tripped[item_id] = None
-                _trim(self._tripped)
                 return rule
-        _trim(self._words)
         return None
-
-
-def _trim(items: OrderedDict[str, str] | OrderedDict[str, None]) -> None:
-    while len(items) > _REMEMBERED:
-        items.popitem(last=False)

@@ -1,13 +1,17 @@
-"""The life of one agent as a table: states, exit reasons, and which step may follow which."""
+"""An agent's lifecycle: states, exit reasons, and the table of transitions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Set
 from enum import StrEnum
 
 
 class AgentState(StrEnum):
-    """Where an agent is. READY: joined and connected, nobody to talk to yet. RUNNING: in a call."""
+    """State of an agent.
+
+    READY: joined and connected, no user in the room yet. RUNNING: in a call. BACKOFF (another
+    process follows) and FATAL (given up) exist only in the supervisor's view.
+    """
 
     STARTING = "starting"
     JOINING = "joining"
@@ -22,9 +26,10 @@ class AgentState(StrEnum):
 
 
 class ExitReason(StrEnum):
-    """Why an agent ended."""
+    """Cause of an agent's end."""
 
     STOPPED = "stopped"
+    HUNG_UP = "hung_up"
     DRAINED = "drained"
     USER_LEFT = "user_left"
     NO_USER = "no_user"
@@ -41,9 +46,26 @@ class ExitReason(StrEnum):
     SUPERVISOR_GONE = "supervisor_gone"
 
 
+class AgentStartError(Exception):
+    """An agent never became ready; nothing of it is left.
+
+    Args:
+        phase: `model` (the local model), `starting` (the process), `joining` (the room), `tools`
+            (an MCP server), `definition` (the owner's code) or `connecting` (the provider).
+        code: machine-readable word for the cause.
+        is_retryable: false if another process would fail likewise.
+    """
+
+    def __init__(self, phase: str, code: str, message: str, *, is_retryable: bool = True) -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.code = code
+        self.is_retryable = is_retryable
+
+
 _ENDING = {AgentState.STOPPING, AgentState.EXITED}
 
-TRANSITIONS: dict[AgentState, set[AgentState]] = {
+TRANSITIONS: Mapping[AgentState, Set[AgentState]] = {
     AgentState.STARTING: {AgentState.JOINING} | _ENDING,
     AgentState.JOINING: {AgentState.CONNECTING} | _ENDING,
     AgentState.CONNECTING: {AgentState.READY} | _ENDING,
@@ -51,11 +73,9 @@ TRANSITIONS: dict[AgentState, set[AgentState]] = {
     AgentState.RUNNING: {AgentState.READY, AgentState.DRAINING} | _ENDING,
     AgentState.DRAINING: _ENDING,
     AgentState.STOPPING: {AgentState.EXITED},
-    AgentState.EXITED: {AgentState.BACKOFF, AgentState.FATAL},
-    AgentState.BACKOFF: {AgentState.STARTING, AgentState.FATAL},
-    AgentState.FATAL: set(),
+    AgentState.EXITED: frozenset(),
 }
-"""Every step that may happen. BACKOFF and FATAL exist only in the supervisor's view."""
+"""Every step of an agent in its process; the supervisor's view has a table of its own."""
 
 LIVE_STATES = frozenset(
     {
@@ -72,20 +92,30 @@ LIVE_STATES = frozenset(
 
 
 class IllegalTransitionError(RuntimeError):
-    """A step that the table does not allow; nothing was changed."""
+    """The table does not allow this step; nothing was changed."""
 
 
 class Lifecycle:
-    """One agent's state. Steps go through `advance`, which checks, changes, then tells."""
+    """One agent's state. Steps go through `advance`, which checks, changes, then notifies."""
 
-    def __init__(self, on_change: Callable[[AgentState, AgentState], None] | None = None) -> None:
-        """on_change: called with (old, new) after each step; must not raise."""
+    def __init__(
+        self,
+        on_change: Callable[[AgentState, AgentState], None] | None = None,
+        *,
+        transitions: Mapping[AgentState, Set[AgentState]] = TRANSITIONS,
+    ) -> None:
+        """
+        Args:
+            on_change: called with (old, new) after each step; must not raise.
+            transitions: the steps that are allowed.
+        """
         self._state = AgentState.STARTING
+        self._transitions = transitions
         self._on_change = on_change
 
     @property
     def state(self) -> AgentState:
-        """The state the agent is in now."""
+        """Current state."""
         return self._state
 
     def advance(self, new: AgentState) -> bool:
@@ -97,7 +127,7 @@ class Lifecycle:
         old = self._state
         if new is old:
             return False
-        if new not in TRANSITIONS[old]:
+        if new not in self._transitions[old]:
             raise IllegalTransitionError(f"an agent cannot go from {old} to {new}")
         self._state = new
         if self._on_change is not None:

@@ -1,4 +1,4 @@
-"""How long, how idle and how dear a call may be. Pure: time is an argument (monotonic seconds)."""
+"""Limits of a call in duration, idle time and cost. Pure: time is an argument (monotonic seconds)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field
 
 from conversation.lifecycle import ExitReason
-from conversation.prices import ModelPrice, dearest
+from conversation.prices import ModelPrice, max_cost
 
 DURATION_WARNING_S: Final = 30.0
 IDLE_WARNING_S: Final = 10.0
+# Tokens and cost are known after each reply only, so that the warning comes early.
 BUDGET_WARNING_SHARE: Final = 0.8
 
 MAX_GOODBYE_S: Final = 10.0
@@ -22,8 +23,9 @@ MAX_GOODBYE_S: Final = 10.0
 class CallLimits(BaseModel):
     """The limits of one call; None: no such limit.
 
-    idle_timeout_s: so long nobody may say anything while the agent neither speaks nor works
-    max_tokens, max_cost: for all replies together; prices: of the models that may give them
+    idle_timeout_s: longest silence of the user while the agent neither speaks nor works
+    max_tokens, max_cost: of all replies together
+    prices: of each model that may give a reply
     spent_tokens, spent_cost: by earlier processes of this call
     """
 
@@ -39,7 +41,7 @@ class CallLimits(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class LimitNear:
-    """The call will end for `reason`; in `ends_in_s`, where time is what runs out."""
+    """The call will end for `reason`; within `ends_in_s` if the limit is one of time."""
 
     reason: ExitReason
     ends_in_s: float | None = None
@@ -47,13 +49,15 @@ class LimitNear:
 
 @dataclass(frozen=True, slots=True)
 class LimitReached:
-    """The call ends now."""
+    """The call has reached the limit and ends now."""
 
     reason: ExitReason
 
 
 class LimitWatch:
-    """Follows one call. Each warning comes once; that of silence again after somebody spoke."""
+    """Applies the limits of one call. Warns once for each limit; the idle warning is repeated after
+    the user was active again.
+    """
 
     def __init__(
         self, limits: CallLimits, max_duration_s: float | None = None, *, now_s: float
@@ -63,22 +67,26 @@ class LimitWatch:
         self._limits = limits
         self._duration_s = max_duration_s
         self._began_s = now_s
+        # Time of the last `observe`: idle time is summed up between two calls.
         self._seen_s = now_s
         self._quiet_s = 0.0
+        # Limits that were warned about.
         self._warned: set[ExitReason] = set()
 
     def note_user(self) -> None:
-        """Somebody spoke, wrote or came."""
+        """Reset the idle time: a user spoke, wrote or joined."""
         self._quiet_s = 0.0
         self._warned.discard(ExitReason.IDLE)
 
     def note_reply(self, input_tokens: int, output_tokens: int, details: Mapping[str, int]) -> None:
-        """A reply is over, and this is what it took."""
+        """Add the tokens and the cost of a finished reply."""
         self.tokens += input_tokens + output_tokens
-        self.cost += dearest(self._limits.prices, input_tokens, output_tokens, details)
+        self.cost += max_cost(self._limits.prices, input_tokens, output_tokens, details)
 
     def observe(self, *, now_s: float, is_quiet: bool) -> list[LimitNear | LimitReached]:
-        """What is due now. is_quiet: neither side spoke or worked since the last time"""
+        """Return the warnings and limits that are due. is_quiet: neither side spoke or worked since
+        the last call.
+        """
         if is_quiet:
             self._quiet_s += now_s - self._seen_s
         self._seen_s = now_s

@@ -1,4 +1,4 @@
-"""Several people, one model input: frames of equal length are added, sample by sample. Pure."""
+"""Mixes the audio of several speakers into one model input, sample by sample. Pure."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+# Longest wait for a slower speaker, some 60 ms of added delay.
 MAX_AHEAD_FRAMES: Final = 3
 FRAMES_PER_S: Final = 50.0
 # A speaker may bring what a stalled network held back, but no more than real time in the long run.
 MAX_BURST_FRAMES: Final = 50.0
+# Sample clocks of senders differ; 2 % is more than any sound card is off.
 _CLOCK_TOLERANCE: Final = 1.02
 ABSENT_AFTER_S: Final = 0.1
 """Who sent nothing for so long is not waited for until the next frame."""
 
+# Level from which sums are compressed, about -2.7 dBFS: one voice alone rarely reaches it.
 _KNEE: Final = 24_000.0
 _FULL_SCALE: Final = 32_767.0
 
 
 def limit(total: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
-    """Sums as samples: unchanged up to the knee, above it bent smoothly and never past full scale.
+    """Convert sums to samples: unchanged up to the knee, compressed smoothly above it, never
+    clipped.
 
-    A hard clip would make a rasp that recognisers take for consonants.
+    Hard clipping adds harmonics that speech recognition takes for consonants.
     """
     room = _FULL_SCALE - _KNEE
     size = np.abs(total)
@@ -36,6 +40,7 @@ def limit(total: npt.NDArray[np.float32]) -> npt.NDArray[np.int16]:
 @dataclass
 class _Speaker:
     last_s: float
+    # Frames that may still come at once; refilled in real time.
     credit: float = MAX_BURST_FRAMES
     frames: deque[bytes] = field(default_factory=deque)
     # The last frame was made up: there is no next one to wait for.
@@ -43,10 +48,12 @@ class _Speaker:
 
 
 class Mixer:
-    """Adds up speakers' 20 ms frames. One speaker alone passes through untouched and at once.
+    """Adds up 20 ms frames of all speakers. A single speaker passes through unchanged and without
+    delay.
 
-    With several, a mixed frame is due when everyone present has sent one, or when somebody is
-    `MAX_AHEAD_FRAMES` ahead: nobody's silence, absence or flood delays or distorts the others.
+    With several, a mixed frame is due once each present speaker has sent one, or once a speaker is
+    `MAX_AHEAD_FRAMES` ahead. The silence, absence or flood of one speaker neither delays nor
+    distorts the others.
     """
 
     def __init__(self) -> None:
@@ -54,17 +61,17 @@ class Mixer:
         self.dropped_frames = 0
 
     def add(self, uid: int, now_s: float) -> None:
-        """Listen to this speaker too. Times are monotonic seconds."""
+        """Add a speaker; idempotent. Times are monotonic seconds."""
         self._speakers.setdefault(uid, _Speaker(now_s))
 
     def remove(self, uid: int) -> None:
-        """Stop listening to this speaker; what waits is forgotten."""
+        """Remove a speaker and drop its waiting frames."""
         self._speakers.pop(uid, None)
 
     def push(self, uid: int, pcm: bytes, now_s: float) -> list[bytes]:
-        """One frame of one speaker; returns the frames that are due now, oldest first.
+        """Add one frame of one speaker; return the mixed frames that are due now, oldest first.
 
-        A speaker's frames beyond real time are dropped and counted.
+        A speaker's frames in excess of real time are dropped and counted.
         """
         self.add(uid, now_s)
         if not self._admit(self._speakers[uid], now_s):
@@ -79,8 +86,9 @@ class Mixer:
         return due
 
     def fill(self, uid: int, pcm: bytes, now_s: float) -> list[bytes]:
-        """A frame of silence of somebody who has sent nothing for long: it keeps the mix going while
-        nobody else does, and is never waited for.
+        """Add a frame of silence for a speaker that sends no packets.
+
+        It keeps the mix going while no other speaker sends, and is never waited for.
         """
         if any(
             now_s - speaker.last_s < ABSENT_AFTER_S or speaker.frames

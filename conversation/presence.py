@@ -1,4 +1,6 @@
-"""Who the agent is there for, and when it should leave. Time is an argument (monotonic seconds)."""
+"""Presence of users, and the time at which an agent leaves. Time is an argument (monotonic
+seconds).
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from conversation.lifecycle import ExitReason
 
 @dataclass(frozen=True, slots=True)
 class PresenceRules:
-    """When an agent leaves by itself.
+    """Rules for leaving an empty room.
 
-    user_wait_s: for the first user, and for the next word of somebody who only writes from outside
-    rejoin_grace_s: for somebody to come back
-    user_uid: the only user who counts; None: any user does.
+    user_wait_s: for the first user, and for the next text of a user outside the room
+    rejoin_grace_s: for the return of a user
+    user_uid: the only user that counts; None: every user does
     """
 
     user_wait_s: float
@@ -23,51 +25,56 @@ class PresenceRules:
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """Leave at `at_s` for `reason`, unless somebody comes before."""
+    """Leave at `at_s` for `reason`, unless a user joins before."""
 
     at_s: float
     reason: ExitReason
 
 
 class Presence:
-    """The users in the room. Agents do not count: two of them must not keep each other alive."""
+    """The users in the room. Agents do not count, so that two agents never keep each other in a
+    room.
+    """
 
     def __init__(self, rules: PresenceRules, *, now_s: float) -> None:
         self._rules = rules
         self._started_s = now_s
+        # Time at which the last user left; the start before any came.
         self._empty_since_s = now_s
+        # Time of the last text from outside the room.
         self._written_s: float | None = None
         self._present: set[int] = set()
+        # Once a user was there, an empty room means that they left.
         self._had_user = False
 
     @property
     def has_user(self) -> bool:
-        """Whether somebody is there to talk to."""
+        """True if a user that counts is in the room."""
         return bool(self._present)
 
     def counts(self, uid: int) -> bool:
-        """Whether this user keeps the agent in the room."""
+        """Return true if this user keeps the agent in the room."""
         return self._rules.user_uid is None or uid == self._rules.user_uid
 
     def user_joined(self, uid: int) -> None:
-        """A user is in the room."""
+        """Add a user."""
         if self.counts(uid):
             self._present.add(uid)
             self._had_user = True
 
     def user_left(self, uid: int, *, now_s: float) -> None:
-        """A user is no longer in the room."""
+        """Remove a user."""
         if uid in self._present:
             self._present.discard(uid)
             if not self._present:
                 self._empty_since_s = now_s
 
     def note_written(self, *, now_s: float) -> None:
-        """Somebody wrote from outside the room, over HTTP: there is no other sign of such people."""
+        """Note a text of a user outside the room (HTTP), who gives no other sign of presence."""
         self._written_s = now_s
 
     def departure(self) -> Departure | None:
-        """When and why to leave as things stand; None: stay."""
+        """Return the time and reason to leave as things stand; None: stay."""
         if self._present:
             return None
         ends: list[tuple[float, ExitReason]] = []

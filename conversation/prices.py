@@ -1,4 +1,4 @@
-"""What a model's tokens cost, as the server's owner says: a table in a currency of the owner's choice."""
+"""Prices of model tokens from the server's settings, in a currency of the operator's choice."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from utils import named_values
 
 PRICED_TOKENS: Final = 1_000_000
 """Prices are for so many tokens."""
@@ -27,10 +29,10 @@ _CACHED: Final = "input_cached"
 
 
 class ModelPrice(BaseModel):
-    """Of one model, for a million tokens of each part.
+    """Prices of one model for a million tokens of each part.
 
-    `input` and `output` hold for tokens whose part is not told or has no price of its own; without
-    them the dearest price of that side does.
+    `input` and `output` are for tokens whose part is unknown or has no price of its own; without
+    them the highest price of that side is used.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -39,7 +41,9 @@ class ModelPrice(BaseModel):
     parts: dict[Part, float] = Field(min_length=1)
 
     def cost(self, input_tokens: int, output_tokens: int, details: Mapping[str, int]) -> float:
-        """Of one reply; details: tokens by part (`input_audio_tokens`), as far as they are told."""
+        """Return the cost of one reply. details: tokens by part (`input_audio_tokens`), as far as
+        the provider reports them.
+        """
         cost = self._side("input", input_tokens, details)
         return (cost + self._side("output", output_tokens, details)) / PRICED_TOKENS
 
@@ -54,7 +58,7 @@ class ModelPrice(BaseModel):
         cached = min(tokens, details.get(f"{side}_cached_tokens", 0))
         if _CACHED not in self.parts or not cached or side != "input":
             return full
-        # Of which part the cached tokens are is not always told: taken as the whole's average.
+        # Providers do not always report the part of cached tokens: they count at the average price.
         return full * (tokens - cached) / tokens + cached * self.parts[_CACHED]
 
     def _base(self, side: str) -> float:
@@ -64,15 +68,15 @@ class ModelPrice(BaseModel):
 
 
 def parse_prices(text: str) -> tuple[ModelPrice, ...]:
-    """The table of `model=part:price,part:price` entries, separated by semicolons or line ends.
+    """Parse `model=part:price,part:price` entries, separated by semicolons or line ends.
 
     Raises:
-        ValueError: saying which entry is wrong.
+        ValueError: an entry is invalid; the text names it.
     """
     prices: dict[str, ModelPrice] = {}
-    for entry in filter(None, (one.strip() for one in re.split(r"[;\n]", text))):
-        model, equals, parts = (one.strip() for one in entry.partition("="))
-        if not equals or re.fullmatch(_MODEL, model) is None:
+    for model, parts in named_values(text):
+        if parts is None or re.fullmatch(_MODEL, model) is None:
+            entry = model if parts is None else f"{model}={parts}"
             raise ValueError(f"{entry[:80]!r}: need model=part:price,part:price")
         if model in prices:
             raise ValueError(f"{model} is there twice")
@@ -90,11 +94,11 @@ def _parse_part(model: str, text: str) -> tuple[str, float]:
     return part, float(price)
 
 
-def dearest(
+def max_cost(
     prices: Sequence[ModelPrice],
     input_tokens: int,
     output_tokens: int,
     details: Mapping[str, int],
 ) -> float:
-    """What a reply costs at most, where several models may have made it."""
+    """Return the highest cost of a reply over all models that may have produced it."""
     return max((one.cost(input_tokens, output_tokens, details) for one in prices), default=0.0)

@@ -1,8 +1,8 @@
-"""System prompts: templates with `{placeholders}`, and what else belongs into the instructions. Pure.
+"""System prompts: templates with `{placeholders}`, skills and memory. Pure.
 
-Trimming rule: the prompt itself always stays whole. Skills follow in the order they are named; one
-that does not fit into what is left of their budget is left out whole, for half an instruction
-misleads. Of the memory the newest texts, which come last, are kept, as many as fit.
+Trimming rule: the prompt itself always stays whole. Skills follow in the order they are named; a
+skill that exceeds the rest of their budget is left out whole, because half an instruction misleads.
+Of the memory the newest texts, which come last, are kept, as many as fit.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _MEMORY_HEADING: Final = "# What you know from before"
 
 
 class PromptError(ValueError):
-    """A template cannot be filled; the text names the placeholder or the place, and what to do."""
+    """A template cannot be filled; the text names the placeholder or the position, and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class InstructionsBudget:
-    """How many characters the skills and the memory may add, their headings included."""
+    """Most characters that skills and memory may add, headings included."""
 
     skill_characters: int = 24_000
     memory_characters: int = 4_000
@@ -37,9 +37,10 @@ class InstructionsBudget:
 
 @dataclass(frozen=True, slots=True)
 class Instructions:
-    """The text for the model, and what found no room in it.
+    """The instructions for the model, and the parts that did not fit.
 
-    left_out: names of skills; forgotten: the number of memory texts
+    left_out: names of skills
+    forgotten: number of memory texts
     """
 
     text: str
@@ -48,12 +49,12 @@ class Instructions:
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """`{name}` becomes the value of that name, `{{` and `}}` become single braces.
+    """Replace `{name}` by the value of that name, `{{` and `}}` by single braces.
 
-    Values are taken as they are: braces in them mean nothing.
+    Values are inserted verbatim: braces in them have no meaning.
 
     Raises:
-        PromptError: a placeholder has no value, a brace stands alone, or the result is too long.
+        PromptError: a placeholder has no value, a brace is unpaired, or the result is too long.
     """
     pieces: list[str] = []
     length = end = 0
@@ -68,6 +69,11 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     if length + len(pieces[-1]) > MAX_PROMPT_CHARACTERS:
         raise PromptError(_TOO_LONG)
     return "".join(pieces)
+
+
+def placeholders(template: str) -> set[str]:
+    """Return the names that stand between braces."""
+    return {match[1] for match in _PIECE.finditer(template) if match[1] is not None}
 
 
 _TOO_LONG: Final = (
@@ -97,7 +103,7 @@ def compose(
     memory: Sequence[str],
     budget: InstructionsBudget | None = None,
 ) -> Instructions:
-    """The prompt with skills (name -> text) and memory behind it, by the rule above."""
+    """Return the prompt followed by skills (name -> text) and memory, within the budget."""
     budget = budget or InstructionsBudget()
     skill_parts, left_out = _fitting_skills(skills, budget.skill_characters)
     kept = _newest(memory, budget.memory_characters - len(_MEMORY_HEADING))
@@ -107,12 +113,17 @@ def compose(
     return Instructions("\n\n".join(parts), left_out, len(memory) - len(kept))
 
 
+def skill_part(name: str, text: str) -> str:
+    """Return a skill as it stands in instructions."""
+    return f"{_SKILL_HEADING.format(name)}\n{text.strip()}"
+
+
 def _fitting_skills(
     skills: Mapping[str, str], characters: int
 ) -> tuple[list[str], tuple[str, ...]]:
     parts, left_out = [], []
     for name, text in skills.items():
-        part = f"{_SKILL_HEADING.format(name)}\n{text.strip()}"
+        part = skill_part(name, text)
         if len(part) > characters:
             left_out.append(name)
         else:
@@ -132,5 +143,5 @@ def _newest(memory: Sequence[str], characters: int) -> list[str]:
 
 
 def _memory_line(text: str) -> str:
-    """One line, so that a text cannot look like a heading of ours."""
+    """Return the text as one line, so that it cannot look like a heading."""
     return f"- {' '.join(text.split())}"

@@ -1,4 +1,6 @@
-"""When the model may go on after tool calls: once per response, after the last of its outputs."""
+"""Decides when to ask the model to continue after tool calls: once per response, after its last
+output.
+"""
 
 from __future__ import annotations
 
@@ -6,33 +8,38 @@ from __future__ import annotations
 class ToolBatches:
     """Counts the open calls of each response.
 
-    A reply may call several tools at once; asking for a follow-up after each output would make
-    the model answer half the facts and race with itself. A batch whose calls were all given up has
-    nothing to go on with.
+    A reply may call several tools at once. A follow-up after each output would make the model
+    answer half the facts and race with itself. A batch without an answer to reply to has nothing
+    to follow up.
     """
 
     def __init__(self) -> None:
+        # Calls without an output, by response.
         self._open: dict[str, set[str]] = {}
+        # Responses that may still call further tools.
         self._is_generating: set[str] = set()
+        # Responses with at least one output to reply to.
         self._has_news: set[str] = set()
 
     def call_started(self, response_id: str, call_id: str) -> None:
-        """The model asked for a tool within this response."""
+        """Add a call of this response."""
         self._open.setdefault(response_id, set()).add(call_id)
         self._is_generating.add(response_id)
 
     def call_answered(self, response_id: str, call_id: str) -> bool:
-        """An output was sent; True when the model should now be asked to go on."""
+        """Note that an output was sent; return true if the follow-up is due now."""
         self._has_news.add(response_id)
-        return self.call_given_up(response_id, call_id)
+        return self.call_closed(response_id, call_id)
 
-    def call_given_up(self, response_id: str, call_id: str) -> bool:
-        """This call was stopped; True when the model should go on, with the outputs of others."""
+    def call_closed(self, response_id: str, call_id: str) -> bool:
+        """Note a call that was cancelled or has a silent result; return true if the follow-up is
+        due now, with the outputs of the others.
+        """
         self._open.get(response_id, set()).discard(call_id)
         return self._is_due(response_id)
 
     def response_done(self, response_id: str) -> bool:
-        """The response ended; True when the model should now be asked to go on."""
+        """Note the end of the response; return true if the follow-up is due now."""
         self._is_generating.discard(response_id)
         return self._is_due(response_id)
 

@@ -1,10 +1,10 @@
-"""How long each step from a person's last word to the agent's first sound took. Pure.
+"""Duration of each step from the end of a user's speech to the first sound of the reply. Pure.
 
     speech end --> endpoint --> first byte --> first audio --> heard
 
-Speech ends where the local ear heard the voice end. The endpoint is when the turn was found to be
-over, the first byte the model's first words, sound or tool call, the first audio the first sample
-that left for the listeners, tools that ran before it included.
+Speech ends where the local voice level fell. The endpoint is the moment at which the turn was found
+to be over, the first byte the model's first words, sound or tool call, the first audio the first
+sample that left for the listeners, tools that ran before it included.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _MAX_ANSWER_S: Final = 30.0
 
 
 class TurnTimings(BaseModel):
-    """The steps of one turn in milliseconds; None where there was none, or it is not known."""
+    """Steps of one turn in milliseconds; None: the step did not happen, or its time is unknown."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -33,10 +33,13 @@ class TurnTimings(BaseModel):
     first_audio_to_heard_ms: float | None = Field(
         default=None, description="the way to the listener"
     )
+    endpoint_at_ms: int | None = Field(
+        default=None, description="when the turn was found to be over, Unix time in milliseconds"
+    )
 
     @property
     def total_ms(self) -> float:
-        """All that is known of it."""
+        """Sum of the known steps."""
         return sum(
             step_ms or 0.0
             for step_ms in (
@@ -50,30 +53,36 @@ class TurnTimings(BaseModel):
 
 class _Turn:
     def __init__(self, item_id: str | None, endpoint_s: float) -> None:
-        """item_id: None until the provider has named what ended"""
+        """item_id: None until the provider has named the turn"""
         self.item_id = item_id
         self.endpoint_s = endpoint_s
         self.speech_end_s: float | None = None
+        # Replies to this turn: a tool call and its follow-up are two.
         self.responses: set[str] = set()
         self.first_byte_s: float | None = None
 
 
 class TurnClock:
-    """Takes the times of one turn after the other; each is told once, when it is complete."""
+    """Takes the times of one turn after the other. Returns each turn once, when it is complete.
+
+    endpoint_s: of the turn that was returned last
+    """
 
     def __init__(self) -> None:
+        self.endpoint_s = 0.0
         self._count = 0
+        # A voice is heard now (local level).
         self._is_voice = False
         # Since the last turn.
         self._voice_end_s: float | None = None
         self._turn: _Turn | None = None
 
     def voice_started(self) -> None:
-        """The local ear hears somebody."""
+        """Note the beginning of a voice (local voice level)."""
         self._is_voice = True
 
     def voice_stopped(self, at_s: float) -> None:
-        """The local ear hears nobody any more, since `at_s`."""
+        """Note that no voice is left since `at_s`."""
         self._is_voice = False
         turn = self._turn
         if turn is not None and at_s <= turn.endpoint_s:
@@ -83,41 +92,41 @@ class TurnClock:
             self._voice_end_s = at_s
 
     def turn_ended(self, item_id: str | None, now_s: float) -> TurnTimings | None:
-        """A turn was found to be over; again for the same one changes nothing. Returns the turn
-        before it, if its reply was begun and never heard.
+        """Note the endpoint of a turn; idempotent for the same turn. Returns the turn before it if
+        the reply to it was begun and never heard.
 
-        item_id: None when somebody ended it by hand and the provider does not know of it yet
+        item_id: None for a turn that was ended by hand and that the provider has not named yet
         """
         turn = self._turn
         if turn is not None and item_id is not None and turn.item_id in (None, item_id):
             turn.item_id = item_id
             return None
-        unheard = self._told()
+        unheard = self._finish()
         self._turn = turn = _Turn(item_id, now_s)
         turn.speech_end_s = now_s if self._is_voice else self._voice_end_s
         self._voice_end_s = None
         return unheard
 
     def turn_written(self, now_s: float) -> TurnTimings | None:
-        """Somebody wrote; as `turn_ended`."""
-        unheard = self._told()
+        """Note a written turn; returns as `turn_ended`."""
+        unheard = self._finish()
         self._turn = _Turn("written", now_s)
         return unheard
 
     def turn_dropped(self, item_id: str) -> None:
-        """It was no turn at all: noise, or the agent's echo."""
+        """Drop a turn that turned out to be noise or echo."""
         turn = self._turn
         if turn is not None and turn.item_id == item_id and turn.first_byte_s is None:
             self._turn = None
 
     def response_created(self, response_id: str, now_s: float) -> None:
-        """The model acknowledges that it will reply."""
+        """Note that the model began a reply."""
         turn = self._turn
         if turn is not None and (turn.responses or now_s - turn.endpoint_s <= _MAX_ANSWER_S):
             turn.responses.add(response_id)
 
     def model_spoke(self, response_id: str, now_s: float) -> None:
-        """The model said something, or called a tool."""
+        """Note the first output of a reply: words, audio or a tool call."""
         turn = self._turn
         if turn is not None and turn.first_byte_s is None and response_id in turn.responses:
             turn.first_byte_s = now_s
@@ -125,22 +134,23 @@ class TurnClock:
     def playout_started(
         self, response_id: str, now_s: float, *, heard_after_ms: float | None = None
     ) -> TurnTimings | None:
-        """The first sample of a reply left; returns the turn that it answers, if any.
+        """Note that the first sample of a reply left; return the turn that it answers, if any.
 
-        heard_after_ms: how long it takes to the listener, where that is known
+        heard_after_ms: time from there to the listener, if known
         """
         turn = self._turn
         if turn is None or turn.first_byte_s is None or response_id not in turn.responses:
             return None
-        return self._told(now_s, heard_after_ms)
+        return self._finish(now_s, heard_after_ms)
 
-    def _told(
+    def _finish(
         self, first_audio_s: float | None = None, heard_after_ms: float | None = None
     ) -> TurnTimings | None:
         turn, self._turn = self._turn, None
         if turn is None or turn.first_byte_s is None:
             return None
         self._count += 1
+        self.endpoint_s = turn.endpoint_s
         return TurnTimings(
             turn=self._count,
             speech_end_to_endpoint_ms=_between_ms(turn.speech_end_s, turn.endpoint_s),

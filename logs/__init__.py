@@ -1,4 +1,4 @@
-"""Where log records go: lines on the error output, written by a thread that nobody waits for."""
+"""Log output: lines on standard error, written by a thread without blocking the caller."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, Final, Literal
 
-from json_reader import InvalidJsonError, read_object
 from logs.lines import JsonFormatter, LineFormatter, TextFormatter, escape
 from logs.repeats import Repeats, in_one_line
 from logs.secrets import Secrets
 from logs.writer import LineStream, LineWriter, is_terminal, try_write
+from untrusted.json_reader import InvalidJsonError, read_object
 
 __all__ = [
     "JsonFormatter",
@@ -34,71 +34,78 @@ __all__ = [
 LogFormat = Literal["text", "json"]
 
 FLUSH_DEADLINE_S: Final = 0.5
-"""At the end of a process, for a reader that is slow."""
+"""Time to flush at the end of a process, for a slow reader."""
 
-_NOISY: Final = ("aioice", "aiortc", "aiohttp.access", "alembic", "asyncio", "opentelemetry")
+# Loggers of libraries, silent below WARNING: at DEBUG they log each statement, frame and request, with
+# the words and keys in it.
+_LIBRARIES: Final = (
+    *("aiohttp", "aioice", "aiortc", "aiosqlite", "alembic", "asyncio", "asyncpg"),
+    *("charset_normalizer", "client", "concurrent", "google", "httpcore", "httpx", "httpx2"),
+    *("libav", "mcp", "openai", "opentelemetry", "requests", "sqlalchemy", "sse_starlette"),
+    *("urllib3", "uvicorn", "watchfiles", "websockets"),
+)
 _ERROR_OUTPUT: Final = 2
 _STANDARD_OUTPUT: Final = 1
 
 _log = logging.getLogger("process")
-# The writer of the standard output, where it is guarded.
+# The writer of standard output, if it is guarded.
 _printing: list[LineWriter] = []
 
 
 class LineHandler(logging.Handler):
-    """Records become lines of a writer: bounded, escaped, without secrets, repeated ones counted."""
+    """Turns records into lines of a writer: bounded, escaped, without secrets, repeats counted."""
 
     def __init__(
         self, formatter: LineFormatter, secrets: Secrets, *, fd: int = _ERROR_OUTPUT
     ) -> None:
         super().__init__()
         self.setFormatter(formatter)
-        self.writer = LineWriter(fd, tell_lost=self._tell_lost)
+        self.writer = LineWriter(fd, format_lost=self._format_lost)
         self._secrets = secrets
         self._repeats = Repeats()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand its line to the writer; nothing that is wrong with it reaches whoever logs."""
+        """Hand the record's line to the writer; never raises."""
         try:
             now_s = time.monotonic()
             self.sum_up(now_s)
-            if not self._tells_everything():
+            if not self._is_verbose():
                 record = in_one_line(record)
-            told = self._repeats.judge(record, now_s)
-            if told is not None:
-                self.tell(told)
-        except Exception as error:  # noqa: BLE001 - an argument's own text may raise whatever it likes
+            shown = self._repeats.judge(record, now_s)
+            if shown is not None:
+                self.write(shown)
+        except Exception as error:  # noqa: BLE001 - the `str` of an argument may raise anything
             place = f"{record.pathname}:{record.lineno}"
-            self.say(f"a line cannot be told: {type(error).__name__} at {place}")
+            self.say(f"a record cannot be formatted: {type(error).__name__} at {place}")
 
     def sum_up(self, now_s: float, *, is_end: bool = False) -> None:
-        """Tell what was held back, where its time is over."""
+        """Write summaries of suppressed lines whose window is over."""
         self.acquire()
         try:
             for record in self._repeats.due(now_s, is_end=is_end):
-                self.tell(record)
+                self.write(record)
         finally:
             self.release()
 
     def say(self, text: str) -> None:
-        """A line that is no record: as it is, but for what would forge others."""
+        """Write a line that is not a record, escaped."""
         self.writer.put(escape(self._secrets.hide(text)))
 
-    def _tells_everything(self) -> bool:
+    def _is_verbose(self) -> bool:
         return logging.getLogger().level <= logging.DEBUG
 
-    def tell(self, record: logging.LogRecord) -> None:
-        """Its line, without a look at what was told before."""
+    def write(self, record: logging.LogRecord) -> None:
+        """Write the record's line, without counting repeats."""
         self.writer.put(self.format(record))
 
-    def _tell_lost(self, count: int, reason: str) -> str:
+    def _format_lost(self, count: int, reason: str) -> str:
         record = logging.LogRecord(
             "logs", logging.WARNING, "", 0, "%d lines were lost: %s", (count, reason), None
         )
         return self.format(record)
 
     def flush(self) -> None:
-        """Nothing to do for others: only `flush_logs` waits."""
+        """Do nothing: only `flush_logs` waits."""
 
 
 def configure_logging(
@@ -108,12 +115,12 @@ def configure_logging(
     context: Mapping[str, Any] | None = None,
     secrets: Iterable[str] = (),
 ) -> None:
-    """Log to the error output. Replaces what was configured before, so that a child binds its own
-    marks. `sys.stderr` becomes part of it, so that nothing that is printed there can wait either.
+    """Log to standard error, replacing an earlier configuration. `sys.stderr` is redirected too, so
+    that printing to it never blocks.
 
     log_format: `text` or `json`
-    context: (channel, agent_id, uid, pid) marks each line
-    secrets: never told, whoever puts them into a line
+    context: added to each line (channel, agent_id, uid, pid)
+    secrets: masked in every line
     """
     is_json = log_format == "json"
     hidden = Secrets(secrets)
@@ -121,10 +128,10 @@ def configure_logging(
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # A record that cannot be told is no reason to print a stack where nobody may read.
+    # A record that cannot be formatted must not print a stack to standard error.
     logging.raiseExceptions = False
-    for noisy in _NOISY:
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    for library in _LIBRARIES:
+        logging.getLogger(library).setLevel(max(logging.WARNING, root.level))
     logging.captureWarnings(is_json)
     sys.excepthook = _log_uncaught if is_json else sys.__excepthook__
     threading.excepthook = _log_uncaught_of_thread if is_json else threading.__excepthook__
@@ -140,7 +147,7 @@ def _formatter(is_json: bool, context: Mapping[str, Any], secrets: Secrets) -> L
 
 
 def _has_colours() -> bool:
-    """Colours are for terminals; both ways of asking otherwise are heard."""
+    """Return true for a terminal; NO_COLOR and FORCE_COLOR override it."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -153,7 +160,7 @@ def _line_handlers() -> list[LineHandler]:
 
 
 def flush_logs(deadline_s: float = FLUSH_DEADLINE_S) -> None:
-    """Wait, but not for long, until everything is written and printed: the process ends."""
+    """Write all pending lines within the deadline, at the end of the process."""
     sys.stderr.flush()
     deadline_s += time.monotonic()
     for handler in _line_handlers():
@@ -164,12 +171,12 @@ def flush_logs(deadline_s: float = FLUSH_DEADLINE_S) -> None:
 
 
 def lost_lines() -> int:
-    """Lines of this process that could not be written."""
+    """Return the number of lines of this process that were lost."""
     return sum(handler.writer.lost for handler in _line_handlers())
 
 
 def guard_error_output() -> None:
-    """For a process that must have no thread yet: what is printed is written at once or dropped."""
+    """Make `sys.stderr` non-blocking without a thread: a line is written at once or dropped."""
     sys.stderr = LineStream(_ERROR_OUTPUT, _write_now)
 
 
@@ -178,14 +185,14 @@ def _write_now(line: str) -> None:
 
 
 def guard_standard_output() -> None:
-    """For a process that lives on whoever reads what it prints."""
+    """Make `sys.stdout` non-blocking: a stuck reader must not stop the process."""
     if not _printing:
         _printing.append(LineWriter(_STANDARD_OUTPUT))
     sys.stdout = LineStream(_STANDARD_OUTPUT, _printing[0].put)
 
 
 def say(line: str) -> None:
-    """Print a line for people, if anybody takes it."""
+    """Print a line to standard output, ignoring a closed one."""
     with contextlib.suppress(OSError, ValueError):
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
@@ -194,25 +201,25 @@ def say(line: str) -> None:
 def _log_uncaught(
     kind: type[BaseException], error: BaseException, traceback: TracebackType | None
 ) -> None:
-    """What ends a process is a line like any other."""
-    _log.critical("it ends: %s", kind.__name__, exc_info=(kind, error, traceback))
+    """Log an uncaught exception as one line."""
+    _log.critical("uncaught %s, process exits", kind.__name__, exc_info=(kind, error, traceback))
 
 
 def _log_uncaught_of_thread(arguments: threading.ExceptHookArgs) -> None:
     error = arguments.exc_value
-    _log.critical("a thread ends: %s", arguments.exc_type.__name__, exc_info=error)
+    _log.critical("uncaught %s, thread exits", arguments.exc_type.__name__, exc_info=error)
 
 
 def _log_output(line: str) -> None:
-    """What was printed, as a record: whatever the level, and however often."""
+    """Log a printed line as a record, regardless of level and repeats."""
     if line.strip():
         record = logging.LogRecord("output", logging.WARNING, "", 0, "%s", (line,), None)
         for handler in _line_handlers():
-            handler.tell(record)
+            handler.write(record)
 
 
 def forward_line(line: str) -> str:
-    """Pass on a line of another program's log, in our format; returns what it says."""
+    """Forward a log line of another program in this format; return its message."""
     text = line.strip()
     message = _message_of(text)
     for handler in _line_handlers():
@@ -224,7 +231,7 @@ def forward_line(line: str) -> str:
 
 
 def _message_of(text: str) -> str | None:
-    """None: it is no line of `JsonFormatter`."""
+    """Return the message of a `JsonFormatter` line; None for any other line."""
     try:
         return str(read_object(text)["message"])
     except (InvalidJsonError, KeyError):

@@ -1,18 +1,54 @@
-"""Tells what the world did to us from what we did wrong: only the latter is worth a traceback."""
+"""Separates expected errors (network, disk, peers) from bugs: only bugs are logged with a traceback."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# Errors of ours are raised for people to read; those that are `RuntimeError` say that we erred.
+# Packages whose own errors have a readable text; their `RuntimeError`s are bugs.
 _OWN: Final = frozenset(
     {
-        *("agent", "commands", "config", "control", "conversation", "json_reader", "proxies"),
-        *("provider_config", "realtime", "rtc", "session", "speech", "tool_schema", "tools"),
-        *("toolsets",),
+        *(
+            "agent",
+            "bridge",
+            "audio",
+            "cli",
+            "config",
+            "control",
+            "conversation",
+            "http_server",
+            "line",
+            "load",
+            "logs",
+        ),
+        *(
+            "inline_steps",
+            "parley",
+            "proxies",
+            "realtime",
+            "realtime_calls",
+            "rtc",
+            "scenarios",
+            "session",
+            "shared_ticks",
+            "speech",
+        ),
+        *(
+            "telemetry_opt_out",
+            "tool_client_calls",
+            "tool_docstring",
+            "tool_functions",
+            "tool_generators",
+            "tool_results",
+            "tool_schema",
+            "tool_stalls",
+            "tool_threads",
+            "tools",
+            "toolsets",
+        ),
+        *("untrusted", "utils", "version"),
     }
 )
-# Of libraries that are known by name here, lest everybody who logs has to import them.
+# Library errors, by name: importing the libraries here would load them in every process.
 _OF_LIBRARIES: Final = frozenset(
     {
         ("aiohttp", "ClientError"),
@@ -34,12 +70,12 @@ _OF_LIBRARIES: Final = frozenset(
         ("sqlalchemy", "TimeoutError"),
     }
 )
-# Their text quotes what was sent.
+# Their text quotes input.
 _QUOTING: Final = frozenset({("aiohttp", "HttpProcessingError")})
 
 
 def is_expected(error: BaseException) -> bool:
-    """Whether it says what others did, or could not do; a group: whether all its members do."""
+    """Return true for an error of the environment; for a group, if all members are."""
     if isinstance(error, BaseExceptionGroup):
         return all(is_expected(one) for one in error.exceptions)
     if isinstance(error, OSError):
@@ -50,12 +86,12 @@ def is_expected(error: BaseException) -> bool:
 
 
 def is_own(error: BaseException) -> bool:
-    """Whether its class is one of this project."""
+    """Return true if the error's class is defined in this project."""
     return _root(type(error)) in _OWN
 
 
 def describe(error: BaseException) -> str:
-    """Kind, phase and text of an error, for one line; of a group, those of its members."""
+    """Return class, phase and text of an error in one line; of a group, those of its members."""
     if isinstance(error, BaseExceptionGroup):
         return "; ".join(dict.fromkeys(describe(one) for one in error.exceptions))
     name = type(error).__name__

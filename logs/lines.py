@@ -1,5 +1,5 @@
-"""What a line of the log looks like: coloured text, or one JSON object. Nothing in it is forged:
-what comes from outside cannot end a line or steer a terminal.
+"""Log line formats: coloured text, or one JSON object. Foreign text cannot end a line or control
+a terminal.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _COLOURS: Final = {
     logging.CRITICAL: "\x1b[1;31m",
 }
 _NO_COLOUR: Final = "\x1b[0m"
-# Controls of both sets, Unicode's ends of lines, what turns the direction of text, lone surrogates.
+# C0 and C1 controls, Unicode line ends, bidirectional controls, lone surrogates.
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -34,7 +34,7 @@ _CONTINUED: Final = "    | "
 
 
 def escape(text: str) -> str:
-    """The text with what ends a line or steers a terminal written out: `\\n`, `\\x1b`, `\\u202e`."""
+    """Return the text with line ends and controls written out: `\\n`, `\\x1b`, `\\u202e`."""
     return _UNSAFE.sub(_escape_one, text)
 
 
@@ -45,7 +45,7 @@ def _escape_one(found: re.Match[str]) -> str:
 
 
 def shorten_text(text: str, limit: int) -> str:
-    """The text, without its middle when it is too long."""
+    """Return the text, without its middle if it exceeds `limit`."""
     if len(text) <= limit:
         return text
     half = limit // 2
@@ -53,23 +53,23 @@ def shorten_text(text: str, limit: int) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """The common part: message and exception of a record, bounded and without secrets."""
+    """Common part: message and exception of a record, bounded and without secrets."""
 
     def __init__(self, secrets: Secrets | None = None) -> None:
         super().__init__()
-        # Before anything is quoted or cut: then they could not be known any more.
+        # Applied before quoting and truncating, after which secrets could not be found.
         self._hide = (secrets or Secrets()).hide
 
     def message_of(self, record: logging.LogRecord) -> str:
-        """What is said; a message that does not fit its arguments is told as it is written."""
+        """Return the message; one that does not fit its arguments is returned unformatted."""
         try:
             text = record.getMessage()
-        except Exception:  # noqa: BLE001 - whatever an argument's own text raises
+        except Exception:  # noqa: BLE001 - the `str` of an argument may raise anything
             text = f"{record.msg!s} (its arguments do not fit, {record.pathname}:{record.lineno})"
         return shorten_text(self._hide(text), MAX_MESSAGE_CHARACTERS)
 
     def exception_of(self, record: logging.LogRecord) -> str:
-        """The traceback, or what is told in its place; empty: there is none."""
+        """Return the traceback or its replacement; empty without an exception."""
         if record.exc_info and record.exc_info[0] is not None:
             text = self.formatException(record.exc_info)
         else:
@@ -88,13 +88,13 @@ class TextFormatter(LineFormatter):
         secrets: Secrets | None = None,
     ) -> None:
         super().__init__(secrets)
-        # An agent's id is long, and its channel, uid and pid name it for people.
+        # Left out in text, as it is long: channel, uid and pid identify the agent.
         marks = [escape(str(value)) for name, value in context.items() if name != "agent_id"]
         self._marks = "".join(f"{mark} " for mark in marks)
         self._has_colours = has_colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and those of a traceback."""
+        """Return the record's line, followed by its traceback's."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname:<7}"
         if self._has_colours:
@@ -115,7 +115,7 @@ class JsonFormatter(LineFormatter):
         self._context = dict(context)
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the message contains."""
+        """Return the record as one JSON line."""
         at = datetime.fromtimestamp(record.created, UTC)
         line: dict[str, Any] = {
             "time": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
@@ -128,5 +128,5 @@ class JsonFormatter(LineFormatter):
             line["exception"] = exception
         if record.stack_info:
             line["stack"] = record.stack_info
-        # JSON need not escape this one control.
+        # The only control that JSON does not escape.
         return json.dumps(line, default=str).replace("\x7f", "\\u007f")

@@ -1,4 +1,4 @@
-"""What is told again and again is told a few times and then counted: lines and tracebacks."""
+"""Suppression of repeated lines and tracebacks: logged a few times, then counted."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import copy
 import logging
 import os
 import traceback
-from collections import OrderedDict
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
 
 from logs.expected import describe, is_expected, is_own
+from utils import BoundedDict
 
 WINDOW_S: Final = 10.0
 MAX_SAME: Final = 5
-"""Lines with the same words in a window; the rest is counted."""
+"""Lines with the same message per window; further ones are counted."""
 
 MAX_OF_PLACE: Final = 100
-"""Warnings and errors of one place in the code in a window, whatever their words."""
+"""Warnings and errors of one place in the code per window, whatever the message."""
 
 TRACEBACK_AGAIN_S: Final = 3_600.0
-"""So long a traceback of the same place is told in one line."""
+"""Time for which further tracebacks of the same place are shortened to one line."""
 
 _MAX_KEPT: Final = 512
 _MAX_CAUSES: Final = 20
@@ -33,42 +33,40 @@ _Key = tuple[str, int, str, int, str]
 @dataclass
 class _Window:
     began_s: float
-    told: int = 0
+    logged: int = 0
     held: int = 0
-    # What is held back, without its exception: that holds frames and all that is in them.
+    # A suppressed record, without its exception: that would keep frames alive.
     sample: logging.LogRecord | None = None
 
 
 class _Windows:
-    """Lines of each key since its window began; `limit` of them are told."""
+    """Counts lines per key and window; `limit` of them are logged."""
 
     def __init__(self, limit: int, what: str) -> None:
         self._limit = limit
         self._what = what
-        self._windows: OrderedDict[_Key, _Window] = OrderedDict()
+        self._windows: BoundedDict[_Key, _Window] = BoundedDict(_MAX_KEPT)
 
     def __len__(self) -> int:
         return len(self._windows)
 
     def open(self, key: _Key, now_s: float) -> _Window:
-        """The window of this key; the oldest of too many is given up with its count."""
+        """Return the window of this key; past the limit the oldest is dropped with its count."""
         window = self._windows.get(key)
         if window is None:
-            if len(self._windows) >= _MAX_KEPT:
-                self._windows.popitem(last=False)
             window = self._windows[key] = _Window(now_s)
         return window
 
     def has_room(self, window: _Window, record: logging.LogRecord) -> bool:
-        """Whether one more is told; otherwise it is counted."""
-        if window.told < self._limit:
+        """Return true if the record is to be logged; otherwise count it."""
+        if window.logged < self._limit:
             return True
         window.sample = window.sample or _bare(record)
         window.held += 1
         return False
 
     def due(self, now_s: float, *, is_end: bool) -> list[logging.LogRecord]:
-        """What was held back in windows that are over, or in all at the end."""
+        """Return summaries of suppressed lines in windows that are over; at the end, in all."""
         sums = []
         while self._windows:
             key, window = next(iter(self._windows.items()))
@@ -83,12 +81,12 @@ class _Windows:
 
 @dataclass
 class _Traced:
-    told_s: float
+    logged_s: float
     seen: int = 1
 
 
 class Repeats:
-    """Remembers, up to a bound, what was told. Ask for what is `due` before each `judge`.
+    """Suppresses repeats, within a bounded memory. Call `due` before each `judge`.
 
     Times are monotonic seconds.
     """
@@ -96,13 +94,13 @@ class Repeats:
     def __init__(self) -> None:
         self._same = _Windows(MAX_SAME, "times the same")
         self._of_place = _Windows(MAX_OF_PLACE, "lines like it")
-        self._traced: OrderedDict[tuple[str, ...], _Traced] = OrderedDict()
+        self._traced: BoundedDict[tuple[str, ...], _Traced] = BoundedDict(_MAX_KEPT)
 
     def __len__(self) -> int:
         return len(self._same) + len(self._of_place) + len(self._traced)
 
     def judge(self, record: logging.LogRecord, now_s: float) -> logging.LogRecord | None:
-        """The record as it shall be told; None: it is only counted."""
+        """Return the record as it is to be logged; None: it is only counted."""
         if record.levelno < logging.INFO:
             return record
         key = (record.name, record.levelno, record.pathname, record.lineno, "")
@@ -114,13 +112,13 @@ class Repeats:
         same = self._same.open((*key[:4], _words_of(record)), now_s)
         if not self._same.has_room(same, record):
             return None
-        same.told += 1
+        same.logged += 1
         if place is not None:
-            place.told += 1
+            place.logged += 1
         return self._without_old_traceback(record, now_s)
 
     def due(self, now_s: float, *, is_end: bool = False) -> list[logging.LogRecord]:
-        """Records that sum up what was held back in windows that are over, or in all at the end."""
+        """Return summaries of suppressed lines in windows that are over; at the end, in all."""
         return self._same.due(now_s, is_end=is_end) + self._of_place.due(now_s, is_end=is_end)
 
     def _without_old_traceback(self, record: logging.LogRecord, now_s: float) -> logging.LogRecord:
@@ -129,11 +127,9 @@ class Repeats:
             return record
         key = _place_of(error)
         traced = self._traced.get(key)
-        if traced is None or now_s - traced.told_s >= TRACEBACK_AGAIN_S:
+        if traced is None or now_s - traced.logged_s >= TRACEBACK_AGAIN_S:
             self._traced[key] = _Traced(now_s)
             self._traced.move_to_end(key)
-            if len(self._traced) > _MAX_KEPT:
-                self._traced.popitem(last=False)
             return record
         traced.seen += 1
         short = copy.copy(record)
@@ -145,14 +141,14 @@ class Repeats:
 
 
 def in_one_line(record: logging.LogRecord) -> logging.LogRecord:
-    """The record, with the error in its message in place of a traceback if it is an expected one."""
+    """Return the record, with an expected error in its message in place of a traceback."""
     error = record.exc_info[1] if record.exc_info else None
     if error is None or not is_expected(error):
         return record
     words, text = _words_of(record), describe(error)
     short = _bare(record)
     if text not in words:
-        # Ours are raised for people to read; of others it helps to know where they came from.
+        # Errors of this project have a readable text; others need their place.
         place = "" if is_own(error) else _innermost(error.__traceback__)
         short.msg = f"{words}: {text}" + (f" ({place})" if place else "")
     return short
@@ -161,15 +157,15 @@ def in_one_line(record: logging.LogRecord) -> logging.LogRecord:
 def _words_of(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()[:_MAX_WORDS_CHARACTERS]
-    except Exception:  # noqa: BLE001 - whatever an argument's own text raises
+    except Exception:  # noqa: BLE001 - the `str` of an argument may raise anything
         return str(record.msg)[:_MAX_WORDS_CHARACTERS]
 
 
 def _place_of(error: BaseException) -> tuple[str, ...]:
-    """By which two tracebacks are the same: kinds and innermost places of it and what led to it."""
+    """Return the identity of a traceback: classes and innermost places of the error and its causes."""
     parts: list[str] = []
     seen: set[int] = set()
-    # A member of a group may well have the group among its causes.
+    # A member of a group may have the group among its causes.
     waiting = [error]
     while waiting and len(seen) < _MAX_CAUSES:
         one = waiting.pop()

@@ -1,4 +1,4 @@
-"""Keeps secrets out of lines that libraries or our own mistakes would put them into."""
+"""Masks secrets in log lines, whoever logs them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import BaseModel, SecretStr
 MASK: Final = "***"
 
 _MIN_CHARACTERS: Final = 8
-# What names its secret: headers, in any spelling and quoting, and URLs with a user's password.
+# Named secrets: headers, in any spelling and quoting, and query parameters.
 _NAMED: Final = re.compile(
     r"""(?ix)
     ( (?:proxy-)?authorization \W{0,6} (?:bearer|basic|token)? \s*
@@ -24,18 +24,18 @@ _NAMED: Final = re.compile(
     (?: [^\s'"<>&,;\\] ){4,}
     """
 )
-# One of them is in whatever the pattern finds; looking for them is ten times as fast.
+# Each match of the pattern contains one of these; searching for them first is ten times as fast.
 _HINTS: Final = ("bearer", "basic", "authorization", "cookie", "key", "token", "secret")
 _PASSWORD: Final = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]*://)[^/\s@'\"]+@")
-# What pydantic quotes of its input is somebody's; a line may be cut in the midst of it.
+# Pydantic quotes input, which may be private; the line may be truncated within it.
 _QUOTED_INPUT: Final = re.compile(r"input_value=.*?(?=, input_type=|\Z)", re.DOTALL)
 
 
 class Secrets:
-    """The secrets of this process, and what secrets look like."""
+    """Secrets of this process, and patterns of others."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        """values: what must never be told; too short ones would hide common words."""
+        """values: masked everywhere; short ones are skipped, as they would mask common words."""
         known = {
             spelling
             for value in values
@@ -46,7 +46,7 @@ class Secrets:
         self._values = sorted(known, key=len, reverse=True)
 
     def hide(self, text: str) -> str:
-        """The text without them."""
+        """Return the text with secrets masked."""
         for value in self._values:
             if value in text:
                 text = text.replace(value, MASK)
@@ -61,7 +61,7 @@ class Secrets:
 
 
 def _spellings(value: str) -> set[str]:
-    """As it stands in text, in JSON, in Python's own quoting and in a URL."""
+    """Return the value's spellings in text, JSON, Python quoting and URLs."""
     return {
         value,
         json.dumps(value)[1:-1],
@@ -73,7 +73,7 @@ def _spellings(value: str) -> set[str]:
 
 
 def secrets_of(value: Any) -> Iterator[str]:
-    """Every `SecretStr` in a model or in what it holds."""
+    """Yield every `SecretStr` in a model, recursively."""
     match value:
         case SecretStr():
             yield value.get_secret_value()

@@ -1,6 +1,6 @@
-"""Lines for a descriptor whose reader may be slow, stuck or gone: whoever has a line never waits.
+"""Non-blocking line output to a descriptor whose reader may be slow, stuck or gone.
 
-Nothing here changes the descriptor itself: it is shared with the programs that gave it to us.
+The descriptor's flags are never changed: it is shared with other programs.
 """
 
 from __future__ import annotations
@@ -18,21 +18,26 @@ import threading
 from collections.abc import Callable
 from typing import Final
 
+from utils import held_stop_signals
+
 MAX_WAITING_BYTES: Final = 1024 * 1024
-"""Lines that wait for their reader; of more, the newest are dropped and counted."""
+"""Limit on lines that wait for their reader; past it the newest are dropped and counted."""
 
 _MAX_PART_CHARACTERS: Final = 64 * 1024
 _POLL_MS: Final = 1_000
-# What a pipe takes as a whole, or not at all.
+# Size up to which a pipe write is atomic (PIPE_BUF).
 _MAX_WHOLE_BYTES: Final = 4_096
+
+WRITER_THREAD: Final = "lines of "
+"""Name of a writer's thread, with its descriptor; a fork gets another one."""
 
 
 class LineWriter:
-    """Writes lines to a descriptor from a thread of its own, which begins with the first line.
+    """Writes lines to a descriptor from its own thread, which starts with the first line.
 
-    A reader that does not read costs lines once `max_waiting_bytes` wait; a full disk, a broken
-    pipe or a closed descriptor costs the lines that it meets. Each loss is counted, and told in a
-    line of its own as soon as one can be written again.
+    Lines are lost when `max_waiting_bytes` wait for a slow reader, or when they meet a full disk, a
+    broken pipe or a closed descriptor. Losses are counted, and reported in a line of their own as
+    soon as one can be written again.
     """
 
     def __init__(
@@ -40,17 +45,17 @@ class LineWriter:
         fd: int,
         *,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
-        tell_lost: Callable[[int, str], str] | None = None,
+        format_lost: Callable[[int, str], str] | None = None,
     ) -> None:
-        """tell_lost: gives the line that tells of lost ones, from their number and the reason."""
+        """format_lost: makes the line that reports lost lines, from their number and the reason."""
         self._fd = fd
         self._max_waiting_bytes = max_waiting_bytes
-        self._tell_lost = tell_lost
+        self._format_lost = format_lost
         self._lost = 0
-        self._untold = 0
+        self._unreported = 0
         self._reason = ""
         self._waiting_bytes = 0
-        # Reentrant, as the queue is: a signal handler or a finaliser may log in the midst of it.
+        # Reentrant, like the queue: a signal handler or finalizer may log while it is held.
         self._lock = threading.RLock()
         self._queue: queue.SimpleQueue[bytes | threading.Event | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -58,29 +63,29 @@ class LineWriter:
 
     @property
     def lost(self) -> int:
-        """Lines that were never written."""
+        """Number of lines that were never written."""
         return self._lost
 
     def put(self, line: str) -> None:
-        """Have `line` (without its end) written; never waits, never raises."""
+        """Queue `line` (without its end); never blocks, never raises."""
         data = line.encode(errors="backslashreplace") + b"\n"
         with self._lock:
             if self._waiting_bytes + len(data) > self._max_waiting_bytes:
-                self._count_lost("nobody read them")
+                self._count_lost("the reader is too slow")
                 return
             self._waiting_bytes += len(data)
             has_thread = self._ensure_thread()
         if has_thread:
             self._queue.put(data)
             return
-        # No thread can be had: the process is at its limit, or at its end.
+        # No thread can start: the process is at its limit or exiting.
         is_written = try_write(self._fd, data)
         self._forget(data)
         if not is_written:
             self._count_lost("no thread could be started")
 
     def flush(self, deadline_s: float) -> bool:
-        """Wait until all lines so far are written; False when that takes longer than this."""
+        """Wait until all lines so far are written; return false after `deadline_s` seconds."""
         thread = self._thread
         if thread is None or not thread.is_alive():
             return True
@@ -89,19 +94,20 @@ class LineWriter:
         return reached.wait(max(0.0, deadline_s))
 
     def close(self, deadline_s: float) -> None:
-        """Flush and end the thread; it ends later if it is stuck. A later line begins a new one."""
+        """Flush and end the thread; a stuck one ends later. A later line starts a new thread."""
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
             self._queue.put(None)
             thread.join(deadline_s)
 
     def _ensure_thread(self) -> bool:
-        # After a fork the thread is not alive either.
+        # After a fork the thread is not alive.
         if self._thread is not None and self._thread.is_alive():
             return True
-        thread = threading.Thread(target=self._run, name=f"lines of {self._fd}", daemon=True)
+        thread = threading.Thread(target=self._run, name=f"{WRITER_THREAD}{self._fd}", daemon=True)
         try:
-            thread.start()
+            with held_stop_signals():
+                thread.start()
         except RuntimeError:
             return False
         self._thread = thread
@@ -112,17 +118,17 @@ class LineWriter:
             if isinstance(item, threading.Event):
                 item.set()
                 continue
-            if self._untold and self._tell_lost is not None:
-                self._write_note(self._tell_lost)
+            if self._unreported and self._format_lost is not None:
+                self._write_note(self._format_lost)
             if not self._write(item):
                 self._count_lost(self._reason)
             self._forget(item)
 
-    def _write_note(self, tell_lost: Callable[[int, str], str]) -> None:
-        untold, note = self._untold, tell_lost(self._untold, self._reason)
+    def _write_note(self, format_lost: Callable[[int, str], str]) -> None:
+        unreported, note = self._unreported, format_lost(self._unreported, self._reason)
         if self._write(note.encode(errors="backslashreplace") + b"\n"):
             with self._lock:
-                self._untold -= untold
+                self._unreported -= unreported
 
     def _write(self, data: bytes) -> bool:
         rest = b"\n" + data if self._is_torn else data
@@ -130,7 +136,7 @@ class LineWriter:
             try:
                 rest = rest[os.write(self._fd, rest) :]
             except BlockingIOError:
-                # Somebody who shares it made it so.
+                # Another program that shares the descriptor made it non-blocking.
                 _wait_writable(self._fd)
             except OSError as error:
                 self._reason = error.strerror or str(error)
@@ -146,7 +152,7 @@ class LineWriter:
     def _count_lost(self, reason: str) -> None:
         with self._lock:
             self._lost += 1
-            self._untold += 1
+            self._unreported += 1
             self._reason = reason
 
 
@@ -157,9 +163,9 @@ def _wait_writable(fd: int) -> None:
 
 
 def try_write(fd: int, data: bytes) -> bool:
-    """Write now or not at all, without a thread; False: it was not, or not wholly, written.
+    """Write without blocking and without a thread; return false if not all was written.
 
-    For processes that have no thread yet and must not get one.
+    For processes that must not start a thread yet.
     """
     data = data[-_MAX_WHOLE_BYTES:]
     try:
@@ -175,13 +181,13 @@ def try_write(fd: int, data: bytes) -> bool:
 
 
 def _write_ready(fd: int, data: bytes) -> bool:
-    """To a pipe or terminal, which may be full."""
+    """Write to a pipe or terminal if it has room."""
     poll = select.poll()
     poll.register(fd, select.POLLOUT)
     if not any(events & select.POLLOUT for _, events in poll.poll(0)):
         return False
     try:
-        # Opened anew it can be non-blocking for us alone, should others fill it meanwhile.
+        # Reopened, so that it is non-blocking here only: other writers may fill it meanwhile.
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:
         return os.write(fd, data) == len(data)
@@ -192,7 +198,7 @@ def _write_ready(fd: int, data: bytes) -> bool:
 
 
 class LineStream(io.TextIOBase):
-    """Stands for `sys.stderr` or `sys.stdout`: what is written becomes lines for `put`."""
+    """Replacement of `sys.stderr` or `sys.stdout`: written text becomes lines for `put`."""
 
     def __init__(self, fd: int, put: Callable[[str], None]) -> None:
         self._fd = fd
@@ -201,23 +207,23 @@ class LineStream(io.TextIOBase):
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
-        """Of what is written."""
+        """Encoding of the output."""
         return "utf-8"
 
     def writable(self) -> bool:
-        """It is."""
+        """Return true."""
         return True
 
     def fileno(self) -> int:
-        """For programs that shall have the same output."""
+        """Return the descriptor, for child processes with the same output."""
         return self._fd
 
     def isatty(self) -> bool:
-        """Whether people look at it."""
+        """Return true if the descriptor is a terminal."""
         return is_terminal(self._fd)
 
     def write(self, text: str) -> int:
-        """Pass on each line that is complete."""
+        """Pass on each complete line."""
         *lines, part = (self._part + text).split("\n")
         if len(part) > _MAX_PART_CHARACTERS:
             lines.append(part)
@@ -228,23 +234,23 @@ class LineStream(io.TextIOBase):
         return len(text)
 
     def flush(self) -> None:
-        """Pass on what is there of a line; it does not wait until that is written."""
+        """Pass on the incomplete line; does not wait until it is written."""
         part, self._part = self._part, ""
         if part:
             self._put(part)
 
 
 def is_terminal(fd: int) -> bool:
-    """Whether it is open and a terminal."""
+    """Return true if the descriptor is open and a terminal."""
     with contextlib.suppress(OSError):
         return os.isatty(fd)
     return False
 
 
 def open_standard_descriptors() -> None:
-    """Open those of 0, 1 and 2 that are closed, on nothing.
+    """Open closed descriptors among 0, 1 and 2 on /dev/null.
 
-    The next file or socket would get the number, and with it all that is said to people.
+    Otherwise the next file or socket would get the number, and with it all output.
     """
     for fd in (0, 1, 2):
         try:
@@ -252,9 +258,9 @@ def open_standard_descriptors() -> None:
         except OSError as error:
             if error.errno != errno.EBADF:
                 raise
-            # The lowest free number, which is this one.
+            # The lowest free number, which is `fd`.
             os.open(os.devnull, os.O_RDWR)
-    # Python has none where it found them closed.
+    # Python sets the streams to None if the descriptors were closed.
     if sys.stdout is None:
         sys.stdout = _text_of(1)
     if sys.stderr is None:

@@ -1,4 +1,4 @@
-"""Why a connection to a provider could not be opened: phase, cause and remedy in one line. Pure."""
+"""Explanations of failed connections to a provider: phase, cause and remedy in one line. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CAUSES: Final = {
     errno.ETIMEDOUT: "did not answer the connection attempt; check host, port and firewall",
     errno.ECONNRESET: "reset the connection; check that the port is that of a WebSocket server",
 }
-"""What follows the name of the host, by error number."""
+"""Text after the name of the host, by error number."""
 
 _STATUSES: Final[dict[int, tuple[str, bool, str]]] = {
     400: ("handshake_failed", False, "check the address and the model's name"),
@@ -50,7 +50,7 @@ class RedirectedError(Exception):
 
 
 def explain(error: Exception, *, where: str, proxy: str | None, phase: str) -> ModelConnectError:
-    """What `error` of an attempt means.
+    """Explain `error` of a connection attempt.
 
     where: host and port of the provider
     proxy: those of the proxy on the way there, if there is one
@@ -148,10 +148,10 @@ def _status_words(status: int) -> str:
 
 
 def _error_numbers(error: Exception) -> list[int]:
-    """Of the attempts at all addresses of the host, whose errors may be told in one."""
+    """Yield the error numbers of the attempts at all addresses of the host, which may come in one error."""
     inner = getattr(error, "os_error", error)
-    told = [inner.errno] if isinstance(inner, OSError) and inner.errno is not None else []
-    return [*told, *(int(number) for number in _ERRNO.findall(str(inner)))]
+    numbers = [inner.errno] if isinstance(inner, OSError) and inner.errno is not None else []
+    return [*numbers, *(int(number) for number in _ERRNO.findall(str(inner)))]
 
 
 def _certificate_reason(error: object) -> str:

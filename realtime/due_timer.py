@@ -12,7 +12,7 @@ _log = logging.getLogger("realtime")
 
 
 class DueTimer:
-    """Runs `act` when its deadline has come; whoever moves the deadline says so by `set`."""
+    """Timer that runs `act` when its deadline has come; a moved deadline is passed to `set`."""
 
     def __init__(self, act: Callable[[], Awaitable[None]]) -> None:
         self._act = act

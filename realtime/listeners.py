@@ -23,7 +23,7 @@ CLOSE_TIMEOUT_S: Final = 1.0
 _log = logging.getLogger("realtime")
 
 
-class _Ear:
+class _Listener:
     """One listener and what waits for it."""
 
     def __init__(self, listener: Listener) -> None:
@@ -39,7 +39,7 @@ class _Ear:
         self._waiting.put_nowait(event)
 
     async def run(self) -> None:
-        """Tell the listener one event after the other."""
+        """Deliver the events to the listener in order."""
         while (event := await self._waiting.get()) is not None:
             try:
                 if inspect.isawaitable(result := self.listener(event)):
@@ -54,33 +54,33 @@ class ListenedModel:
 
     def __init__(self, model: RealtimeModel) -> None:
         self._model = model
-        self._ears: list[_Ear] = []
+        self._ears: list[_Listener] = []
         self._tasks = OwnedTasks(_log)
-        self._telling: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the model can do."""
+        """The capabilities of the model."""
         return self._model.capabilities
 
     @property
     def dropped_events(self) -> int:
-        """How many events present listeners were too slow for."""
+        """The number of events that present listeners were too slow for."""
         return sum(ear.dropped for ear in self._ears)
 
     def add_listener(self, listener: Listener) -> None:
-        """From now on tell `listener` of every event, each in its turn; twice added, twice told.
+        """Deliver every event from now on to `listener`, in order; one added twice gets each event twice.
 
         To be called where an event loop runs.
         """
-        ear = _Ear(listener)
+        ear = _Listener(listener)
         self._ears.append(ear)
         task = self._tasks.start(ear.run(), name="model listener")
-        self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        self._deliveries.add(task)
+        task.add_done_callback(self._deliveries.discard)
 
     def remove_listener(self, listener: Listener) -> None:
-        """Tell it nothing new; what waits for it still comes. One that is not there is no error."""
+        """Deliver nothing new to it; waiting events still come. Unknown listeners are ignored."""
         for ear in self._ears:
             if ear.listener == listener:
                 self._ears.remove(ear)
@@ -116,6 +116,6 @@ class ListenedModel:
     async def _let_listeners_end(self) -> None:
         # A listener may be the one who closes us, and cannot wait for itself.
         current = asyncio.current_task()
-        left = {task for task in self._telling if task is not current}
+        left = {task for task in self._deliveries if task is not current}
         if left:
             await asyncio.wait(left, timeout=CLOSE_TIMEOUT_S)

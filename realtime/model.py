@@ -1,4 +1,4 @@
-"""`RealtimeModel`: what the agent may know of any provider, and what it must tell one."""
+"""`RealtimeModel`: the interface between the agent and any provider."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from realtime.events import ModelCommand, ModelEvent
+from realtime.playback import PlaybackTracker
 
 ApiKey = str | Callable[[], str | Awaitable[str]] | None
 """A key, or a plain or async function that returns one (asked anew at each connect)."""
@@ -40,13 +41,16 @@ class ModelDisconnectedError(RealtimeModelError):
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a model can do; the agent asks this record, never a provider's name.
+    """Capabilities of a model; the agent reads this record, never a provider's name.
 
+    image_types: MIME types of the images that it sees; empty if it sees none
     has_hosted_tools: the provider itself can call tools of MCP servers
     needs_response_after_tool: it goes on after tool outputs only when a reply is asked for
     has_turn_control: replies to speech and interruptions by it can be left to us (`create_response`
         and `interrupt_response` of its turn detection)
     has_early_transcripts: what was said is known before a reply to it could begin
+    reply_options: fields of `CreateResponse` that a request for a reply may set, beside
+        `instructions` and `metadata`, which every model takes
     session_cap_s: the longest life of a session; None when it has no end
     idle_cut_s: the provider ends a session that hears and says nothing for so long
     """
@@ -54,7 +58,7 @@ class Capabilities:
     input_sample_rate_hz: int
     output_sample_rate_hz: int
     has_text_input: bool = True
-    has_image_input: bool = False
+    image_types: frozenset[str] = frozenset()
     has_tools: bool = True
     has_hosted_tools: bool = False
     needs_response_after_tool: bool = True
@@ -63,8 +67,14 @@ class Capabilities:
     has_early_transcripts: bool = False
     has_resumption: bool = False
     has_history_replay: bool = False
+    reply_options: frozenset[str] = frozenset()
     session_cap_s: float | None = None
     idle_cut_s: float | None = None
+
+    @property
+    def has_image_input(self) -> bool:
+        """True if the model sees images."""
+        return bool(self.image_types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +120,17 @@ class ModelSettings:
 
 @dataclass(frozen=True, slots=True)
 class RealtimeModelConfig:
-    """How to reach a provider and how its session begins.
+    """Address, credentials and initial settings of a provider session.
 
-    base_uri: scheme, host and port (`wss://api.openai.com`); the adapter adds path and query.
+    base_uri: scheme, host, port and a path, if any (`wss://api.openai.com`); the adapter adds
+        its own path and the query.
     query: added to the query, for example Azure's `api-version`.
     timeout_s: for socket, handshake and first event together.
     resumption_handle: of an earlier session to go on with (`ResumptionUpdated`).
+    playback_tracker: fed by an application that plays the audio itself. A model that takes what was
+        heard is told by it when the user interrupts, or `CancelResponse` is sent; such an
+        application sends no `TruncateItem`.
+    passes_raw_events: each frame of the provider comes as a `RawEventReceived` too.
     """
 
     model: str
@@ -126,6 +141,8 @@ class RealtimeModelConfig:
     settings: ModelSettings = field(default_factory=ModelSettings)
     timeout_s: float = 10.0
     resumption_handle: str | None = field(default=None, repr=False)
+    playback_tracker: PlaybackTracker | None = field(default=None, repr=False)
+    passes_raw_events: bool = False
     is_verbose: bool = False
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,15 +13,16 @@ import aiohttp
 import yarl
 
 from proxies import outbound_proxy, proxy_name
+from realtime.api_keys import resolve_key
+from realtime.close_reason import CLOSED_BY_US, CloseReason, read_close, read_violation
 from realtime.connect_errors import RedirectedError, explain
-from realtime.ending import CLOSED_BY_US, Ending, read_close, read_violation
 from realtime.model import ApiKey, ModelConnectError, ModelDisconnectedError
 from utils import shorten
 
 MAX_FRAME_BYTES = 32 * 1024 * 1024
 HEARTBEAT_S = 6.0
 """A ping after this long without a frame; half of it later a silent peer counts as gone. Together
-less than the sent audio that is kept to be told again (`audio_backlog.KEPT_SENT_S`)."""
+less than the sent audio that is kept to be sent again (`audio_backlog.KEPT_SENT_S`)."""
 
 CLOSE_TIMEOUT_S = 1.0
 
@@ -31,7 +31,7 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to connect, and the headers to show there."""
+    """URL to connect to, and the request headers."""
 
     url: yarl.URL
     headers: Mapping[str, str]
@@ -44,33 +44,33 @@ class ProviderSocket:
         self,
         base_uri: str,
         *,
-        read_ending: Callable[[int | None, str, str], Ending] = read_close,
+        read_close_reason: Callable[[int | None, str, str], CloseReason] = read_close,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
         """
         base_uri: what errors name
-        read_ending: what a close code, its text and the name of a network error mean
+        read_close_reason: what a close code, its text and the name of a network error mean
         ssl_context: whom to trust; None: what the machine trusts
         """
         self._base_uri = base_uri
-        self._read_ending = read_ending
+        self._read_close_reason = read_close_reason
         self._ssl = True if ssl_context is None else ssl_context
         self._http: aiohttp.ClientSession | None = None
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._phase = "getting the key"
         self._proxy: str | None = None
         self._is_closed = False
-        self._ending: Ending | None = None
+        self._close_reason: CloseReason | None = None
 
     @property
-    def ending(self) -> Ending | None:
-        """Why the connection is gone; None while it is there."""
-        return self._ending
+    def close_reason(self) -> CloseReason | None:
+        """The reason for the end of the connection; None while it is open."""
+        return self._close_reason
 
     @property
     def end_reason(self) -> str:
         """The same in words; empty while it is there."""
-        return self._ending.reason if self._ending is not None else ""
+        return self._close_reason.reason if self._close_reason is not None else ""
 
     async def connect(
         self, api_key: ApiKey, address: Callable[[str | None], Address], *, timeout_s: float
@@ -87,7 +87,7 @@ class ProviderSocket:
         )
         try:
             async with asyncio.timeout(timeout_s):
-                await self._open(self._http, address(await _resolve(api_key)))
+                await self._open(self._http, address(await resolve_key(api_key)))
         except (aiohttp.ClientError, OSError, ValueError, RedirectedError) as error:
             await self.close()
             where = host_of(self._base_uri)
@@ -120,11 +120,11 @@ class ProviderSocket:
 
     @property
     def phase(self) -> str:
-        """What of connecting is under way."""
+        """The phase of connecting that is under way."""
         return self._phase
 
     def _phases(self) -> aiohttp.TraceConfig:
-        """Tells which phase of the handshake is under way, for errors that do not say it."""
+        """Return a trace that records the phase of the handshake, for errors that do not name it."""
 
         def entering(phase: str) -> Any:
             async def enter(_http: aiohttp.ClientSession, _: SimpleNamespace, __: Any) -> None:
@@ -173,26 +173,26 @@ class ProviderSocket:
         if frame.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
             data: str | bytes = frame.data
             return data
-        self._ending = self._ending or self._ending_of(self._socket, frame)
+        self._close_reason = self._close_reason or self._close_reason_of(self._socket, frame)
         await self.close()
         return None
 
-    def _ending_of(
+    def _close_reason_of(
         self, socket: aiohttp.ClientWebSocketResponse, frame: aiohttp.WSMessage
-    ) -> Ending:
+    ) -> CloseReason:
         error = socket.exception()
         if isinstance(frame.data, aiohttp.WebSocketError):
-            # The close code is our own: we ended it over what came, nobody refused us.
+            # The close code is our own: the socket was closed over a bad frame, not refused.
             return read_violation(frame.data.code)
-        return self._read_ending(
+        return self._read_close_reason(
             socket.close_code,
             str(frame.extra or "") if frame.type is aiohttp.WSMsgType.CLOSE else "",
             "" if error is None else type(error).__name__,
         )
 
     def expect_end(self) -> None:
-        """Whoever closes the connection from now on, it ended because we wanted it to."""
-        self._ending = self._ending or CLOSED_BY_US
+        """Attribute every close from now on to this side, whichever side closes first."""
+        self._close_reason = self._close_reason or CLOSED_BY_US
 
     async def close(self) -> None:
         """Close socket and HTTP session; safe at any time and again."""
@@ -233,16 +233,3 @@ def _origin(url: yarl.URL, target: str) -> str:
         return str(shorten(str(url.join(yarl.URL(target)).origin())))
     except ValueError:
         return "no address"
-
-
-async def _resolve(api_key: ApiKey) -> str | None:
-    if not callable(api_key):
-        return api_key
-    try:
-        key = api_key()
-        return await key if inspect.isawaitable(key) else key
-    except ModelConnectError:
-        raise  # says better than we could why there is no key
-    except Exception as error:
-        text = f"the function that gives the key failed ({type(error).__name__})"
-        raise ModelConnectError(text, code="no_api_key", is_retryable=True) from error

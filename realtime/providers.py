@@ -5,16 +5,17 @@ from __future__ import annotations
 import importlib
 import re
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Final
 
 from realtime.model import RealtimeModel
+from utils import FUNCTION_PATTERN
 
 ENTRY_POINT_GROUP: Final = "parley.providers"
-"""Where an installed package announces `name = "package.module:factory"`."""
+"""Entry point group in which a package announces `name = "package.module:factory"`."""
 
 PROVIDER_PATTERN: Final = r"^[a-z][a-z0-9-]{0,31}$"
-FACTORY_PATTERN: Final = r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$"
 
 ModelFactory = Callable[[str], RealtimeModel]
 """Takes the model's name, returns it not yet connected."""
@@ -51,7 +52,7 @@ def provider_names() -> list[str]:
 
 
 def _load(path: str) -> ModelFactory:
-    if re.fullmatch(FACTORY_PATTERN, path) is None:
+    if re.fullmatch(FUNCTION_PATTERN, path) is None:
         raise UnknownProviderError(f"{path!r} is no factory: use package.module:function")
     module_name, _, attribute = path.partition(":")
     try:
@@ -64,27 +65,12 @@ def _load(path: str) -> ModelFactory:
     return factory
 
 
-def _create_openai(model: str) -> RealtimeModel:
+def _create_of_dialect(provider: str, model: str) -> RealtimeModel:
     from realtime.capabilities import capabilities_of
+    from realtime.openai.dialect import DIALECTS
     from realtime.openai.model import OpenAIRealtimeModel
 
-    return OpenAIRealtimeModel(capabilities_of("openai", model))
-
-
-def _create_local(model: str) -> RealtimeModel:
-    from realtime.capabilities import capabilities_of
-    from realtime.openai.dialect import LOCAL_DIALECT
-    from realtime.openai.model import OpenAIRealtimeModel
-
-    return OpenAIRealtimeModel(capabilities_of("local", model), LOCAL_DIALECT)
-
-
-def _create_beta(model: str) -> RealtimeModel:
-    from realtime.capabilities import capabilities_of
-    from realtime.openai.dialect import BETA_DIALECT
-    from realtime.openai.model import OpenAIRealtimeModel
-
-    return OpenAIRealtimeModel(capabilities_of("openai-beta", model), BETA_DIALECT)
+    return OpenAIRealtimeModel(capabilities_of(provider, model), DIALECTS[provider])
 
 
 def _create_azure(model: str) -> RealtimeModel:
@@ -106,11 +92,12 @@ def _create_gemini(model: str) -> RealtimeModel:
     return GeminiLiveModel(model)
 
 
+# Servers that differ in their dialect only: keys of `realtime.openai.dialect.DIALECTS`.
+_OPENAI_DIALECTS: Final = ("local", "openai", "openai-beta", "openai-compatible", "xai")
+
 _FACTORIES: dict[str, ModelFactory] = {
     "azure": _create_azure,
     "dashscope": _create_dashscope,
     "gemini": _create_gemini,
-    "local": _create_local,
-    "openai": _create_openai,
-    "openai-beta": _create_beta,
+    **{name: partial(_create_of_dialect, name) for name in _OPENAI_DIALECTS},
 }

@@ -9,11 +9,11 @@ import binascii
 import itertools
 import re
 from array import array
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
-from json_reader import mend_text, read_base64
+from untrusted.json_reader import mend_text, read_base64
+from utils import BoundedDict
 
 MAX_STREAMS: Final = 64
 """Open at once in a session; of more the oldest is forgotten."""
@@ -144,7 +144,7 @@ def _read(text: str) -> bytes:
 
 
 def _roughness(pcm: bytes) -> float:
-    """How far one sample is from the next, on average."""
+    """Return the mean difference between neighbouring samples."""
     samples = array("h", pcm[: len(pcm) - len(pcm) % 2])
     if len(samples) < 2:
         return 0.0
@@ -170,8 +170,8 @@ class Streams:
     """A session's open streams, each by a name whose first part says whose it is."""
 
     def __init__(self) -> None:
-        self._voices: OrderedDict[_Key, PcmStream] = OrderedDict()
-        self._texts: OrderedDict[_Key, TextStream] = OrderedDict()
+        self._voices: BoundedDict[_Key, PcmStream] = BoundedDict(MAX_STREAMS)
+        self._texts: BoundedDict[_Key, TextStream] = BoundedDict(MAX_STREAMS)
 
     def voice(self, key: _Key) -> PcmStream:
         """The voice of this name, begun if it is new."""
@@ -193,15 +193,13 @@ class Streams:
         return _open(self._texts, key, TextStream).push(text)
 
     def forget(self, owner: str) -> None:
-        """What belongs to a name's first part is over, or begins anew."""
+        """Drop every stream whose name has this first part."""
         for streams in (self._voices, self._texts):
             for key in [key for key in streams if key[0] == owner]:
                 del streams[key]
 
 
-def _open(streams: OrderedDict[_Key, S], key: _Key, create: Callable[[], S]) -> S:
+def _open(streams: BoundedDict[_Key, S], key: _Key, create: Callable[[], S]) -> S:
     if (stream := streams.get(key)) is None:
         stream = streams[key] = create()
-        if len(streams) > MAX_STREAMS:
-            streams.popitem(last=False)
     return stream

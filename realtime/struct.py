@@ -1,9 +1,9 @@
-"""OpenAI's Realtime messages (GA shape): the one face of the `struct_*` modules.
+"""OpenAI's Realtime messages (GA shape), re-exported from `realtime.openai.wire`.
 
 Server messages are read tolerantly, since providers move on: unknown fields pass, known ones that
-are wrong and not needed are left out (`realtime.tolerance`), an unknown type becomes `UnknownEvent`,
+are wrong and not needed are left out (`realtime.lenient_parsing`), an unknown type becomes `UnknownEvent`,
 an unknown kind of item `UnknownItem`. Client messages are read strictly,
-since whoever sent one wants to know what was wrong with it.
+so that its sender learns what was wrong with it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from json_reader import InvalidJsonError, read_base64, read_object
+from realtime.lenient_parsing import clean, mended, path_in, read_tolerantly
 from realtime.openai.wire.base import *  # noqa: F403  a face shows every name behind it
 from realtime.openai.wire.base import WireEvent
 from realtime.openai.wire.client import *  # noqa: F403
@@ -25,8 +25,8 @@ from realtime.openai.wire.reply import *  # noqa: F403
 from realtime.openai.wire.server import *  # noqa: F403
 from realtime.openai.wire.server import KnownServerEvent, ServerEvent, UnknownEvent
 from realtime.openai.wire.session import *  # noqa: F403
-from realtime.tolerance import clean, mended, path_in, read_tolerantly
-from validation import first_fault
+from untrusted.json_reader import InvalidJsonError, read_base64, read_object
+from untrusted.validation import first_fault
 
 _CLIENT: TypeAdapter[AnyClientEvent] = TypeAdapter(ClientEvent)
 _SERVER: TypeAdapter[KnownServerEvent] = TypeAdapter(ServerEvent)

@@ -1,12 +1,6 @@
 """A participation in one channel: who is there, what they say, and what we say to them.
 
-Events (`on`, `once`, `off`); listeners may be plain or async and can neither fail nor stall media:
-user_joined(RemoteUser) · user_left(RemoteUser, reason) · user_updated(RemoteUser) ·
-user_connected(uid): media is up · connection_state_changed(ConnectionState) ·
-message(ChatMessage, uid) · event(text, uid): from a data channel ·
-event_refused(reason, uid): what came over a data channel was no event ·
-media_refused(reason, uid): `uid` makes no media connection with us; we try again ·
-playout_started(key), playout_done(key): first and last sample have left.
+A `Line` by WebRTC: its events are those of `line.line.LINE_EVENTS`.
 """
 
 from __future__ import annotations
@@ -15,33 +9,37 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Hashable, Mapping
+from collections.abc import AsyncIterator, Hashable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from urllib.parse import urlsplit
 
-from rtc.aiortc_adapter import RtpPacket
-from rtc.emitter import Emitter, Listener
+from audio import PcmDump
+from line.emitter import Emitter, Listener
+from line.frames import BatchHandler, PcmAudioFrame
+from line.line import LINE_EVENTS, MAX_EVENT_BYTES
+from line.participants import ChatMessage, RemoteUser
+from line.playout.audience import Audience
+from line.playout.buffer import PlayoutPosition
+from line.playout.listener_delay import ListenerDelay
+from line.playout.outgoing import Outgoing
+from line.sounds.clip import Clip
+from line.statistics import LineStatistics
+from line.timing import HOLD_PACKETS
+from rtc.aiortc_hooks.receiver import RtpPacket
 from rtc.errors import RoomError
-from rtc.figures import channel_statistics, user_statistics
-from rtc.mesh import Mesh
-from rtc.options import (
-    ChannelStatistics,
-    ChatMessage,
-    MediaOptions,
-    RemoteUser,
-    RtcOptions,
-)
-from rtc.outgoing import Outgoing
-from rtc.peer import MAX_EVENT_BYTES, Peer
-from rtc.peer_link import LinkCallbacks
-from rtc.playout import PlayoutPosition
-from rtc.remote_audio import PcmAudioFrame, RemoteAudio
-from rtc.signaling_client import ConnectionState, SignalingClient, room_socket_url
-from rtc.signals import Chat, ClientFrame, Join, LeaveReason, Mute, RelayedChat
-from utils import PcmDump
+from rtc.options import MediaOptions, RtcOptions
+from rtc.opus import OpusEncoder
+from rtc.peer.link import LinkCallbacks
+from rtc.peer.mesh import Mesh
+from rtc.peer.peer import Peer
+from rtc.receive.remote_audio import RemoteAudio
+from rtc.signaling.client import ConnectionState, SignalingClient, room_socket_url
+from rtc.signaling.protocol import Chat, ClientFrame, Join, LeaveReason, Mute, RelayedChat
+from rtc.statistics import channel_statistics, user_statistics
+from rtc.voice import OpusVoice
 
 __all__ = [
     "Channel",
@@ -56,23 +54,8 @@ __all__ = [
 ]
 
 DISCONNECT_TIMEOUT_S: Final = 8.0
-_EVENTS: Final = frozenset(
-    {
-        "user_joined",
-        "user_left",
-        "user_updated",
-        "user_connected",
-        "connection_state_changed",
-        "message",
-        "event",
-        "event_refused",
-        "media_refused",
-        "playout_started",
-        "playout_done",
-    }
-)
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 class ChannelChat:
@@ -103,16 +86,18 @@ class Channel:
         self._is_muted = False
         self._is_disconnected = False
         self._audio: dict[int, RemoteAudio] = {}
-        self._emitter = Emitter(_EVENTS)
+        self._emitter = Emitter(LINE_EVENTS)
         self._signaling: SignalingClient | None = None
         self._outgoing: Outgoing | None = None
+        self._voice: OpusVoice | None = None
+        self._audiences: list[Audience] = []
         self._mesh = Mesh(
             LinkCallbacks(
                 send=self._send_frame,
                 on_connected=self._handle_connected,
                 on_disconnected=self._handle_disconnected,
                 on_packet=self._handle_packet,
-                on_event=lambda uid, text: self._emitter.emit("event", text, uid),
+                on_event=self._handle_event,
                 on_event_refused=lambda uid, reason: self._emitter.emit(
                     "event_refused", reason, uid
                 ),
@@ -134,7 +119,7 @@ class Channel:
 
     @property
     def remote_users(self) -> Mapping[int, RemoteUser]:
-        """Everybody else, by uid; a live view."""
+        """Everybody else but listeners, by uid; a live view."""
         return MappingProxyType(self._mesh.users)
 
     @property
@@ -179,13 +164,15 @@ class Channel:
             async with asyncio.timeout(DISCONNECT_TIMEOUT_S):
                 await self._close_all()
         except TimeoutError:
-            logger.warning("the channel did not close within %.0f s", DISCONNECT_TIMEOUT_S)
+            _log.warning("the channel did not close within %.0f s", DISCONNECT_TIMEOUT_S)
 
     async def _close_all(self) -> None:
         async with contextlib.AsyncExitStack() as stack:
             stack.push_async_callback(self._emitter.close)
             if self._outgoing is not None:
                 stack.push_async_callback(self._outgoing.close)
+            if self._voice is not None:
+                stack.callback(self._voice.close)
             for audio in self._audio.values():
                 stack.callback(audio.close)
             stack.push_async_callback(self._mesh.close)
@@ -230,17 +217,28 @@ class Channel:
         """
         return self._audio_of(uid).frames()
 
-    def get_audio_batches(self, uid: int) -> AsyncIterator[list[PcmAudioFrame]]:
-        """The same frames, all that wait at once: one while `uid` sends, more after a silence.
+    async def deliver_audio(self, uid: int, handle: BatchHandler) -> None:
+        """Have `handle` take the frames of `uid`, all that wait at once, until `uid` leaves or it returns
+        False: one while `uid` speaks, more in silence. It begins in the step in which a frame came; while
+        it waits, up to 1 s is kept.
 
         Raises:
             RoomError: code unknown_member.
         """
-        return self._audio_of(uid).batches()
+        await self._audio_of(uid).deliver(handle)
+
+    def hold_silence(self, uid: int, after_s: float | None, max_frames: int = HOLD_PACKETS) -> None:
+        """Let frames of `uid` come in batches while it is silent; None: one by one.
+
+        after_s: how long it must have been silent. Sound comes at once, with all that came before.
+        max_frames: in a batch, of 20 ms each
+        """
+        if (audio := self._audio.get(uid)) is not None:
+            audio.hold_silence(after_s, max_frames)
 
     def _audio_of(self, uid: int) -> RemoteAudio:
         if (audio := self._audio.get(uid)) is None:
-            raise RoomError("unknown_member", f"nobody with uid {uid} is in the channel")
+            raise RoomError("unknown_member", f"no participant with uid {uid} is in the channel")
         return audio
 
     # -- what we say ----------------------------------------------------------------------------
@@ -251,11 +249,11 @@ class Channel:
         Raises:
             RoomError: not connected.
         """
-        self.outgoing.clock.push(key, pcm)
+        self.outgoing.push(key, pcm)
 
     def finish_audio(self, key: Hashable) -> None:
         """No more audio for `key`: `playout_done` follows its last sample."""
-        self.outgoing.clock.finish(key)
+        self.outgoing.finish(key)
 
     def clear_sender_audio_buffer(self) -> list[PlayoutPosition]:
         """Fall silent now; where each key that was playing or waiting stood."""
@@ -264,15 +262,15 @@ class Channel:
     def pause_playout(self) -> None:
         """Fall silent now, keeping what waits; more may be pushed meanwhile."""
         if self._outgoing is not None:
-            self._outgoing.clock.pause()
+            self._outgoing.pause()
 
     def resume_playout(self) -> None:
         """Go on with the sample after the last one that left."""
         if self._outgoing is not None:
-            self._outgoing.clock.resume()
+            self._outgoing.resume()
 
     def playout_position(self) -> PlayoutPosition | None:
-        """Where the key that plays now stands; None in silence."""
+        """The position of the key that plays now; None in silence."""
         return None if self._outgoing is None else self._outgoing.position()
 
     @property
@@ -286,14 +284,31 @@ class Channel:
             raise RoomError("closed", "the channel is not connected")
         return self._outgoing
 
+    def set_background(self, clip: Clip | None, *, duck_db: float = 0.0) -> bool:
+        """Have a sound under our voice and in silences; None: no longer."""
+        if self._outgoing is not None:
+            self._outgoing.set_background(clip, duck_db=duck_db)
+        return True
+
+    def play_sound(self, clip: Clip) -> bool:
+        """Play a single sound until its end, `stop_sound` or our voice."""
+        if self._outgoing is not None:
+            self._outgoing.play_sound(clip)
+        return True
+
+    def stop_sound(self) -> None:
+        """Fade it out within the next frame. Idempotent."""
+        if self._outgoing is not None:
+            self._outgoing.stop_sound()
+
     def set_muted(self, is_muted: bool) -> None:
-        """Stop or resume sending; playout goes on unheard. The others are told."""
+        """Stop or resume sending; playout goes on unheard. The other members are notified."""
         if is_muted != self._is_muted:
             self._is_muted = is_muted
             self._send_frame(Mute(is_muted=is_muted))
 
     def send_event(self, text: str, *, uid: int | None = None) -> bool:
-        """Send over the data channel to `uid` or to all; False when somebody could not be reached.
+        """Send over the data channel to `uid` or to all; False when a member could not be reached.
 
         Raises:
             ValueError: over 60 KiB.
@@ -307,33 +322,61 @@ class Channel:
         return bool(sent) and all(sent)
 
     async def send_chat(self, message: ChatMessage) -> None:
-        """What `chat.send_message` does."""
+        """Send a chat message; the work of `chat.send_message`."""
         if self._signaling is None:
             raise RoomError("closed", "the channel is not connected")
         self._signaling.send(Chat(text=message.text, message_id=message.message_id))
         await self._signaling.flush()
 
     def _create_outgoing(self) -> Outgoing:
+        self._voice = self._create_voice()
+        self._audiences.append(self._voice)
         return Outgoing(
-            self.options,
-            listeners=lambda: {uid: p.delay for uid, p in self._connected_peers().items()},
-            on_packet=self._fan_out,
+            self.options.sample_rate_hz,
+            audiences=self._audiences,
             on_started=lambda key: self._emitter.emit("playout_started", key),
             on_done=lambda key: self._emitter.emit("playout_done", key),
             on_sent=None if self.options.tap is None else self._tap_sent,
             dump=self._dump("sent"),
         )
 
-    def _connected_peers(self) -> dict[int, Peer]:
-        peers = {uid: link.peer for uid, link in self._mesh.links.items()}
-        return {uid: p for uid, p in peers.items() if p is not None and p.connected.is_set()}
+    def _create_voice(self) -> OpusVoice:
+        options = self.options
+        encoder = OpusEncoder(
+            options.sample_rate_hz,
+            bitrate_bps=options.bitrate_bps,
+            complexity=options.complexity,
+            expected_loss_percent=options.expected_loss_percent,
+        )
+        return OpusVoice(
+            encoder,
+            listeners=self._delays,
+            is_heard=lambda: not self._is_muted and any(self._connected_peers()),
+            on_packet=self._fan_out,
+        )
+
+    def add_audience(self, audience: Audience) -> None:
+        """Have listeners outside the room hear what the agent says, too."""
+        self._audiences.append(audience)
+
+    def _connected_peers(self) -> Iterator[tuple[int, Peer]]:
+        for uid, link in self._mesh.links.items():
+            if (peer := link.peer) is not None and peer.connected.is_set():
+                yield uid, peer
+
+    def _delays(self) -> dict[int, ListenerDelay]:
+        """Return how late each one hears us whose hearing counts: not who only listens in."""
+        return {
+            uid: peer.delay for uid, peer in self._connected_peers() if not self._only_listens(uid)
+        }
+
+    def _only_listens(self, uid: int) -> bool:
+        # A listener has a link and is no user.
+        return uid not in self._mesh.users
 
     def _fan_out(self, payload: bytes, ticks: int) -> None:
-        if self._is_muted:
-            return
-        for link in self._mesh.links.values():
-            if (peer := link.peer) is not None and peer.connected.is_set():
-                peer.track.send(payload, ticks)
+        for _, peer in self._connected_peers():
+            peer.track.send(payload, ticks)
 
     def _tap_sent(self, pcm: bytes, at_s: float) -> None:
         if self.options.tap is not None and not self._is_muted:
@@ -345,7 +388,7 @@ class Channel:
         try:
             self._signaling.send(frame)
         except RoomError as error:
-            logger.warning("a %s for the room was lost: %s", frame.type, error)
+            _log.warning("a %s for the room was lost: %s", frame.type, error)
 
     # -- what happens ---------------------------------------------------------------------------
 
@@ -363,15 +406,19 @@ class Channel:
     def _handle_connected(self, uid: int) -> None:
         if (audio := self._audio.get(uid)) is not None:
             audio.handle_connected()
-        self._emitter.emit("user_connected", uid)
+            self._emitter.emit("user_connected", uid)
 
     def _handle_disconnected(self, uid: int) -> None:
         if (audio := self._audio.get(uid)) is not None:
             audio.handle_disconnected()
 
-    def _handle_packet(self, uid: int, packet: RtpPacket) -> None:
-        if (audio := self._audio.get(uid)) is not None:
-            audio.handle_packet(packet)
+    def _handle_event(self, uid: int, text: str) -> None:
+        if not self._only_listens(uid):
+            self._emitter.emit("event", text, uid)
+
+    def _handle_packet(self, uid: int, packet: RtpPacket) -> int | None:
+        audio = self._audio.get(uid)
+        return None if audio is None else audio.handle_packet(packet)
 
     def _handle_chat(self, chat: RelayedChat) -> None:
         message = ChatMessage(chat.text, chat.message_id, chat.sent_at_ms)
@@ -381,12 +428,12 @@ class Channel:
         directory: Path | None = self.options.dump_dir
         if directory is None:
             return None
-        return PcmDump(directory / f"{self.options.channel_name}-{self.uid}-{what}.pcm")
+        return PcmDump(directory, f"{self.options.channel_name}-{self.uid}-{what}")
 
     # -- figures --------------------------------------------------------------------------------
 
-    def statistics(self) -> ChannelStatistics:
-        """How this participation does at the moment."""
+    def statistics(self) -> LineStatistics:
+        """Return the statistics of this participation."""
         now_s = asyncio.get_running_loop().time()
         links = {uid: self._mesh.links.get(uid) for uid in self._audio}
         peers = {uid: None if link is None else link.peer for uid, link in links.items()}

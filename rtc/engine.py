@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rtc.channel import Channel
 from rtc.options import MediaOptions, RtcOptions
-from rtc.signaling_client import room_socket_url
+from rtc.signaling.client import room_socket_url
 
 
 class RtcEngine:

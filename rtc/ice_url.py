@@ -14,7 +14,7 @@ _URL: Final = re.compile(
 
 @dataclass(frozen=True)
 class IceAddress:
-    """Where a STUN or TURN server is."""
+    """Address of a STUN or TURN server."""
 
     host: str
     port: int

@@ -1,4 +1,4 @@
-"""Where an agent's media may flow, as configured. Pure."""
+"""Network addresses and ports of an agent's media, as configured. Pure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PortRange = Annotated[tuple[int, int], BeforeValidator(_split_ports), AfterValid
 
 
 class MediaNetwork(BaseModel):
-    """Where media may flow. A range of ports is shared by all agents of a machine.
+    """Addresses and ports for media. A range of ports is shared by all agents of a machine.
 
     bind_address: the only local address used; ports: first and last UDP port, both included
-    advertised_address: what the other side is told instead of the bound address (1:1 NAT)
+    advertised_address: signalled in place of the bound address (1:1 NAT)
     is_relay_only: offer nothing but what a TURN server gives
     """
 

@@ -1,18 +1,19 @@
-"""What a channel is told and what it tells: options, participants, chat messages."""
+"""Options of a channel."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from config import ChannelName, Uid
+from line.audio_tap import AudioTap
+from line.participants import Role
+from rtc.bad_network import BadNetwork
+from rtc.identifiers import ChannelName, Uid
 from rtc.media_network import MediaNetwork
 from rtc.opus import OPUS_RATES_HZ
-from rtc.signals import Role, describe_validation
-from rtc.tap import AudioTap
+from untrusted.validation import first_validation_error
 
 _CHANNEL: TypeAdapter[str] = TypeAdapter(ChannelName)
 _UID: TypeAdapter[int] = TypeAdapter(Uid)
@@ -20,13 +21,15 @@ _UID: TypeAdapter[int] = TypeAdapter(Uid)
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How media travels. has_loopback: offer 127.0.0.1 too; None: when the room is on it.
+    """Media options. has_loopback: offer 127.0.0.1 too; None: when the room is on it.
 
     network: addresses, ports and relaying, as configured.
+    bad_network: what loses and delays media, for tests.
     """
 
     has_loopback: bool | None = None
     network: MediaNetwork = field(default_factory=MediaNetwork)
+    bad_network: BadNetwork | None = None
 
     def relay_only(self) -> MediaOptions:
         """The same, through TURN servers only."""
@@ -52,7 +55,7 @@ class RtcOptions:
     complexity: int = 1
     expected_loss_percent: int = 10
     dump_dir: Path | None = None
-    """Where raw PCM of everything sent and received is written, when set."""
+    """Folder for raw PCM of everything sent and received, when set."""
     tap: AudioTap | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,61 +64,6 @@ class RtcOptions:
             if self.uid is not None:
                 _UID.validate_python(self.uid)
         except ValidationError as error:
-            raise ValueError(f"channel_name or uid: {describe_validation(error)}") from error
+            raise ValueError(f"channel_name or uid: {first_validation_error(error)}") from error
         if self.sample_rate_hz not in OPUS_RATES_HZ:
             raise ValueError(f"sample_rate_hz: one of {OPUS_RATES_HZ}")
-
-
-@dataclass(frozen=True)
-class RemoteUser:
-    """Another participant of the channel."""
-
-    uid: int
-    name: str
-    role: Role
-    is_muted: bool = False
-
-
-@dataclass(frozen=True)
-class ChatMessage:
-    """A text to everybody else in the channel. sent_at_ms: the room's stamp, when received."""
-
-    text: str
-    message_id: str | None = None
-    sent_at_ms: int | None = None
-
-
-@dataclass(frozen=True)
-class UserStatistics:
-    """One participant's media. `audio` as in `remote_audio`, ages in seconds."""
-
-    connection: str
-    packets_received: int
-    packets_lost: int
-    packets_late: int
-    frames_recovered: int
-    frames_concealed: int
-    frames_filled: int
-    frames_dropped: int
-    packets_corrupt: int
-    reorder_wait_ms: float
-    delay_ms: float
-    last_packet_age_s: float | None
-    events_dropped: int
-    heard_after_ms: float | None
-    """How long after it left our voice is heard there, as far as is known."""
-
-
-@dataclass(frozen=True)
-class ChannelStatistics:
-    """The media of this participation at this moment."""
-
-    connection_state: str
-    is_muted: bool
-    queued_ms: float
-    played_ms: float
-    packets_sent: int
-    underruns: int
-    overrun_ms: float
-    playout_stalls: int
-    users: Mapping[int, UserStatistics]

@@ -1,1 +1,1 @@
-"""One conversation: the pumps and reactions that join a channel to a model (see `agent.py`)."""
+"""One conversation: the parts that join a line to a model (see `agent.py`)."""

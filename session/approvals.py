@@ -1,4 +1,6 @@
-"""Tools that need a person's consent: asked for, remembered for the call where wished."""
+"""Approvals of tool calls: requested from those allowed to approve, and remembered for the call if
+wished.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +8,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
-from conversation.event_parts import ToolUse
-from session.tool_sharing import ToolSharing
+from conversation.events.parts import ToolUse
+from session.tool_permissions import ToolPermissions
 
 MAX_WAITING: Final = 32
 """Questions that may be open at once; a further one is answered with no."""
@@ -18,14 +20,14 @@ ToolKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What people, or their silence, decided."""
+    """Outcome of an approval request."""
 
     is_approved: bool
     reason: str = ""
 
 
 _TOO_MANY: Final = Verdict(is_approved=False, reason="too many tools wait for approval")
-_SILENCE: Final = Verdict(is_approved=False, reason="nobody approved it in time")
+_SILENCE: Final = Verdict(is_approved=False, reason="no approval came in time")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,17 +38,25 @@ class _Question:
 
 
 class Approvals:
-    """Asks the agent's owner and those in the room who may allow it; silence means no."""
+    """Requests approvals over the API and from participants that may approve; no answer in time
+    means no.
+    """
 
-    def __init__(self, sharing: ToolSharing, *, timeout_s: float) -> None:
-        self._sharing = sharing
+    def __init__(self, permissions: ToolPermissions, *, timeout_s: float) -> None:
+        self._permissions = permissions
         self._timeout_s = timeout_s
         # Oldest first; ids are unique within one reply only.
         self._waiting: list[_Question] = []
+        # Verdicts that hold for all further calls of a tool.
         self._remembered: dict[ToolKey, Verdict] = {}
 
+    @property
+    def is_waiting(self) -> bool:
+        """True while a person is asked."""
+        return bool(self._waiting)
+
     async def ask(self, tool_use: ToolUse, *, server_label: str = "") -> Verdict:
-        """Whether this call may be carried out."""
+        """Request an approval and wait for the verdict, at most the timeout."""
         key = (server_label, tool_use.name)
         if (known := self._remembered.get(key)) is not None:
             return known
@@ -55,7 +65,7 @@ class Approvals:
         answer: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
         question = _Question(tool_use.id, key, answer)
         self._waiting.append(question)
-        self._sharing.tell_approval(
+        self._permissions.publish_approval_request(
             tool_use=tool_use,
             server_label=server_label,
             timeout_ms=int(self._timeout_s * 1000),
@@ -69,9 +79,9 @@ class Approvals:
             self._waiting.remove(question)
 
     def answer(self, request_id: str, verdict: Verdict, *, is_for_all: bool = False) -> bool:
-        """Somebody decided; False when nothing waits under this id.
+        """Answer an open request; return false if none waits under this id.
 
-        is_for_all: the same holds for this tool's other calls until the conversation ends
+        is_for_all: apply the verdict to all calls of this tool until the conversation ends
         """
         open_questions = [one for one in self._waiting if not one.answer.done()]
         question = next((one for one in open_questions if one.request_id == request_id), None)

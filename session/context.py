@@ -1,19 +1,22 @@
-"""What the parts of one conversation share."""
+"""Shared context of the parts of one conversation."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from boundary import Boundary
-from config import AgentConfig
+from config.agent import AgentConfig
 from conversation.history import History
-from conversation.turns import Turns
+from conversation.turn_taking.turn_state import Turns
+from line.line import Line
 from realtime.model import RealtimeModel
-from rtc.channel import Channel
 from session.publisher import Publisher
+from untrusted.boundary import Boundary
+
+if TYPE_CHECKING:
+    from session.owner import Owner
 
 Handler = Callable[[Any], Awaitable[None]]
 
@@ -23,16 +26,18 @@ Handlers = Mapping[type, Handler]
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """A channel joined to a model, with what is known of the conversation so far.
+    """A line joined to a model, and the state of the conversation.
 
-    boundary: around all that people, the model, the owner, tools and the room trigger
+    boundary: guards everything triggered by participants, the model, the API, tools and the room
+    owner: None for an agent without a definition
     """
 
     config: AgentConfig
-    channel: Channel
+    line: Line
     model: RealtimeModel
     publisher: Publisher
     log: logging.Logger
     boundary: Boundary
     history: History = field(default_factory=History)
     turns: Turns = field(default_factory=Turns)
+    owner: Owner | None = None

@@ -1,8 +1,9 @@
-"""The last words: said when the call ends for a reason that people should hear of."""
+"""The goodbye: spoken when the call ends for a reason that users should hear."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,10 +12,10 @@ from conversation.limits import MAX_GOODBYE_S
 from realtime import events as model
 from realtime.events import CreateResponse
 from realtime.model import ModelDisconnectedError
+from session.audio_input import AudioInput
 from session.context import Handlers, SessionContext
-from session.hearing import Hearing
-from session.replies import Replies
-from session.user_turns import UserTurns
+from session.reply_output import ReplyOutput
+from session.turn_handler import TurnHandler
 
 REASONS: Final = frozenset(
     {ExitReason.DRAINED, ExitReason.MAX_DURATION, ExitReason.IDLE, ExitReason.BUDGET_SPENT}
@@ -24,26 +25,40 @@ REASONS: Final = frozenset(
 MAX_LAST_REPLY_S: Final = 10.0
 """A reply that is being given may go on for so long, where nothing hurries."""
 
+MAX_HANG_UP_S: Final = 60.0
+"""The same when the agent itself ends the call."""
+
+# What ends silence without an event: a tool's end, a request on its way.
+_LOOK_S: Final = 0.05
+
 
 class Goodbye:
-    """Says it once, uninterrupted."""
+    """Speaks the goodbye once, uninterrupted."""
 
     def __init__(
-        self, context: SessionContext, replies: Replies, user_turns: UserTurns, hearing: Hearing
+        self,
+        context: SessionContext,
+        *,
+        reply_output: ReplyOutput,
+        turn_handler: TurnHandler,
+        audio_input: AudioInput,
     ) -> None:
         self._context = context
-        self._replies = replies
-        self._user_turns = user_turns
-        self._hearing = hearing
+        self._reply_output = reply_output
+        self._turn_handler = turn_handler
+        self._audio_input = audio_input
+        # The call is about to end.
+        self.is_begun = False
+        # The request was sent: the next response is the goodbye.
         self._is_asked = False
-        # The reply that is the goodbye, and whether the model has sent all of it.
+        # The reply that is the goodbye, and whether it is generated completely.
         self._response_id: str | None = None
         self._is_made = False
         self._changed = asyncio.Event()
-        context.channel.on("playout_done", self._handle_playout)
+        context.line.on("playout_done", self._handle_playout)
 
     def handlers(self) -> Handlers:
-        """Reactions to model events; heard after those of replies."""
+        """Reactions to model events; run after those of replies."""
         return {
             model.ResponseCreated: self._handle_created,
             model.ResponseDone: self._handle_done,
@@ -60,15 +75,27 @@ class Goodbye:
         self._is_made = self._is_made or event.response_id == self._response_id
         self._changed.set()
 
-    async def say(self, text: str, reason: ExitReason) -> None:
-        """Let a reply end (not when drained: time is short), say `text`, return when it was heard."""
-        await self._hearing.close()
-        if reason is not ExitReason.DRAINED:
+    async def finish_reply(self, is_pending: Callable[[], bool]) -> None:
+        """Hear nobody any more, and return when the reply in progress was heard to its end.
+
+        is_pending: true while another reply or a tool's result is due
+        """
+        self.is_begun = True
+        await self._audio_input.close()
+        await self._wait(lambda: self._is_silent() and not is_pending(), MAX_HANG_UP_S, _LOOK_S)
+
+    async def say(self, request: str, reason: ExitReason) -> None:
+        """Wait for the end of a reply in progress (unless drained, when time is short, or hung up),
+        have the model say what `request` asks for, and return once it was heard.
+        """
+        self.is_begun = True
+        await self._audio_input.close()
+        if reason not in (ExitReason.DRAINED, ExitReason.HUNG_UP):
             await self._wait(self._is_silent, MAX_LAST_REPLY_S)
         try:
-            await self._user_turns.fall_silent()
+            await self._turn_handler.fall_silent()
             self._is_asked = True
-            await self._context.model.send(CreateResponse(f"Say exactly: {text}"))
+            await self._context.model.send(CreateResponse(request))
         except ModelDisconnectedError:
             self._context.log.info("no goodbye: the model is gone")
             return
@@ -76,14 +103,19 @@ class Goodbye:
             self._context.log.info("the goodbye took too long")
 
     def _is_silent(self) -> bool:
-        return self._context.turns.active_response is None and not self._replies.is_playing
+        return self._context.turns.active_response is None and not self._reply_output.is_playing
 
-    async def _wait(self, is_met: Callable[[], bool], deadline_s: float) -> bool:
+    async def _wait(
+        self, is_met: Callable[[], bool], deadline_s: float, look_s: float | None = None
+    ) -> bool:
+        """look_s: look again after so long without an event"""
         try:
             async with asyncio.timeout(deadline_s):
                 while not is_met():
                     self._changed.clear()
-                    await self._changed.wait()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(look_s):
+                            await self._changed.wait()
         except TimeoutError:
             return False
         return True

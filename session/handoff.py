@@ -1,17 +1,19 @@
-"""Hands the conversation over to another agent of the server: its instructions, tools, voice."""
+"""Handoff of a conversation to another agent definition of the server: its instructions, tools and
+voice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from conversation import server_events as out
+from conversation.events import server_events as out
 from realtime.events import UpdateSettings
 from realtime.model import UnsupportedCommandError
 from session.context import SessionContext
 from tools import ToolContext, ToolError
-from toolsets import build_toolset
 from toolsets.definitions import MAIN, TRANSFER_PREFIX, AgentDefinition
+from toolsets.registry import build_toolset
 from toolsets.services import ToolServices
 
 _MAIN_DESCRIPTION: Final = "Hand the conversation back to the agent that answered the call."
@@ -28,7 +30,7 @@ class Handoff:
         *,
         main_instructions: Callable[[], str | None],
     ) -> None:
-        """tools: those of the conversation; they change with the agent."""
+        """tools: those of the conversation; a handoff changes them in place"""
         self._context = context
         self._tools = tools
         self._services = services
@@ -39,7 +41,7 @@ class Handoff:
         self._offer_transfers(tools, MAIN)
 
     def _offer_transfers(self, tools: ToolContext, name: str) -> None:
-        """Let the agent `name`, whose tools these are, hand over to each of the others."""
+        """Register the transfer tools of the agent `name`: one for each other agent."""
         descriptions = {MAIN: _MAIN_DESCRIPTION} | {
             agent.name: agent.description for agent in self._agents.values()
         }
@@ -57,7 +59,7 @@ class Handoff:
     async def _transfer(self, name: str) -> None:
         if name == self._current:
             return
-        # Taken now, because tools of an MCP server were not there at first.
+        # Copied now: the tools of an MCP server are registered after the start.
         self._own_tools.setdefault(MAIN, self._tools.copy())
         agent, tools = self._agents.get(name), self._tools_of(name)
         changes: dict[str, Any] = {
@@ -82,6 +84,7 @@ class Handoff:
     def _create_tools(self, agent: AgentDefinition) -> ToolContext:
         tools = build_toolset(agent.toolset, self._services) if agent.toolset else ToolContext()
         self._offer_transfers(tools, agent.name)
+        tools.hosted = self._tools.hosted
         return tools
 
     async def _change_voice(self, voice: str | None) -> None:

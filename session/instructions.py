@@ -1,11 +1,11 @@
-"""What the model is told to be, once its session opens: prompt, skills, memory."""
+"""Instructions for the model: prompt, skills, memory."""
 
 from __future__ import annotations
 
 import logging
 from typing import Final
 
-from config import AgentConfig
+from config.agent import AgentConfig
 from conversation.prompt import compose
 
 DEFAULT_INSTRUCTIONS: Final = (
@@ -14,7 +14,9 @@ DEFAULT_INSTRUCTIONS: Final = (
 
 
 def instructions_of(config: AgentConfig, log: logging.Logger) -> str:
-    """The instructions of this agent; what found no room in them is logged, never its words."""
+    """Return the instructions of an agent. Parts that did not fit are logged by name, never by
+    content.
+    """
     prompt = config.system_message or DEFAULT_INSTRUCTIONS
     composed = compose(prompt, config.skills, config.memory)
     if composed.left_out:

@@ -1,4 +1,4 @@
-"""Tells everybody what happens: people in the room, and whoever watches this agent."""
+"""Publishes server events to the room and to the agent's observer."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Final, Protocol
 
 from pydantic import BaseModel
 
-from boundary import Boundary, InputKind
-from conversation.server_events import AgentError, ServerEvent
-from json_reader import mend_text
-from rtc.peer import MAX_EVENT_BYTES
+from conversation.events.server_events import AgentError, ServerEvent
+from line.line import MAX_EVENT_BYTES
+from untrusted.boundary import Boundary, InputKind
+from untrusted.json_reader import mend_text
 from utils import shorten
 
-# A tool may return more than a data channel message holds; the model got all of it.
+# Longest text in an event that exceeds a data channel message; the model got all of it.
 _CUT_TEXT_TO: Final = 4_000
 
-Told = tuple[int, dict[str, Any]]
+Recipient = tuple[int, dict[str, Any]]
 """A participant, and the fields that are different in what it is told."""
 
 _log = logging.getLogger("agent")
 
 
 class EventOutlet(Protocol):
-    """What a channel offers for events."""
+    """The part of a line that sends events."""
 
     def send_event(self, text: str, *, uid: int | None = None) -> bool:
         """Send to one participant, or to all."""
@@ -33,22 +33,26 @@ class EventOutlet(Protocol):
 
 
 class Publisher:
-    """Sends server events to the room's data channels and to one observer.
+    """Sends server events to the participants and to one observer.
 
-    Never blocks and never raises: that something cannot be told stops nobody from doing it.
+    Never blocks and never raises: a failure to publish never stops the action it reports.
     """
 
     def __init__(
         self,
-        channel: EventOutlet,
+        line: EventOutlet,
         *,
         agent_id: str,
         agent_name: str,
         on_event: Callable[[ServerEvent], None],
         boundary: Boundary,
     ) -> None:
-        self._channel = channel
+        self._line = line
         self._agent = {"agent_id": agent_id, "agent_name": agent_name}
+        # Of several agents in one conversation, the fields of the one whose response it is.
+        self.speaker_of: Callable[[str], dict[str, str] | None] | None = None
+        # Parts of the session that follow what others publish.
+        self.listeners: list[Callable[[ServerEvent], None]] = []
         self._on_event = on_event
         self._boundary = boundary
 
@@ -57,17 +61,17 @@ class Publisher:
         event: type[BaseModel],
         *,
         to: int | None = None,
-        among: Iterable[Told] | None = None,
+        among: Iterable[Recipient] | None = None,
         **fields: Any,
     ) -> None:
         """Send an event of this class to one participant (`to`) or all; agent fields are added.
 
-        among: in the room, to these only, each with changes of its own
+        among: only these participants of the room, each with its own changes of fields
         """
         if "agent_id" in event.model_fields:
-            fields |= self._agent
+            fields |= self._agent_fields(fields)
         with self._boundary.guard(InputKind.HOOK, event.__name__):
-            made, text = _told(event(**fields))
+            made, text = _encoded(event(**fields))
             with self._boundary.guard(InputKind.HOOK, event.__name__):
                 if among is None:
                     self._send(made, text, to)
@@ -75,28 +79,38 @@ class Publisher:
                     self._send_changed(made, text, uid, changes)
             if to is None:
                 self._on_event(made)
+                for listener in self.listeners:
+                    listener(made)
+
+    def _agent_fields(self, fields: dict[str, Any]) -> dict[str, str]:
+        response_id = fields.get("response_id")
+        if self.speaker_of is None or not response_id:
+            return self._agent
+        return self.speaker_of(response_id) or self._agent
 
     def _send_changed(self, event: BaseModel, text: str, to: int, changes: dict[str, Any]) -> None:
         if not changes:
             self._send(event, text, to)
         else:
-            self._send(*_told(event.model_copy(update=changes)), to)
+            self._send(*_encoded(event.model_copy(update=changes)), to)
 
     def _send(self, event: BaseModel, text: str, to: int | None) -> None:
         if len(text.encode()) > MAX_EVENT_BYTES:
             text = json.dumps(shorten(event.model_dump(mode="json"), _CUT_TEXT_TO))
         if len(text.encode()) > MAX_EVENT_BYTES:
-            _log.warning("a %s was too large to be told", type(event).__name__)
+            _log.warning("a %s event was too large to send", type(event).__name__)
             return
-        self._channel.send_event(text, uid=to)
+        self._line.send_event(text, uid=to)
 
     def refuse(self, uid: int, code: str, message: str) -> None:
-        """Tell one participant that what it sent cannot be carried out."""
+        """Send one participant the reason why its event was refused."""
         self.publish(AgentError, to=uid, error_type="client", code=code, message=message)
 
 
-def _told(event: BaseModel) -> tuple[Any, str]:
-    """The event and its JSON. Foreign text that cannot be encoded is mended: that is rare."""
+def _encoded(event: BaseModel) -> tuple[Any, str]:
+    """Return the event and its JSON. Foreign text that cannot be encoded is repaired, which is
+    rare.
+    """
     try:
         return event, event.model_dump_json()
     except ValueError:

@@ -1,65 +1,73 @@
-"""A channel joined to a model: assembles the parts of one conversation and pumps between them."""
+"""A line joined to a model: assembles the parts of one conversation and dispatches events to
+them.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from boundary import InputKind
-from conversation import server_events as out
+from audio import PcmDump
+from conversation.events import server_events as out
 from conversation.history import History
 from conversation.lifecycle import ExitReason
-from conversation.speakers import Speakers, VoiceChange
+from conversation.turn_taking.speakers import Speakers, VoiceChange
 from realtime import events as model
 from realtime.events import ConnectionStatus, ModelEvent
+from realtime.group.model import GroupModel
 from realtime.model import ModelDisconnectedError
+from session.api_commands import ApiCommands
 from session.approvals import Approvals
-from session.call_limits import CallLimitsWatch
-from session.clients import Clients
-from session.context import Handler, Handlers, SessionContext
+from session.audio_input import AudioInput
+from session.call_sounds import CallSounds
+from session.chat_room import ChatRoom, Moderator
+from session.context import Handlers, SessionContext
+from session.dispatch import Stage, handlers_by_event
+from session.event_forwarder import EventForwarder
 from session.goodbye import Goodbye
-from session.guardrails import Guardrails
-from session.hearing import Hearing
-from session.owner import Owner
-from session.playout import PlayoutWatch
-from session.replies import Replies
-from session.tool_calls import ToolCalls
-from session.tool_sharing import ToolSharing
+from session.guardrail_enforcer import GuardrailEnforcer
+from session.idle_prompter import IdlePrompter
+from session.limit_enforcer import LimitEnforcer
+from session.parts import SessionParts
+from session.playout_tracking import PlayoutTracking
+from session.reply_guardrails import ReplyGuardrails
+from session.reply_output import ReplyOutput
+from session.requests import RequestQueue
+from session.side_replies import SideReplies
+from session.speaker_notes import SpeakerNotes
+from session.talk_metrics import TalkMetrics
+from session.tool_permissions import ToolPermissions
+from session.tool_runner import ToolRunner
+from session.turn_gate import TurnGate
+from session.turn_handler import TurnHandler
+from session.turn_metrics import TurnMetrics
 from session.turn_policy import TurnPolicy
-from session.turn_timing import TurnTiming
-from session.user_turns import UserTurns
-from session.vital_signs import VitalSigns
+from session.vitals_reporter import VitalsReporter
+from session.voice_output import VoiceOutput
 from tools import ToolContext
-from utils import PcmDump
+from untrusted.boundary import InputKind
 
 IGNORED_EVENTS = frozenset(
     {
-        model.GoAwayReceived,  # the model connection acts on it
-        model.ResumptionUpdated,  # likewise
         model.SessionOpened,  # `connect` returned already
-        model.InputTimeoutTriggered,
-        model.ItemAdded,
         model.ItemTruncated,
-        model.ItemDeleted,
-        model.ToolCallDelta,
-        model.HostedToolProgress,
-        model.DtmfReceived,
         model.GenerationDone,
         model.RateLimitsUpdated,
-        model.UnknownEventReceived,
     }
 )
-"""Model events that change nothing here."""
+"""Model events without a reaction in the session."""
 
-_TOLD_STATUSES = frozenset(
+_PUBLISHED_STATUSES = frozenset(
     {ConnectionStatus.OPEN, ConnectionStatus.RECONNECTING, ConnectionStatus.CLOSED}
 )
 
 
 class Session:
-    """Runs one conversation; says so when the model is gone, a client ends it, or a limit does.
+    """One conversation: pumps between line and model, and dispatches events to its parts.
 
-    on_written: somebody outside the room wrote to the agent
+    context: what its parts share
+    handlers: by class of model event, in the order in which they run
     """
 
     def __init__(
@@ -71,76 +79,160 @@ class Session:
         on_client_end: Callable[[], None],
         on_written: Callable[[], None],
         on_limit: Callable[[ExitReason], None],
+        moderator: Moderator | None = None,
     ) -> None:
-        self._context = context
+        """
+        on_model_gone: called when no model session can be had any longer
+        on_client_end: called when a client asks for the end of the call
+        on_written: called for each text that the API passes to the agent
+        on_limit: called once, when the call has reached a limit
+        moderator: an owner's, which decides which of several agents speaks next
+        """
+        self.context = self._context = context
         self._on_model_gone = on_model_gone
+        # `agent_connection_changed` reports a recovery only after a loss.
         self._was_model_lost = False
         self._dumps = [_open_dump(context, "heard"), _open_dump(context, "said")]
-        policy = TurnPolicy.of(context.config, context.model.capabilities)
-        speakers = Speakers()
-        self._timing = TurnTiming(context, speakers)
-        sharing = ToolSharing(context.config, context.channel.remote_users, context.publisher)
-        approvals = Approvals(sharing, timeout_s=tools.approval_timeout_s)
-        self._tool_calls = ToolCalls(context, tools, approvals, sharing)
-        self._replies = Replies(
-            context, self._dumps[1], policy, on_interrupt=self._handle_interrupt
+        self.parts = self._create_parts(tools, on_limit, moderator)
+        self.requests = RequestQueue(
+            context, self.parts, on_client_end=on_client_end, on_written=on_written
         )
-        self.playout = PlayoutWatch(context)
-        self._guardrails = Guardrails(context, self._replies)
-        self._user_turns = UserTurns(context, self._replies, speakers, policy)
-        self.hearing = Hearing(
-            context,
-            self._dumps[0],
-            speakers,
-            policy=policy,
-            on_voice=self._handle_voice,
+        room = self.parts.chat_room
+        self.handlers = handlers_by_event(
+            [
+                (Stage.CONNECTION, self._connection_handlers()),
+                (Stage.FORWARDING, self.parts.event_forwarder.handlers()),
+                (Stage.GUARDRAIL, self.parts.guardrail_enforcer.handlers()),
+                (Stage.OWNER, self._owner_handlers()),
+                (Stage.REPLY, self.parts.reply_output.handlers()),
+                (Stage.CHAT_ROOM_INPUT, {} if room is None else room.input_handlers()),
+                (Stage.SPEAKER_NOTES, self.parts.speaker_notes.handlers()),
+                (Stage.TURN, self.parts.turn_handler.handlers()),
+                (Stage.CHAT_ROOM, {} if room is None else room.handlers()),
+                (Stage.TOOLS, self.parts.tool_runner.handlers()),
+                (Stage.VITALS, self.parts.vitals_reporter.handlers()),
+                (Stage.METRICS, self.parts.turn_metrics.handlers()),
+                (Stage.LIMITS, self.parts.limit_enforcer.handlers()),
+                (Stage.IDLE_PROMPTS, self.parts.idle_prompter.handlers()),
+                (Stage.SOUNDS, self.parts.call_sounds.handlers()),
+                (Stage.GOODBYE, self.parts.goodbye.handlers()),
+            ]
         )
-        self.vital_signs = VitalSigns(context.channel, policy, context.boundary)
-        self.limits = CallLimitsWatch(context, self._replies, on_limit=on_limit)
-        self.goodbye = Goodbye(context, self._replies, self._user_turns, self.hearing)
-        self.owner = Owner(context, self._replies, self._user_turns, tools, policy)
-        self.clients = self._create_clients(tools, approvals, sharing, on_client_end, on_written)
-        self.handlers = self._all_handlers()
-        self._listen_to_channel()
+        self._listen_to_line()
 
-    def _create_clients(
+    def _create_parts(
         self,
         tools: ToolContext,
-        approvals: Approvals,
-        sharing: ToolSharing,
-        on_end: Callable[[], None],
-        on_written: Callable[[], None],
-    ) -> Clients:
-        return Clients(
-            self._context,
-            self._replies,
-            self._user_turns,
-            self.hearing,
-            self.playout,
-            tools,
-            approvals,
-            sharing,
-            self._timing,
-            self.owner,
-            on_end,
-            self.limits.note_user,
-            on_written,
+        on_limit: Callable[[ExitReason], None],
+        moderator: Moderator | None,
+    ) -> SessionParts:
+        context = self._context
+        policy = TurnPolicy.of(context.config, context.model.capabilities)
+        speakers = Speakers()
+        permissions = ToolPermissions(context.config, context.line.remote_users, context.publisher)
+        approvals = Approvals(permissions, timeout_s=tools.approval_timeout_s)
+        input_dump, output_dump = self._dumps
+        voice = VoiceOutput(context)
+        reply_output = ReplyOutput(
+            context,
+            output_dump,
+            policy,
+            voice=voice,
+            on_interrupt=self._handle_interrupt,
+            is_beside=self._is_beside,
+        )
+        turn_handler = TurnHandler(context, reply_output, speakers, policy)
+        limit_enforcer = LimitEnforcer(context, reply_output, on_limit=on_limit)
+        owner = context.owner
+        if owner is not None:
+            turn_handler.gate = TurnGate(context, owner, reply_output=reply_output, policy=policy)
+        audio_input = AudioInput(
+            context, input_dump, speakers, policy=policy, on_voice=self._handle_voice
+        )
+        tool_runner = ToolRunner(context, tools=tools, approvals=approvals, permissions=permissions)
+        side_replies = SideReplies(context, voice=voice, on_usage=limit_enforcer.handle_reply)
+        goodbye = Goodbye(
+            context,
+            reply_output=reply_output,
+            turn_handler=turn_handler,
+            audio_input=audio_input,
+        )
+        call_sounds = CallSounds(
+            context,
+            side_replies,
+            is_working=lambda: tool_runner.is_busy and not approvals.is_waiting,
+            is_reply_due=lambda: getattr(context.model, "is_reply_due", False),
+            is_anyone_speaking=lambda: speakers.is_any_speaking,
+        )
+        idle_prompter = limit_enforcer.prompter = IdlePrompter(
+            context,
+            policy,
+            is_busy=lambda: (
+                tool_runner.is_busy
+                or audio_input.is_deaf
+                or goodbye.is_begun
+                or call_sounds.is_sounding
+            ),
+            play=call_sounds.play_once,
+            on_end=on_limit,
+        )
+        return SessionParts(
+            tools=tools,
+            tool_permissions=permissions,
+            approvals=approvals,
+            tool_runner=tool_runner,
+            reply_output=reply_output,
+            side_replies=side_replies,
+            playout_tracking=PlayoutTracking(context),
+            event_forwarder=EventForwarder(context),
+            guardrail_enforcer=GuardrailEnforcer(context, reply_output),
+            reply_guardrails=(
+                None if owner is None else ReplyGuardrails(context, owner, reply_output)
+            ),
+            turn_handler=turn_handler,
+            turn_metrics=TurnMetrics(context, speakers),
+            talk_metrics=TalkMetrics(context, speakers, is_playing=lambda: reply_output.is_playing),
+            audio_input=audio_input,
+            vitals_reporter=VitalsReporter(context.line, policy, context.boundary),
+            limit_enforcer=limit_enforcer,
+            idle_prompter=idle_prompter,
+            call_sounds=call_sounds,
+            goodbye=goodbye,
+            api_commands=ApiCommands(
+                context,
+                reply_output=reply_output,
+                turn_handler=turn_handler,
+                tools=tools,
+                policy=policy,
+            ),
+            speaker_notes=SpeakerNotes(context, policy, speaker_of=turn_handler.speaker_of),
+            chat_room=self._create_chat_room(reply_output, turn_handler, moderator),
         )
 
-    def _all_handlers(self) -> dict[type, list[Handler]]:
-        return _by_event(
-            self._own_handlers(),
-            self._guardrails.handlers(),
-            self._replies.handlers(),
-            self._user_turns.handlers(),
-            self._tool_calls.handlers(),
-            self.vital_signs.handlers(),
-            self._timing.handlers(),
-            self.limits.handlers(),
-            self.goodbye.handlers(),
+    def _create_chat_room(
+        self, reply_output: ReplyOutput, turn_handler: TurnHandler, moderator: Moderator | None
+    ) -> ChatRoom | None:
+        context = self._context
+        if (
+            not isinstance(context.model, GroupModel)
+            or (wanted := context.config.chat_room) is None
+        ):
+            return None
+        return ChatRoom(
+            context,
+            context.model,
+            reply_output,
+            rule=wanted.moderator,
+            moderator=moderator,
+            max_agent_turns=wanted.max_agent_turns,
+            speaker_of=turn_handler.speaker_of,
         )
 
-    def _own_handlers(self) -> Handlers:
+    def _owner_handlers(self) -> Handlers:
+        checks = self.parts.reply_guardrails
+        return {} if checks is None else checks.handlers()
+
+    def _connection_handlers(self) -> Handlers:
         return {
             model.SessionUpdated: self._handle_session_updated,
             model.SessionEnded: self._handle_session_ended,
@@ -148,37 +240,59 @@ class Session:
             model.ProviderError: self._handle_provider_error,
         }
 
-    def _listen_to_channel(self) -> None:
-        self._listen(InputKind.CLIENT_EVENT, "event", self.clients.handle_message)
-        self._listen(InputKind.CLIENT_EVENT, "event_refused", self.clients.refuse_message)
+    def _listen_to_line(self) -> None:
+        parts, requests = self.parts, self.requests
+        self._listen(InputKind.CLIENT_EVENT, "event", requests.handle_message)
+        self._listen(InputKind.CLIENT_EVENT, "event_refused", requests.refuse_message)
         if self._context.config.reads_chat:
-            self._listen(InputKind.CHAT, "message", self.clients.handle_chat)
+            self._listen(InputKind.CHAT, "message", requests.handle_chat)
         for listener in (
-            self._replies.handle_playout_started,
-            self.playout.handle_playout_started,
-            self.vital_signs.handle_reply,
-            self._timing.handle_playout_started,
+            parts.reply_output.handle_playout_started,
+            parts.playout_tracking.handle_playout_started,
+            parts.vitals_reporter.handle_reply,
+            parts.turn_metrics.handle_playout_started,
+            parts.talk_metrics.handle_playout_started,
         ):
             self._listen(InputKind.ROOM_EVENT, "playout_started", listener)
-        for listener in (self._replies.handle_playout_done, self.vital_signs.handle_reply):
-            self._listen(InputKind.ROOM_EVENT, "playout_done", listener)
+        playout_ends: list[Callable[..., object]] = [
+            parts.reply_output.handle_playout_done,
+            parts.vitals_reporter.handle_reply,
+        ]
+        if parts.chat_room is not None:
+            playout_ends.append(parts.chat_room.handle_playout_done)
+        for end_listener in playout_ends:
+            self._listen(InputKind.ROOM_EVENT, "playout_done", end_listener)
         self._listen(
             InputKind.ROOM_EVENT,
             "user_left",
-            lambda user, _reason: self.playout.handle_left(user.uid),
+            lambda user, _reason: parts.playout_tracking.handle_left(user.uid),
+        )
+        self._listen(
+            InputKind.ROOM_EVENT,
+            "user_left",
+            lambda user, _reason: requests.handle_left(user.uid),
         )
 
     def _listen(self, kind: InputKind, name: str, listener: Callable[..., object]) -> None:
-        self._context.channel.on(name, self._context.boundary.wrap(kind, name, listener))
+        self._context.line.on(name, self._context.boundary.wrap(kind, name, listener))
 
     def _handle_voice(self, change: VoiceChange) -> None:
         with self._context.boundary.guard(InputKind.ROOM_EVENT, "voice"):
-            self._user_turns.handle_voice(change)
-            self._timing.handle_voice(change)
+            self.parts.turn_handler.handle_voice(change)
+            self.parts.turn_metrics.handle_voice(change)
+            self.parts.talk_metrics.handle_voice(change)
+            self.parts.call_sounds.handle_voice(change)
+
+    def _is_beside(self, response_id: str) -> bool:
+        return self.parts.side_replies.is_spoken(response_id)
 
     async def _handle_interrupt(self) -> None:
-        self.playout.handle_interrupted()
-        await self._tool_calls.handle_interrupt()
+        self.parts.playout_tracking.handle_interrupted()
+        self.parts.call_sounds.handle_interrupt()
+        await self.parts.side_replies.handle_interrupt()
+        await self.parts.tool_runner.handle_interrupt()
+        if self.parts.chat_room is not None:
+            await self.parts.chat_room.handle_interrupt()
 
     @property
     def history(self) -> History:
@@ -186,42 +300,52 @@ class Session:
         return self._context.history
 
     async def run(self) -> None:
-        """Pump until cancelled. What fails within the boundary costs one input, never the call."""
+        """Pump until cancelled. A failure within the boundary costs one input, never the call."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._pump_model_events(), name="model events")
-            group.create_task(self.clients.run(), name="client events")
-            group.create_task(self._user_turns.run(), name="user turns")
-            group.create_task(self.limits.run(), name="limits")
-            group.create_task(self.playout.run(), name="playout")
+            group.create_task(self.requests.run(), name="client events")
+            group.create_task(self.parts.turn_handler.run(), name="user turns")
+            group.create_task(self.parts.limit_enforcer.run(), name="limits")
+            group.create_task(self.parts.idle_prompter.run(), name="idle prompts")
+            group.create_task(self.parts.playout_tracking.run(), name="playout")
 
     async def _pump_model_events(self) -> None:
         async for event in self._context.model.events():
             await self._dispatch(event)
 
     async def _dispatch(self, event: ModelEvent) -> None:
-        """Have each part react; one that fails keeps the event from no other."""
+        """Run the handlers of an event; one that fails does not stop the others."""
+        is_of_side_reply = False
+        with self._guard(event):
+            is_of_side_reply = await self.parts.side_replies.handle(event)
+        if is_of_side_reply:
+            return
         for handler in self.handlers.get(type(event), ()):
-            with self._context.boundary.guard(
-                InputKind.PROVIDER_EVENT,
-                type(event).__name__,
-                # `SessionEnded` is on its way, with the reason.
-                expected=(ModelDisconnectedError,),
-            ):
+            with self._guard(event):
                 await handler(event)
+
+    def _guard(self, event: ModelEvent) -> AbstractContextManager[object]:
+        return self._context.boundary.guard(
+            InputKind.PROVIDER_EVENT,
+            type(event).__name__,
+            # `SessionEnded` follows with the reason.
+            expected=(ModelDisconnectedError,),
+        )
 
     async def _handle_session_updated(self, event: model.SessionUpdated) -> None:
         self._context.publisher.publish(out.ServerSessionUpdated, session_id=event.session_id)
 
     async def _handle_connection_changed(self, event: model.ConnectionChanged) -> None:
         self._context.log.info("model connection: %s %s", event.status, event.reason)
-        # That the first session is open is told by `agent_ready`.
+        # `agent_ready` reports the first session.
         is_first = event.status is ConnectionStatus.OPEN and not self._was_model_lost
-        if event.status in _TOLD_STATUSES and not is_first:
+        if event.status in _PUBLISHED_STATUSES and not is_first:
             self._was_model_lost = event.status is not ConnectionStatus.OPEN
             self._context.publisher.publish(out.AgentConnectionChanged, status=event.status.value)
 
     async def _handle_session_ended(self, event: model.SessionEnded) -> None:
         self._context.log.warning("the model session ended: %s", event.reason)
+        self.parts.side_replies.close()
         self._on_model_gone()
 
     async def _handle_provider_error(self, event: model.ProviderError) -> None:
@@ -231,26 +355,26 @@ class Session:
         )
 
     async def close(self) -> None:
-        """Stop hearing and running tools; close the dump files."""
-        self.clients.close()
-        await self.hearing.close()
-        await self._tool_calls.close()
-        await self._replies.close()
+        """Stop audio input and tools; close the dump files."""
+        self.requests.close()
+        await self.parts.call_sounds.close()
+        if self.parts.chat_room is not None:
+            await self.parts.chat_room.close()
+        self.parts.side_replies.close()
+        await self.parts.audio_input.close()
+        if (gate := self.parts.turn_handler.gate) is not None:
+            await gate.close()
+        if self.parts.reply_guardrails is not None:
+            await self.parts.reply_guardrails.close()
+        await self.parts.tool_runner.close()
+        await self.parts.reply_output.close()
         for dump in self._dumps:
             if dump is not None:
                 dump.close()
-
-
-def _by_event(*tables: Handlers) -> dict[type, list[Handler]]:
-    merged: dict[type, list[Handler]] = {}
-    for table in tables:
-        for event_type, handler in table.items():
-            merged.setdefault(event_type, []).append(handler)
-    return merged
 
 
 def _open_dump(context: SessionContext, what: str) -> PcmDump | None:
     config = context.config
     if config.agent_pcm_dir is None:
         return None
-    return PcmDump(config.agent_pcm_dir / f"{config.channel_name}-{config.uid}-{what}.pcm")
+    return PcmDump(config.agent_pcm_dir, f"{config.channel_name}-{config.uid}-{what}")

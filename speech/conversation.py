@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +14,8 @@ from speech.settings import Limits
 
 WIRE_BYTES_PER_MS = 48
 
+_SPACED_WORD = re.compile(r"\s*\S+")
+
 AnyItem = Any
 """One of the item classes of `realtime.struct`."""
 
@@ -22,8 +25,10 @@ class Kept:
     """An item with what the wire form does not carry.
 
     audio_ms: real length, also when `pcm` was dropped to save memory
-    clauses: what the voice said, each with the millisecond at which it ended
+    clauses: what the voice said, with the white space before it, each with the millisecond at
+        which it ended
     heard_ms: set once the client reported how much was heard
+    is_notice: said by the server itself, such as that its language model cannot be reached
     """
 
     item: AnyItem
@@ -31,6 +36,7 @@ class Kept:
     audio_ms: int = 0
     clauses: list[tuple[str, int]] = field(default_factory=list)
     heard_ms: int | None = None
+    is_notice: bool = False
 
     @property
     def heard_text(self) -> str:
@@ -42,11 +48,17 @@ class Kept:
             if end_ms <= limit_ms:
                 heard.append(text)
             elif limit_ms > start_ms:
-                words = text.split()
+                words = _SPACED_WORD.findall(text)
                 share = (limit_ms - start_ms) / (end_ms - start_ms)
-                heard.append(" ".join(words[: int(share * len(words))]))
+                heard += words[: int(share * len(words))]
             start_ms = end_ms
-        return " ".join(part for part in heard if part)
+        return "".join(heard)
+
+    @property
+    def is_cut(self) -> bool:
+        """True if less was made or heard of this item than it was to have."""
+        spoken = "".join(text for text, _ in self.clauses)
+        return self.item.status == "incomplete" or self.heard_text != spoken
 
 
 class Conversation:
@@ -157,7 +169,7 @@ class Conversation:
             self._audio_bytes -= removed
 
     def set_transcript(self, item_id: str, transcript: str) -> None:
-        """What the recogniser heard in a user's item (which may be gone by now)."""
+        """Set the transcript of a user's item (which may be gone by now)."""
         if (kept := self._kept.get(item_id)) is not None:
             part = wire.ContentPart(type="input_audio", transcript=transcript)
             kept.item = kept.item.model_copy(update={"content": [part]})
@@ -196,7 +208,7 @@ class Conversation:
         return [self._kept[item_id] for item_id in self._order]
 
     def history(self) -> tuple[DialogueEntry, ...]:
-        """What the dialogue may remember."""
+        """Return the turns that the dialogue may use."""
         entries = (dialogue_entry(kept) for kept in self.kept_items())
         return tuple(entry for entry in entries if entry is not None)
 
@@ -204,10 +216,12 @@ class Conversation:
 def dialogue_entry(kept: Kept) -> DialogueEntry | None:
     """One item in the dialogue's words; None when it means nothing to it."""
     item = kept.item
+    if kept.is_notice or (item.type == "function_call" and item.status == "incomplete"):
+        return None
     match item.type:
         case "message":
             text = kept.heard_text if kept.clauses else message_text(item)
-            return Turn(item.role, text)
+            return Turn(item.role, text, is_cut=item.role == "assistant" and kept.is_cut)
         case "function_call":
             return ToolCall(item.call_id or "", item.name, item.arguments)
         case "function_call_output":

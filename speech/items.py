@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from audio import Resampler
 from realtime import struct as wire
 from speech.errors import ClientError
-from speech.resampling import ENGINE_RATE_HZ, WIRE_RATE_HZ, Resampler
+from speech.sample_rates import ENGINE_RATE_HZ, WIRE_RATE_HZ
 
 _PARTS = {
     "user": {"input_text", "input_audio", "input_image"},

@@ -1,4 +1,4 @@
-"""Which time zone this machine is in."""
+"""The time zone of this machine."""
 
 from __future__ import annotations
 

@@ -3,39 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from realtime import struct as wire
 from speech.conversation import Conversation, Kept, dialogue_entry
-from speech.dialogue.brain import respond
-from speech.dialogue.context import Call, Context, Entry, Say, Turn
+from speech.dialogue.context import Entry, Turn
 from speech.errors import ClientError
 from speech.items import checked_item
-from speech.local_zone import local_zone_name
+from speech.reply_counters import ReplyCounters
+from speech.reply_delivery import ReplyDelivery, SpeechPacer
+from speech.reply_maker import ReplyMaker
 from speech.reply_plan import Config, ReplyPlan, plan_reply, response_settings
+from speech.reply_stream import ReplyStream
 from speech.response import ResponseWriter
 from speech.settings import SpeechSettings
-from speech.spoken import clauses
-from speech.workers import Workers
+from speech.speculative_reply import SpeculativeReply
 from utils import OwnedTasks
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-_FIRST_DELTA_BYTES = 40 * 48
-_DELTA_BYTES = 200 * 48
 _MAX_OUT_OF_BAND = 4
 
 
 @dataclass(slots=True)
 class _Reply:
+    """given: items that the request named instead of the conversation"""
+
     writer: ResponseWriter
+    plan: ReplyPlan
+    given: list[Kept] | None
+    pacer: SpeechPacer
+    stream: ReplyStream | None = None
     task: asyncio.Task[None] | None = None
+
+    @property
+    def is_in_conversation(self) -> bool:
+        return self.writer.settings.is_in_conversation
 
 
 class Replies:
@@ -46,18 +51,20 @@ class Replies:
         *,
         config: Callable[[], Config],
         conversation: Conversation,
-        workers: Workers,
+        maker: ReplyMaker,
+        counters: ReplyCounters,
         settings: SpeechSettings,
         tasks: OwnedTasks,
         emit: Callable[[wire.WireEvent], None],
         wait_for_room: Callable[[], Awaitable[None]],
         on_done: Callable[[float], None],
     ) -> None:
-        """on_done: told how many seconds of the reply's audio are still to be played."""
+        """on_done: called with the seconds of the reply's audio that are still to be played."""
         self._config = config
         self._conversation = conversation
         self._conversation_id = wire.new_id("conv")
-        self._workers = workers
+        self._maker = maker
+        self._counters = counters
         self._settings = settings
         self._tasks = tasks
         self._emit = emit
@@ -67,15 +74,17 @@ class Replies:
         self._out_of_band: dict[str, _Reply] = {}
         self._transcriptions: set[asyncio.Task[None]] = set()
         self._should_create_again = False
+        self._speculative = SpeculativeReply(maker.speculate, counters)
 
     @property
     def is_active(self) -> bool:
-        """Whether a reply in the conversation is under way."""
+        """True if a reply in the conversation is under way."""
         return self._active is not None
 
     def mute(self) -> None:
         """Nothing is emitted any more."""
         self._emit = lambda _event: None
+        self._speculative.drop()
         for reply in [self._active, *self._out_of_band.values()]:
             if reply is not None:
                 reply.writer.is_done = True
@@ -112,13 +121,13 @@ class Replies:
             conversation_id=self._conversation_id,
             emit=self._emit,
         )
-        reply = _Reply(writer)
+        reply = _Reply(writer, plan, given, SpeechPacer(self._settings.lead_s))
         if is_in_conversation:
             self._active = reply
         else:
             self._out_of_band[writer.id] = reply
         writer.begin()
-        reply.task = self._tasks.start(self._run(writer, plan, given), name="reply")
+        reply.task = self._tasks.start(self._run(reply), name="reply")
 
     def create_after_active(self) -> None:
         """Begin a reply as soon as the present one is over."""
@@ -142,6 +151,9 @@ class Replies:
             self._stop(self._active, "turn_detected")
 
     def _stop(self, reply: _Reply, reason: str) -> None:
+        if reply.stream is not None:
+            reply.stream.cancel()
+            reply.writer.count(reply.stream.usage)
         reply.writer.finish("cancelled", reason=reason)
         if reply.task is not None:
             reply.task.cancel()
@@ -154,76 +166,74 @@ class Replies:
 
     # -- making a reply ------------------------------------------------------------------------
 
-    async def _run(self, writer: ResponseWriter, plan: ReplyPlan, given: list[Kept] | None) -> None:
-        pace = _Pace(self._settings.lead_s)
+    async def _run(self, reply: _Reply) -> None:
+        writer = reply.writer
         try:
             if self._transcriptions:
                 await asyncio.wait(self._transcriptions)
-            await self._perform(writer, plan, given, pace)
-            writer.finish(*(() if writer.has_room else ("incomplete",)), **_why(writer))
-        except Exception:
-            log.exception("response %s failed", writer.id)
+            reply.stream = self._begin(reply)
+            if reply.is_in_conversation:
+                self._name_discarded(writer)
+            try:
+                await self._deliver(reply, reply.stream)
+            finally:
+                reply.stream.cancel()
+        except Exception:  # noqa: BLE001 - engines may raise anything, the session goes on
+            _log.exception("response %s failed", writer.id)
             writer.finish("failed", error="The server failed while it made this response.")
-        was_active = self._active is not None and self._active.writer is writer
+        was_active = self._active is reply
         self._forget(writer)
         if was_active:
-            self._handle_active_done(pace)
+            self._handle_active_done(reply.pacer)
 
-    def _handle_active_done(self, pace: _Pace) -> None:
+    def _handle_active_done(self, pacer: SpeechPacer) -> None:
         if self._should_create_again:
             self._should_create_again = False
             self.create(wire.ResponseParams())
         else:
-            self._on_done(max(0.0, pace.ahead_s()))
+            self._on_done(max(0.0, pacer.ahead_s()))
 
-    async def _perform(
-        self, writer: ResponseWriter, plan: ReplyPlan, given: list[Kept] | None, pace: _Pace
-    ) -> None:
+    def _begin(self, reply: _Reply) -> ReplyStream:
+        """Take the reply that was begun speculatively, if it is this one, or begin it now."""
+        given = reply.given
         history = self._conversation.history() if given is None else _entries(given)
-        for action in respond(self._context(plan, history)):
-            match action:
-                case Say():
-                    await self._say(writer, action.text, pace)
-                case Call():
-                    arguments = json.dumps(action.arguments, ensure_ascii=False)
-                    writer.add_tool_call(action.name, arguments)
+        request = self._maker.request(reply.plan, reply.writer.settings, history)
+        stream = self._speculative.take(request)
+        if reply.is_in_conversation:
+            self._speculative.drop()
+        if stream is None:
+            stream = self._maker.start(request)
+        else:
+            self._maker.adopt(stream)
+        if stream.is_by_model:
+            self._counters.by_model += 1
+        else:
+            self._counters.by_rules += 1
+        return stream
 
-    async def _say(self, writer: ResponseWriter, text: str, pace: _Pace) -> None:
-        writer.begin_message()
-        for clause in clauses(text):
-            if not writer.has_room:
-                break
-            if writer.settings.modality == "text":
-                writer.add_text(clause)
-                continue
-            await pace.wait()
-            await self._wait_for_room()
-            pcm = await self._workers.speak(clause, writer.settings.speed)
-            writer.add_text(clause)
-            self._send_audio(writer, pcm)
-            pace.count(len(pcm) / 48_000)
-        writer.end_message()
+    def _name_discarded(self, writer: ResponseWriter) -> None:
+        """Name what was asked of the model in vain: the response's usage is its own alone."""
+        requests, tokens = self._speculative.take_discarded()
+        if requests:
+            writer.note(
+                speculative_requests_discarded=str(requests),
+                speculative_tokens_discarded=str(tokens),
+            )
 
-    def _send_audio(self, writer: ResponseWriter, pcm: bytes) -> None:
-        start = 0
-        while start < len(pcm):
-            is_first = writer.audio_ms == 0
-            end = start + (_FIRST_DELTA_BYTES if is_first else _DELTA_BYTES)
-            writer.add_audio(pcm[start:end])
-            start = end
-        writer.end_clause()
-
-    async def prepare(self, words: str) -> None:
-        """Have the voice ready for the reply to `words`, which may be the end of the turn."""
-        config = self._config()
-        if config["output_modalities"] != ["audio"]:
-            return
-        plan = plan_reply(config, wire.ResponseParams(), self._settings.limits.text_characters)
-        history = (*self._conversation.history(), Turn("user", words))
-        actions = respond(self._context(plan, history))
-        said = next((action.text for action in actions if isinstance(action, Say)), "")
-        if said:
-            await self._workers.speak(clauses(said)[0], config["audio"]["output"]["speed"])
+    async def _deliver(self, reply: _Reply, stream: ReplyStream) -> None:
+        writer = reply.writer
+        delivery = ReplyDelivery(
+            writer,
+            self._maker.voice(writer.settings.speed),
+            pacer=reply.pacer,
+            wait_for_room=self._wait_for_room,
+            counters=self._counters,
+            language=self._maker.mind.language,
+            model_name=self._maker.mind.model_name,
+        )
+        is_awaited = writer.settings.modality == "audio" and reply.is_in_conversation
+        filler_after_s = self._maker.mind.filler_after_s if is_awaited else None
+        await delivery.send(stream, filler_after_s)
 
     def _given_items(self, params: wire.ResponseParams) -> list[Kept] | None:
         """The items that `input` names instead of the conversation."""
@@ -237,46 +247,26 @@ class Replies:
             for item in params.input[: self._settings.limits.items]
         ]
 
-    def _context(self, plan: ReplyPlan, history: tuple[Entry, ...]) -> Context:
-        zone = ZoneInfo(self._settings.timezone or local_zone_name())
-        return Context(
-            history=history,
-            now=datetime.now(zone),
-            zone_name=zone.key,
-            instructions=plan.instructions,
-            request=plan.request,
-            tools=plan.tools,
-            forced_tool=plan.forced_tool,
-            must_call_tool=plan.must_call_tool,
-        )
+    # -- before the turn is over ---------------------------------------------------------------
 
+    def speculate(self, words: str) -> None:
+        """Begin the reply to `words`, which may be the end of the turn; nothing is sent of it."""
+        if self._active is not None:
+            return
+        config, params = self._config(), wire.ResponseParams()
+        try:
+            plan = plan_reply(config, params, self._settings.limits.text_characters)
+        except ClientError:
+            return  # The settings allow no reply; who asks for one is told.
+        settings = response_settings(config, params, plan.instructions, [])
+        history = (*self._conversation.history(), Turn("user", words))
+        self._speculative.begin(self._maker.request(plan, settings, history))
 
-def _why(writer: ResponseWriter) -> dict[str, str]:
-    return {} if writer.has_room else {"reason": "max_output_tokens"}
+    def drop_speculation(self) -> None:
+        """Speech goes on."""
+        self._speculative.drop()
 
 
 def _entries(items: list[Kept]) -> tuple[Entry, ...]:
     entries = (dialogue_entry(kept) for kept in items)
     return tuple(entry for entry in entries if entry is not None)
-
-
-class _Pace:
-    """How far the voice may run ahead of the ear."""
-
-    def __init__(self, lead_s: float) -> None:
-        self._lead_s = lead_s
-        self._first_s: float | None = None
-        self._sent_s = 0.0
-
-    def count(self, audio_s: float) -> None:
-        if self._first_s is None:
-            self._first_s = time.monotonic()
-        self._sent_s += audio_s
-
-    def ahead_s(self) -> float:
-        if self._first_s is None:
-            return 0.0
-        return self._sent_s - (time.monotonic() - self._first_s)
-
-    async def wait(self) -> None:
-        await asyncio.sleep(max(0.0, self.ahead_s() - self._lead_s))

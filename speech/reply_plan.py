@@ -1,4 +1,4 @@
-"""What a reply goes by and how it is delivered: the session's settings, changed by the request. Pure."""
+"""Settings of one reply: the session's, overridden by the request's. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from realtime import struct as wire
+from speech.abilities import OPENAI_VOICES
 from speech.conversation import Kept
 from speech.dialogue.context import Tool
 from speech.errors import ClientError
@@ -13,18 +14,17 @@ from speech.response import ResponseSettings
 from speech.session_config import (
     refuse_setting,
     refuse_unknown_fields,
-    refuse_unknown_voice,
     refuse_unsupported_tools,
 )
 from speech.usage import input_tokens
 
 Config = dict[str, Any]
-"""A session's settings, as `session.created` tells them."""
+"""A session's settings, as in `session.created`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyPlan:
-    """What a reply goes by: the session's settings, changed by the request's."""
+    """Settings of one reply: the session's, overridden by the request's."""
 
     instructions: str
     request: str
@@ -77,7 +77,7 @@ def plan_reply(config: Config, params: wire.ResponseParams, max_characters: int)
 def response_settings(
     config: Config, params: wire.ResponseParams, instructions: str, started_from: list[Kept]
 ) -> ResponseSettings:
-    """How this reply is delivered.
+    """Return the delivery settings of this reply.
 
     Raises:
         ClientError: an audio format or a voice that is not here.
@@ -90,7 +90,7 @@ def response_settings(
             param="response.audio.output.format",
         )
     if output is not None:
-        refuse_unknown_voice(output.voice, "response.audio.output.voice")
+        _refuse_other_voice(output.voice, config["audio"]["output"]["voice"])
     limit = params.max_output_tokens or config["max_output_tokens"]
     return ResponseSettings(
         modality=(params.output_modalities or config["output_modalities"])[0],
@@ -100,4 +100,19 @@ def response_settings(
         is_in_conversation=params.conversation != "none",
         metadata=params.metadata,
         input_tokens=input_tokens(params.instructions or instructions, started_from),
+    )
+
+
+def _refuse_other_voice(asked: Any, voice: str) -> None:
+    """A reply has the session's voice; the defaults of OpenAI's clients mean it.
+
+    Raises:
+        ClientError: another voice.
+    """
+    if asked is None or asked == voice or (isinstance(asked, str) and asked in OPENAI_VOICES):
+        return
+    raise ClientError(
+        "unsupported_voice",
+        f"Replies have the session's voice, {voice!r}: change it with session.update.",
+        param="response.audio.output.voice",
     )

@@ -8,14 +8,17 @@ from typing import Any
 
 from realtime import struct as wire
 from speech.conversation import Conversation, Kept
+from speech.language_model.protocol import TokenUsage
 from speech.usage import output_audio_tokens, text_tokens, usage
+
+_MAX_METADATA = 16
 
 Emit = Callable[[wire.WireEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseSettings:
-    """What a reply is made with.
+    """Settings of a reply on the wire.
 
     is_in_conversation: False for out-of-band replies, which leave no item behind
     max_output_tokens: None for no limit
@@ -51,7 +54,10 @@ class ResponseWriter:
         self._emit = emit
         self._output: list[Any] = []
         self._message: _OpenMessage | None = None
+        self._call: _OpenCall | None = None
         self._text_tokens = 0
+        self._model_usage: TokenUsage | None = None
+        self._metadata = dict(settings.metadata or {})
 
     @property
     def output_tokens(self) -> int:
@@ -60,7 +66,7 @@ class ResponseWriter:
 
     @property
     def has_room(self) -> bool:
-        """Whether the token limit allows more."""
+        """True if the token limit allows more."""
         limit = self.settings.max_output_tokens
         return limit is None or self.output_tokens < limit
 
@@ -70,8 +76,18 @@ class ResponseWriter:
 
     # -- a message -----------------------------------------------------------------------------
 
-    def begin_message(self) -> None:
-        """A message item with its one content part."""
+    @property
+    def has_message(self) -> bool:
+        """True while a message is open."""
+        return self._message is not None
+
+    def begin_message(self, *, is_notice: bool = False) -> None:
+        """A message item with its one content part.
+
+        is_notice: the server says it, not the mind: the mind never sees it again
+        """
+        if self.is_done:
+            return
         item = wire.MessageItem(
             id=wire.new_id("item"),
             object="realtime.item",
@@ -80,6 +96,7 @@ class ResponseWriter:
             content=[],
         )
         kept = self._begin_item(item)
+        kept.is_notice = is_notice
         self._message = _OpenMessage(kept, self._ids(item.id or "") | {"content_index": 0})
         is_audio = self.settings.modality == "audio"
         part = (
@@ -88,17 +105,16 @@ class ResponseWriter:
         self._emit(wire.ResponseContentPartAdded(**self._message.where, part=part))
 
     def add_text(self, text: str) -> None:
-        """The next words: written, or about to be spoken."""
+        """The next words, with the white space before them: written, or about to be spoken."""
         if self.is_done or self._message is None:
             return
         message = self._message
-        delta = f" {text}" if message.text else text
-        message.text += delta
-        message.clause = text
+        message.text += text
+        message.clause += text
         self._text_tokens += text_tokens(text)
         is_audio = self.settings.modality == "audio"
         kind = wire.ResponseOutputAudioTranscriptDelta if is_audio else wire.ResponseOutputTextDelta
-        self._emit(kind(**message.where, delta=delta))
+        self._emit(kind(**message.where, delta=text))
 
     def add_audio(self, pcm: bytes) -> None:
         """The next piece of voice, 24 kHz."""
@@ -113,7 +129,7 @@ class ResponseWriter:
         self._emit(wire.ResponseOutputAudioDelta(**self._message.where, delta=delta))
 
     def end_clause(self) -> None:
-        """All audio of the last words was given: what was heard can be told from it."""
+        """Mark the audio of the last words as complete, so that heard text can be derived from it."""
         if not self.is_done and self._message is not None:
             self._message.end_clause()
 
@@ -138,11 +154,11 @@ class ResponseWriter:
 
     # -- a tool call ---------------------------------------------------------------------------
 
-    def add_tool_call(self, name: str, arguments: str) -> None:
-        """A whole function call; the arguments are complete at once here."""
+    def begin_call(self, call_id: str, name: str) -> None:
+        """A function call item; what was said before it is closed."""
         if self.is_done:
             return
-        call_id = wire.new_id("call")
+        self.end_message()
         item = wire.FunctionCallItem(
             id=wire.new_id("item"),
             object="realtime.item",
@@ -151,21 +167,58 @@ class ResponseWriter:
             name=name,
             arguments="",
         )
-        kept = self._begin_item(item)
         where = self._ids(item.id or "") | {"call_id": call_id}
-        self._text_tokens += text_tokens(name + arguments)
-        self._emit(wire.ResponseFunctionCallArgumentsDelta(**where, delta=arguments))
-        self._emit(wire.ResponseFunctionCallArgumentsDone(**where, name=name, arguments=arguments))
-        self._end_item(kept, "completed", arguments=arguments)
+        self._call = _OpenCall(self._begin_item(item), where)
+        self._text_tokens += text_tokens(name)
+
+    def add_arguments(self, delta: str) -> None:
+        """The next piece of the open call's arguments."""
+        if self.is_done or self._call is None:
+            return
+        self._call.arguments += delta
+        self._text_tokens += text_tokens(delta)
+        self._emit(wire.ResponseFunctionCallArgumentsDelta(**self._call.where, delta=delta))
+
+    def end_call(self, arguments: str | None) -> None:
+        """The open call is complete with these arguments; None: it will never be."""
+        if self._call is None:
+            return
+        call, self._call = self._call, None
+        if arguments is None:
+            self._end_item(call.kept, "incomplete", arguments=call.arguments)
+            return
+        name = call.kept.item.name
+        self._emit(
+            wire.ResponseFunctionCallArgumentsDone(**call.where, name=name, arguments=arguments)
+        )
+        self._end_item(call.kept, "completed", arguments=arguments)
 
     # -- the end -------------------------------------------------------------------------------
 
+    def count(self, usage: TokenUsage | None) -> None:
+        """Report these tokens as text in place of the estimate; None: keep it."""
+        self._model_usage = usage or self._model_usage
+
+    def note(self, **values: str) -> None:
+        """Add metadata to `response.done`, as far as there is room beside the client's."""
+        if len({**self._metadata, **values}) <= _MAX_METADATA:
+            self._metadata |= values
+
     def finish(
-        self, status: str = "completed", *, reason: str | None = None, error: str | None = None
+        self,
+        status: str = "completed",
+        *,
+        reason: str | None = None,
+        error: str | None = None,
+        failure: str | None = None,
     ) -> None:
-        """Close what is open and say `response.done`; only the first call counts."""
+        """Close what is open and say `response.done`; only the first call counts.
+
+        error: of this server; failure: code of what the language model failed at
+        """
         if self.is_done:
             return
+        self.end_call(None)
         self.end_message("completed" if status == "completed" else "incomplete")
         self.is_done = True
         details: dict[str, Any] = {"type": status}
@@ -173,7 +226,10 @@ class ResponseWriter:
             details["reason"] = reason
         if error is not None:
             details["error"] = {"type": "server_error", "code": "server_error", "message": error}
-        status_details = wire.StatusDetails(**details) if status != "completed" else None
+        if failure is not None:
+            details["error"] = {"type": "language_model_error", "code": failure}
+        has_details = status != "completed" or failure is not None
+        status_details = wire.StatusDetails(**details) if has_details else None
         self._emit(wire.ResponseDone(response=self._response(status, status_details)))
 
     def _begin_item(self, item: Any) -> Kept:
@@ -217,15 +273,17 @@ class ResponseWriter:
             max_output_tokens=settings.max_output_tokens or "inf",
             audio=audio,
             usage=self._usage() if status != "in_progress" else None,
-            metadata=settings.metadata,
+            metadata=self._metadata or settings.metadata,
         )
 
     def _usage(self) -> wire.ResponseUsage:
         text, audio = self.settings.input_tokens
+        counted = self._model_usage or TokenUsage(text, self._text_tokens)
         return usage(
-            input_text=text,
+            input_text=counted.input_tokens,
             input_audio=audio,
-            output_text=self._text_tokens,
+            cached_text=counted.cached_tokens,
+            output_text=counted.output_tokens,
             output_audio=output_audio_tokens(self.audio_ms),
         )
 
@@ -242,3 +300,10 @@ class _OpenMessage:
         if self.clause and self.kept.audio_ms:
             self.kept.clauses.append((self.clause, self.kept.audio_ms))
         self.clause = ""
+
+
+@dataclass(slots=True)
+class _OpenCall:
+    kept: Kept
+    where: dict[str, Any]
+    arguments: str = ""

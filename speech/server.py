@@ -1,50 +1,73 @@
-"""The local model server: `GET /v1/realtime` speaks the OpenAI Realtime protocol, `GET /healthz`."""
+"""The local model server: `GET /v1/realtime` speaks the OpenAI Realtime protocol.
+
+Beside it: `GET /v1/models`, `POST /v1/realtime/client_secrets`, `GET /healthz`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 
 from realtime import struct as wire
-from speech.errors import SpeechError
-from speech.outbox import Outbox, SlowClientError
+from speech.abilities import Abilities
+from speech.access import SUBPROTOCOL, Access, Grant, RefusedError, answer_refusals
+from speech.client_secrets import create_client_secret
+from speech.engine_pool import EnginePool, Engines, load_engines, load_in_thread
+from speech.engines.choice import expected_abilities
+from speech.ephemeral_keys import EphemeralKeys
+from speech.errors import SpeechError, UnsupportedLanguageError
+from speech.language_model.create import CreateModel, create_language_model
+from speech.minds import Minds
+from speech.open_sessions import CLOSE_TIMEOUT_S, OpenSessions
+from speech.options import SessionOptions
+from speech.output_audio import OutputAudioBuffer
+from speech.send_queue import SendQueue
 from speech.session import Session
+from speech.session_config import MODEL
 from speech.settings import SpeechSettings
-from speech.workers import Engines, Workers, load_engines
+from speech.websocket_session import SharedSession, run_session, run_sideband
 from utils import OwnedTasks, is_loopback, run_unless
 
 __all__ = ["ModelServer", "SpeechError", "run_model_server"]
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
-_CLOSE_TIMEOUT_S = 1.0
 _BETA_CLOSE_CODE = 4000
+_MODEL = {"id": MODEL, "object": "model", "created": 0, "owned_by": "parley"}
 
 
 class ModelServer:
     """All sessions of this process and the engines they share."""
 
-    def __init__(self, settings: SpeechSettings) -> None:
-        self._settings = settings
-        self._workers: Workers | None = None
+    def __init__(
+        self, settings: SpeechSettings, *, create_model: CreateModel = create_language_model
+    ) -> None:
+        """create_model: makes the language model that options name"""
+        self.settings = settings
+        self.minds = Minds(create_model)
+        self.sessions = OpenSessions(settings.limits.sessions, overload=self._overload)
+        self.keys = EphemeralKeys()
+        self.access = Access(settings, self.keys)
+        # Finds the session of a WebRTC call by its id; set by what serves such calls.
+        self.find_call: Callable[[str], SharedSession | None] | None = None
+        self._engines: EnginePool | None = None
         self._loaded = asyncio.Event()
-        self._sessions: set[web.WebSocketResponse] = set()
-        self._is_closing = False
 
     @property
     def is_ready(self) -> bool:
-        """Whether the models are loaded."""
+        """True once the models are loaded."""
         return self._loaded.is_set()
 
     def use(self, engines: Engines) -> None:
         """Serve with these engines from now on."""
-        self._workers = Workers(engines, threads=self._settings.worker_threads)
+        self._engines = EnginePool(engines, self.settings)
         self._loaded.set()
 
     async def load(self) -> None:
@@ -53,90 +76,152 @@ class ModelServer:
         Raises:
             SpeechError: in one line, why that is impossible here.
         """
-        pool = ThreadPoolExecutor(1, thread_name_prefix="load")
-        try:
-            loop = asyncio.get_running_loop()
-            self.use(await loop.run_in_executor(pool, load_engines, self._settings))
-        except SpeechError:
-            raise
-        except (MemoryError, OSError, RuntimeError) as error:
-            # What the libraries under the engines say when memory or threads are short.
-            log.debug("the models cannot be loaded", exc_info=error)
-            reason = (str(error).splitlines() or [""])[0][:200]
-            text = f"the models cannot be loaded ({type(error).__name__}: {reason})"
-            raise SpeechError(f"{text}; is there memory and are there threads for them?") from error
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-        log.info("models loaded")
+        self.minds.mind(self.settings.options)  # its client is imported meanwhile
+        self.use(await load_in_thread(lambda: load_engines(self.settings)))
+        _log.info("models loaded")
 
     async def close(self) -> None:
         """End every session with a goodbye; then free the engines."""
-        self._is_closing = True
-        closing = [
-            socket.close(code=WSCloseCode.GOING_AWAY, message=b"server stops")
-            for socket in list(self._sessions)
-        ]
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-                await asyncio.gather(*closing, return_exceptions=True)
-        if self._workers is not None:
-            self._workers.close()
+        await self.sessions.close()
+        await self.minds.close()
+        if self._engines is not None:
+            await self._engines.close()
+
+    def create_session(
+        self,
+        emit: Callable[[wire.WireEvent], None],
+        wait_for_room: Callable[[], Awaitable[None]],
+        output: OutputAudioBuffer | None = None,
+        options: SessionOptions | None = None,
+    ) -> Session:
+        """A session with the engines of this process, which must be loaded; see `Session`.
+
+        options: in place of the process's own
+        """
+        assert self._engines is not None
+        return Session(
+            workers=self._engines.session(options),
+            settings=replace(self.settings, options=options or self.settings.options),
+            emit=emit,
+            wait_for_room=wait_for_room,
+            output=output,
+            mind=self.minds.mind(options or self.settings.options),
+            counters=self.minds.counters,
+        )
+
+    async def prepare(self, options: SessionOptions | None) -> Abilities:
+        """Load what sessions with these options need, and return what they can.
+
+        options: None: those of the process
+
+        Raises:
+            RefusedError: the models did not load, or these engines cannot be had.
+        """
+        try:
+            await self.wait_loaded()
+            assert self._engines is not None
+            return await self._engines.prepare(options or SessionOptions())
+        except TimeoutError as error:
+            raise RefusedError(503, "not_ready", "The models did not load.") from error
+        except UnsupportedLanguageError as error:
+            raise RefusedError(400, "unsupported_language", str(error)) from error
+        except SpeechError as error:
+            raise RefusedError(503, "engine_unavailable", str(error)) from error
+
+    async def wait_loaded(self) -> None:
+        """Wait until sessions can be created.
+
+        Raises:
+            TimeoutError: the models did not load.
+        """
+        async with asyncio.timeout(self.settings.limits.load_timeout_s):
+            await self._loaded.wait()
+
+    def _overload(self) -> str | None:
+        return None if self._engines is None else self._engines.overload()
+
+    def _abilities(self) -> Abilities:
+        """Return what sessions can; before the models are loaded, what is expected of them."""
+        if self._engines is None:
+            return expected_abilities(self.settings.options)
+        return self._engines.session_abilities()
+
+    # -- routes --------------------------------------------------------------------------------
 
     def application(self) -> web.Application:
         """The routes."""
-        app = web.Application()
-        app.router.add_get("/healthz", self._handle_health)
+        app = web.Application(middlewares=[answer_refusals])
+        app.on_response_prepare.append(self.access.mark)
+        router = app.router
+        router.add_get("/healthz", self._handle_health)
+        router.add_get("/v1/models", self._handle_models)
+        router.add_get("/v1/models/{id}", self._handle_model)
+        router.add_post("/v1/realtime/client_secrets", self._handle_client_secrets)
+        router.add_route("OPTIONS", "/v1/{path:.*}", self.access.handle_preflight)
         for path in ("/v1/realtime", "/openai/v1/realtime"):
-            app.router.add_get(path, self._handle_realtime)
+            router.add_get(path, self._handle_realtime)
         return app
 
     async def _handle_health(self, _request: web.Request) -> web.Response:
         status = 200 if self.is_ready else 503
-        body = {"status": "ok" if self.is_ready else "loading", "sessions": len(self._sessions)}
+        body = {
+            "status": "ok" if self.is_ready else "loading",
+            "sessions": len(self.sessions),
+            "accepts_sessions": self.sessions.is_open,
+            "replies": self.minds.counters.as_json(),
+        }
         return web.json_response(body, status=status)
 
+    async def _handle_models(self, request: web.Request) -> web.Response:
+        self.access.check(request)
+        return web.json_response({"object": "list", "data": [_MODEL]})
+
+    async def _handle_model(self, request: web.Request) -> web.Response:
+        self.access.check(request)
+        if request.match_info["id"] != MODEL:
+            raise RefusedError(404, "model_not_found", f"There is one model here: {MODEL}.")
+        return web.json_response(_MODEL)
+
+    async def _handle_client_secrets(self, request: web.Request) -> web.Response:
+        return await create_client_secret(request, self.access, self.keys, self._abilities())
+
     async def _handle_realtime(self, request: web.Request) -> web.StreamResponse:
-        refusal = self._refusal(request)
-        if refusal is not None:
-            return refusal
-        ws = web.WebSocketResponse(
-            max_msg_size=self._settings.limits.frame_bytes, heartbeat=20.0, timeout=1.0
-        )
-        self._sessions.add(ws)
-        try:
-            await ws.prepare(request)
-            await self._serve(ws, request)
-        finally:
-            self._sessions.discard(ws)
-            if not ws.closed and request.transport is not None:
-                request.transport.abort()  # it took no goodbye in time
-        return ws
-
-    def _refusal(self, request: web.Request) -> web.Response | None:
-        """Why this request cannot become a session, if it cannot."""
-        if self._is_of_foreign_page(request):
-            return _error(403, "foreign_page", "Pages of other sites may not use this server.")
+        grant = self.access.check(request)
         if request.headers.get("Upgrade", "").lower() != "websocket":
-            return _error(426, "websocket_required", "Connect with a WebSocket.")
+            raise RefusedError(426, "websocket_required", "Connect with a WebSocket.")
+        limits = self.settings.limits
+        ws = web.WebSocketResponse(
+            max_msg_size=limits.frame_bytes,
+            heartbeat=20.0,
+            timeout=1.0,
+            protocols=(SUBPROTOCOL,),
+        )
+        if (call_id := request.query.get("call_id")) is not None:
+            return await _served(ws, request, run_sideband(ws, self._call(call_id), limits))
+        self._check_new(request)
+        if grant.options is not None:
+            # Before the handshake: a client learns from its status why it cannot have a session.
+            await self.prepare(grant.options)
+            self.sessions.check()
+        with self.sessions.opened(
+            lambda: ws.close(code=WSCloseCode.GOING_AWAY, message=b"server stops")
+        ):
+            return await _served(ws, request, self._serve(ws, request, grant))
+
+    def _check_new(self, request: web.Request) -> None:
         if "model" not in request.query:
-            return _error(400, "missing_model", "Name a model: /v1/realtime?model=parley-local")
-        if self._is_closing:
-            return _error(503, "stopping", "The server is stopping.")
-        if len(self._sessions) >= self._settings.limits.sessions:
-            limit = self._settings.limits.sessions
-            return _error(503, "too_many_sessions", f"At most {limit} sessions at once.")
-        return None
+            raise RefusedError(
+                400, "missing_model", f"Name a model: /v1/realtime?model={MODEL}", param="model"
+            )
+        self.sessions.check()
 
-    def _is_of_foreign_page(self, request: web.Request) -> bool:
-        """A page in a browser of this machine reaches loopback too: by its own name that it lets
-        point here (then `Host` is that), or across sites (then `Origin` is its site).
-        """
-        origin = request.headers.get("Origin")
-        if origin is not None and not is_loopback(origin.partition("//")[2]):
-            return True
-        return is_loopback(self._settings.host) and not is_loopback(request.host)
+    def _call(self, call_id: str) -> SharedSession:
+        call = None if self.find_call is None else self.find_call(call_id)
+        if call is None:
+            raise RefusedError(404, "call_not_found", "No such call is under way.", param="call_id")
+        return call
 
-    async def _serve(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+    async def _serve(self, ws: web.WebSocketResponse, request: web.Request, grant: Grant) -> None:
         if "realtime=v1" in request.headers.get("OpenAI-Beta", ""):
             code = "beta_api_shape_disabled"
             message = "The beta protocol is gone: connect without the OpenAI-Beta header."
@@ -144,76 +229,36 @@ class ModelServer:
             await ws.close(code=_BETA_CLOSE_CODE, message=f"invalid_request_error.{code}".encode())
             return
         try:
-            async with asyncio.timeout(self._settings.limits.load_timeout_s):
-                await self._loaded.wait()
+            await self.wait_loaded()
         except TimeoutError:
             await ws.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"models did not load")
             return
-        if self._workers is not None and not ws.closed:
-            await run_session(ws, workers=self._workers, settings=self._settings)
+        if not ws.closed:
+            create = partial(self._create_for, grant.options)
+            await run_session(ws, create, self.settings.limits, grant.settings)
+
+    def _create_for(self, options: SessionOptions | None, outbox: SendQueue) -> Session:
+        return self.create_session(
+            lambda event: outbox.put(wire.serialize(event)), outbox.wait_for_room, options=options
+        )
 
 
-async def run_session(
-    ws: web.WebSocketResponse, *, workers: Workers, settings: SpeechSettings
-) -> None:
-    """Serve one client until it leaves, stops reading, or its time is over."""
-    outbox = Outbox(ws, settings.limits)
-    session = Session(
-        workers=workers,
-        settings=settings,
-        emit=lambda event: outbox.put(wire.serialize(event)),
-        wait_for_room=outbox.wait_for_room,
-    )
-    log.info("session %s opened", session.id)
-    session.start()
+async def _served(
+    ws: web.WebSocketResponse, request: web.Request, serving: Coroutine[Any, Any, None]
+) -> web.WebSocketResponse:
+    """Open the WebSocket, run `serving`, and leave no connection behind."""
     try:
-        async with asyncio.timeout(settings.limits.session_s):
-            await _converse(ws, session, outbox)
-    except TimeoutError:
-        session.emit_error("session_expired", "Your session hit the maximum duration.")
-        with contextlib.suppress(SlowClientError, ConnectionError):
-            await outbox.flush()
-        await _close(ws, WSCloseCode.GOING_AWAY, b"session_expired")
+        await ws.prepare(request)
+        await serving
     finally:
-        await session.close()
-        log.info("session %s closed", session.id)
-
-
-async def _converse(ws: web.WebSocketResponse, session: Session, outbox: Outbox) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            sender = group.create_task(outbox.run(), name="outbox")
-            await _receive(ws, session)
-            sender.cancel()
-    except* SlowClientError:
-        log.warning("session %s does not read what it is sent: closed", session.id)
-        await _close(ws, WSCloseCode.POLICY_VIOLATION, b"client reads too slowly")
-    except* ConnectionError:
-        log.info("session %s: connection lost", session.id)
-
-
-async def _close(ws: web.WebSocketResponse, code: int, message: bytes) -> None:
-    """Say goodbye, but do not wait long for one who does not listen."""
-    with contextlib.suppress(TimeoutError, ConnectionError):
-        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
-            await ws.close(code=code, message=message)
-
-
-async def _receive(ws: web.WebSocketResponse, session: Session) -> None:
-    async for message in ws:
-        if message.type is WSMsgType.TEXT:
-            await session.handle_text(message.data)
-        elif message.type is WSMsgType.BINARY:
-            session.emit_error("invalid_event", "Send JSON in text frames; audio goes as base64.")
+        serving.close()
+        if not ws.closed and request.transport is not None:
+            request.transport.abort()  # it took no goodbye in time
+    return ws
 
 
 def _error_frame(code: str, message: str) -> str:
     return wire.serialize(wire.ErrorEvent(error=wire.ErrorDetails(code=code, message=message)))
-
-
-def _error(status: int, code: str, message: str) -> web.Response:
-    body = {"error": {"type": "invalid_request_error", "code": code, "message": message}}
-    return web.json_response(body, status=status)
 
 
 async def run_model_server(
@@ -223,6 +268,7 @@ async def run_model_server(
     stopped: asyncio.Event | None = None,
     on_listening: Callable[[int], None] | None = None,
     on_ready: Callable[[], None] | None = None,
+    extend: Callable[[ModelServer, web.Application], None] | None = None,
 ) -> None:
     """Serve until `stopped` is set or this is cancelled; ends within two seconds.
 
@@ -231,18 +277,24 @@ async def run_model_server(
     sock: a listening socket, taken over; otherwise `settings.host` and `settings.port`.
     on_listening: called with the port once connections are accepted.
     on_ready: called once the models are loaded.
+    extend: adds further routes.
 
     Raises:
-        SpeechError: the models cannot be used; the text is one line for people.
+        SpeechError: the models cannot be used, or everyone could use this server; the text is one line
+            for people.
         OSError: the address cannot be had.
     """
     settings = settings or SpeechSettings()
-    tasks = OwnedTasks(log)
+    if settings.api_key is None and not is_loopback(settings.host):
+        text = f"everyone who reaches {settings.host} could use the model"
+        raise SpeechError(f"{text}: set LOCAL_MODEL_API_KEY, or listen on 127.0.0.1")
+    tasks = OwnedTasks(_log)
     waiting = tasks.start((stopped or asyncio.Event()).wait(), name="wait for stop")
     server = ModelServer(settings)
-    runner = web.AppRunner(
-        server.application(), access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S / 2
-    )
+    app = server.application()
+    if extend is not None:
+        extend(server, app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_TIMEOUT_S / 2)
     await runner.setup()
     try:
         await _site(runner, settings, sock).start()

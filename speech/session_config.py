@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
+from typing import Any, Final
 
 from realtime import struct as wire
+from speech.abilities import Abilities, primary_language
 from speech.errors import ClientError
-from speech.turns import TurnSettings, semantic_settings
+from speech.turns.eagerness import semantic_settings
+from speech.turns.turn_detector import TurnSettings
 
 MODEL = "parley-local"
-"""What answers, whatever name a client asked for."""
-
-VOICE = "joe"
-OPENAI_VOICES = frozenset(
-    ("alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar")
-)
-"""Clients of OpenAI name these by default: they get our voice, and `session.updated` says so."""
-
-TRANSCRIPTION: dict[str, Any] = {"model": "whisper-tiny.en", "language": "en"}
-"""The one way in which words are written down here, whatever a client asks for."""
+"""The model that answers, whatever name a client asked for."""
 
 DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. You speak English."
+
+_NEAR_FIELD: Final = {"type": "near_field"}
 
 _VAD_DEFAULTS: dict[str, dict[str, Any]] = {
     "server_vad": {
@@ -48,7 +43,7 @@ _REPLACED_WHOLE = _NULL_MEANS_OFF | {"format", "tool_choice", "truncation", "rea
 _SET_BY_SERVER = frozenset({"id", "object", "expires_at", "type", "model"})
 
 
-def default_session(*, session_id: str, expires_at: int) -> dict[str, Any]:
+def default_session(abilities: Abilities, *, session_id: str, expires_at: int) -> dict[str, Any]:
     """A session as it is created."""
     pcm = {"type": "audio/pcm", "rate": 24_000}
     return {
@@ -62,11 +57,11 @@ def default_session(*, session_id: str, expires_at: int) -> dict[str, Any]:
         "audio": {
             "input": {
                 "format": pcm,
-                "noise_reduction": None,
-                "transcription": dict(TRANSCRIPTION),
+                "noise_reduction": dict(_NEAR_FIELD) if abilities.suppresses_noise else None,
+                "transcription": abilities.transcription,
                 "turn_detection": dict(_VAD_DEFAULTS["server_vad"]),
             },
-            "output": {"format": dict(pcm), "voice": VOICE, "speed": 1.0},
+            "output": {"format": dict(pcm), "voice": abilities.voice(None), "speed": 1.0},
         },
         "tools": [],
         "tool_choice": "auto",
@@ -78,21 +73,40 @@ def default_session(*, session_id: str, expires_at: int) -> dict[str, Any]:
     }
 
 
-def updated_session(session: dict[str, Any], update: wire.Session) -> dict[str, Any]:
+def updated_session(
+    session: dict[str, Any], update: wire.Session, abilities: Abilities
+) -> dict[str, Any]:
     """`session` with the present fields of `update`; the argument stays as it was.
 
     Raises:
         ClientError: the update asks for something this server does not have.
     """
-    _refuse_unsupported(update)
+    _refuse_unsupported(update, abilities)
     changes = update.model_dump(exclude_unset=True)
     result = deepcopy(session)
     _merge(result, {k: v for k, v in changes.items() if k not in _SET_BY_SERVER})
     result["tracing"] = None
-    result["audio"]["output"]["voice"] = VOICE
-    if result["audio"]["input"]["transcription"] is not None:
-        result["audio"]["input"]["transcription"] = dict(TRANSCRIPTION)
+    sound_in, sound_out = result["audio"]["input"], result["audio"]["output"]
+    sound_out["voice"] = abilities.voice(_voice_name(sound_out["voice"]))
+    if sound_in["transcription"] is not None:
+        language = primary_language(sound_in["transcription"].get("language"))
+        language = language or abilities.language
+        if language is not None:
+            is_spoken = result["output_modalities"] == ["audio"]
+            abilities.check_language(language, is_spoken=is_spoken)
+        sound_in["transcription"] = abilities.transcription_in(language)
     return result
+
+
+def _voice_name(voice: Any) -> str:
+    """Return the name of a voice. Raises: ClientError: it is one of a client's own (`{"id": ...}`)."""
+    if isinstance(voice, str):
+        return voice
+    raise ClientError(
+        "unsupported_voice",
+        "The local model has voices by name only.",
+        param="session.audio.output.voice",
+    )
 
 
 def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -105,13 +119,18 @@ def _merge(target: dict[str, Any], changes: dict[str, Any]) -> None:
         elif key == "turn_detection":
             given = {k: v for k, v in value.items() if v is not None}
             target[key] = {**_VAD_DEFAULTS[value["type"]], **given}
-        elif isinstance(value, dict) and key not in _REPLACED_WHOLE and key in target:
+        elif _is_merged(key, value, target):
             _merge(target[key], value)
         else:
             target[key] = value
 
 
-def _refuse_unsupported(update: wire.Session) -> None:
+def _is_merged(key: str, value: Any, target: dict[str, Any]) -> bool:
+    is_object = isinstance(value, dict) and isinstance(target.get(key), dict)
+    return is_object and key not in _REPLACED_WHOLE
+
+
+def _refuse_unsupported(update: wire.Session, abilities: Abilities) -> None:
     if update.type != "realtime":
         raise ClientError(
             "invalid_value", "This server has realtime sessions only.", param="session.type"
@@ -127,15 +146,18 @@ def _refuse_unsupported(update: wire.Session) -> None:
         return
     if audio.input is not None:
         _refuse_format(audio.input.format, "session.audio.input.format")
-        refuse_setting(audio.input.noise_reduction, "session.audio.input.noise_reduction")
-        _refuse_language(audio.input.transcription)
+        if audio.input.noise_reduction and not abilities.can_suppress_noise:
+            raise ClientError(
+                "unsupported_setting",
+                "Noise suppression is not installed: make setup SPEECH=noise.",
+                param="session.audio.input.noise_reduction",
+            )
     if audio.output is not None:
         _refuse_format(audio.output.format, "session.audio.output.format")
-        refuse_unknown_voice(audio.output.voice, "session.audio.output.voice")
 
 
 def refuse_unknown_fields(value: wire.WireObject, path: str) -> None:
-    """Fields that are none of the protocol's would be ignored, and nobody would know.
+    """Refuse fields that are not in the protocol, instead of ignoring them silently.
 
     Raises:
         ClientError: naming the first of them.
@@ -162,36 +184,12 @@ def refuse_setting(value: Any, param: str) -> None:
         )
 
 
-def refuse_unknown_voice(voice: Any, param: str) -> None:
-    """Our one voice, and those that OpenAI's clients ask for unless told otherwise, are fine.
-
-    Raises:
-        ClientError: another voice.
-    """
-    if voice is None or voice == VOICE or (isinstance(voice, str) and voice in OPENAI_VOICES):
-        return
-    raise ClientError(
-        "unsupported_voice", f"The local model has one voice, {VOICE!r}: use it.", param=param
-    )
-
-
 def _refuse_format(audio_format: Any, param: str) -> None:
     if audio_format is not None and audio_format.type != "audio/pcm":
         raise ClientError(
             "unsupported_audio_format",
             f"{audio_format.type} is not available here: use audio/pcm at 24000 Hz.",
             param=param,
-        )
-
-
-def _refuse_language(transcription: wire.Transcription | None) -> None:
-    language = transcription.language if transcription is not None else None
-    if language is not None and language.lower().split("-")[0] not in {"", "en"}:
-        raise ClientError(
-            "unsupported_language",
-            f"The local model hears English only, not {language[:20]!r}: use language en, or "
-            "another provider.",
-            param="session.audio.input.transcription.language",
         )
 
 
@@ -211,7 +209,7 @@ def refuse_unsupported_tools(tools: Any, param: str) -> None:
 
 
 def turn_settings(session: dict[str, Any]) -> TurnSettings | None:
-    """How this session finds turns; None when the client commits by hand."""
+    """Return the turn detection settings of this session; None when the client commits by hand."""
     detection = session["audio"]["input"]["turn_detection"]
     if detection is None:
         return None

@@ -1,9 +1,12 @@
-"""What the local model server lets its owner decide."""
+"""Settings of the local model server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
+
+from pydantic import SecretStr
+
+from speech.options import ProcessOptions, SessionOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,18 +31,36 @@ class Limits:
 class SpeechSettings:
     """Settings of one model server process.
 
-    whisper_dir, voice_dir: the user's own model files instead of the packaged, pinned ones; these
-        are trusted as they are, without a checksum.
-    worker_threads: threads for recognition, and as many for synthesis.
+    worker_threads: pieces of work at a time in each recogniser and each voice.
+    options: defaults of sessions.
+    api_key: needed by each client, as Bearer key; None: everyone on this machine may connect.
+    allowed_origins: of pages that may connect besides those of this machine.
+    options_secret: that a client shows to choose options of its own for a session.
     lead_s: how far speech may be generated ahead of real time; bounds what an interruption wastes.
     """
 
     host: str = "127.0.0.1"
     port: int = 0
-    whisper_dir: Path | None = None
-    voice_dir: Path | None = None
     worker_threads: int = 2
     beam_size: int = 1
     lead_s: float = 10.0
     timezone: str | None = None
+    options: SessionOptions = field(default_factory=SessionOptions)
+    api_key: str | None = field(default=None, repr=False)
+    allowed_origins: frozenset[str] = frozenset()
+    options_secret: str | None = field(default=None, repr=False)
     limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def of(cls, options: ProcessOptions) -> SpeechSettings:
+        """Return the settings of a process with these options."""
+        return cls(
+            options=options.session,
+            api_key=_clear(options.api_key),
+            allowed_origins=frozenset(options.allowed_origins),
+            options_secret=_clear(options.options_secret),
+        )
+
+
+def _clear(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from realtime import struct as wire
 from speech.conversation import Kept, message_text
 
-_CHARACTERS_PER_TOKEN = 4
+CHARACTERS_PER_TOKEN = 4
 _INPUT_MS_PER_TOKEN = 100
 _OUTPUT_MS_PER_TOKEN = 50
 
 
 def text_tokens(text: str) -> int:
     """Roughly the tokens of `text`; at least one unless it is empty."""
-    return -(-len(text) // _CHARACTERS_PER_TOKEN)
+    return -(-len(text) // CHARACTERS_PER_TOKEN)
 
 
 def input_audio_tokens(audio_ms: int) -> int:
@@ -43,11 +43,16 @@ def input_tokens(instructions: str, context: Iterable[Kept]) -> tuple[int, int]:
 
 
 def usage(
-    *, input_text: int, input_audio: int, output_text: int, output_audio: int
+    *,
+    input_text: int,
+    input_audio: int,
+    output_text: int,
+    output_audio: int,
+    cached_text: int = 0,
 ) -> wire.ResponseUsage:
-    """The sums and their parts; nothing is ever cached here."""
+    """The sums and their parts. cached_text: those of the input that the language model knew."""
     given, made = input_text + input_audio, output_text + output_audio
-    nothing = wire.CachedTokenDetails(text_tokens=0, audio_tokens=0, image_tokens=0)
+    cached = wire.CachedTokenDetails(text_tokens=cached_text, audio_tokens=0, image_tokens=0)
     return wire.ResponseUsage(
         total_tokens=given + made,
         input_tokens=given,
@@ -56,8 +61,8 @@ def usage(
             text_tokens=input_text,
             audio_tokens=input_audio,
             image_tokens=0,
-            cached_tokens=0,
-            cached_tokens_details=nothing,
+            cached_tokens=cached_text,
+            cached_tokens_details=cached,
         ),
         output_token_details=wire.OutputTokenDetails(
             text_tokens=output_text, audio_tokens=output_audio

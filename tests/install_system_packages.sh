@@ -24,6 +24,8 @@ ensure() {
 }
 
 ensure chromium chromium chromium-browser google-chrome # a caller
+ensure firefox-esr firefox-esr firefox                  # another caller
+ensure pulseaudio pulseaudio                            # its sound device
 ensure coturn turnserver                                # a TURN server
 ensure iproute2 ip                                      # networks of the tests' own
 ensure procps sysctl

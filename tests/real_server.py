@@ -51,7 +51,7 @@ async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "main", "server", "--port", "0"),
             cwd=ROOT,
-            env={"DATA_DIR": data_dir, **inherited, **environment},
+            env={"DATA_DIR": data_dir, "PARLEY_ENV_FILE": "", **inherited, **environment},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

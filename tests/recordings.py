@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import subprocess
+import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 LOUD = 1_000
 _STEP_MS = 5
+_UNMOUNT_DEADLINE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,14 @@ class Recording:
         return len(self.left.samples) * 1000 / self.left.sample_rate_hz
 
 
+def _unmount(directory: Path) -> None:
+    """Unmount, as soon as the last process that was killed has closed its files."""
+    deadline_s = time.monotonic() + _UNMOUNT_DEADLINE_S
+    while subprocess.run(["umount", str(directory)], capture_output=True, check=False).returncode:
+        assert time.monotonic() < deadline_s, f"{directory} is still in use"
+        time.sleep(0.05)
+
+
 @contextmanager
 def tiny_disk(directory: Path, size_bytes: int) -> Iterator[None]:
     """Nothing larger fits into `directory`: a small tmpfs, or a limit on this process' files."""
@@ -90,7 +100,7 @@ def tiny_disk(directory: Path, size_bytes: int) -> Iterator[None]:
         try:
             yield
         finally:
-            subprocess.run(["umount", str(directory)], check=True)
+            _unmount(directory)
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     # Children inherit it.

@@ -8,14 +8,19 @@ from typing import get_args
 
 from agents.realtime.model_events import RealtimeModelEvent
 
-from config import Settings
+from config.settings import Settings
 from control.api.operations import OPERATIONS
-from conversation.client_events import ClientEvent
-from conversation.server_events import ServerEvent
+from conversation.events.client_events import ClientEvent
+from conversation.events.server_events import ServerEvent
 from realtime.capabilities import capabilities_of
 from realtime.events import ModelEvent
 from realtime.model import Capabilities
 from realtime.providers import provider_names
+from realtime_calls.calls import Calls
+from realtime_calls.options import CallOptions
+from speech.server import ModelServer
+from speech.settings import SpeechSettings
+from version import VERSION
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -30,13 +35,6 @@ AGENTSCOPE = {
     *("model_input_started", "model_input_done", "model_error"),
     *("model_websocket_connect", "model_websocket_disconnect"),
 }
-
-# Of sockets that carry the audio too.
-UNSENT = {
-    *("server_session_created", "server_session_ended"),
-    *("agent_response_audio_delta", "agent_response_tool_use_delta"),
-}
-REFUSED = {"client_session_create", "client_audio_append"}
 
 
 def rows(page: str, title: str) -> list[list[str]]:
@@ -57,8 +55,28 @@ def test_every_setting_is_explained_and_no_other() -> None:
     assert sorted(explained) == sorted(name.upper() for name in Settings.model_fields)
 
 
+def test_the_changelog_ends_in_this_version() -> None:
+    changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    titles = re.findall(r"^## (.*)$", changes, re.MULTILINE)
+    assert titles[0] == "[Unreleased]"
+    releases = [re.fullmatch(r"\[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d", one) for one in titles[1:]]
+    assert releases
+    assert [one[1] for one in releases if one][:1] == [VERSION]
+    assert all(releases)
+    kinds = set(re.findall(r"^### (.*)$", changes, re.MULTILINE))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def _routes_of_the_local_model() -> set[tuple[str, str]]:
+    server = ModelServer(SpeechSettings())
+    app = server.application()
+    Calls(server, CallOptions()).add_routes(app)
+    routes = [(one.method, one.resource) for one in app.router.routes()]
+    return {(method, place.canonical) for method, place in routes if place is not None}
+
+
 def test_every_route_that_is_told_of_is_served() -> None:
-    served = {(one.method, one.path) for one in OPERATIONS}
+    served = {(one.method, one.path) for one in OPERATIONS} | _routes_of_the_local_model()
     told = set()
     for page in (ROOT / "README.md", *DOCS.glob("*.md")):
         text = page.read_text(encoding="utf-8")
@@ -79,8 +97,8 @@ def test_every_file_that_is_named_exists() -> None:
 
 
 def test_every_event_of_people_has_its_row_and_each_row_its_event() -> None:
-    assert _told("## Server events") == _types(ServerEvent) - UNSENT
-    assert _told("## Client events") == _types(ClientEvent) - REFUSED
+    assert _told("## Server events") == _types(ServerEvent)
+    assert _told("## Client events") == _types(ClientEvent)
 
 
 def _types(union: object) -> set[str]:
@@ -118,6 +136,8 @@ def test_every_provider_is_told_with_settings_that_exist() -> None:
 COLUMNS = [
     [("openai", ""), ("azure", "")],
     [("openai-beta", "")],
+    [("openai-compatible", "")],
+    [("xai", "")],
     [("local", "")],
     [("gemini", "gemini-3.8-live")],
     [("dashscope", "qwen3.5-omni-flash-realtime"), ("dashscope", "qwen3.8-omni-realtime")],
@@ -136,17 +156,23 @@ def test_the_capability_table_tells_the_records() -> None:
 
 def _told_of(model: Capabilities) -> tuple[str, ...]:
     rates = f"{model.input_sample_rate_hz // 1000} / {model.output_sample_rate_hz // 1000} kHz"
-    sees = "JPEG" if model.input_sample_rate_hz == 16_000 else "yes"
+    sees = ", ".join(sorted(each.removeprefix("image/").upper() for each in model.image_types))
     cap = f"{model.session_cap_s / 60:g} min" if model.session_cap_s else "-"
     return (
         rates,
         _yes(model.has_text_input),
-        sees if model.has_image_input else "no",
+        sees or "no",
         _yes(model.has_tools),
         _yes(model.has_hosted_tools),
         _yes(model.has_truncation),
+        _told_options(model.reply_options),
+        _yes("out_of_band" in model.reply_options),
         cap,
     )
+
+
+def _told_options(options: frozenset[str]) -> str:
+    return "modality" if options == {"output_modality"} else _yes(bool(options))
 
 
 def _yes(can: bool) -> str:

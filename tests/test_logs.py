@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from logs import JsonFormatter, LineHandler, configure_logging, flush_logs, forward_line
 
+ROOT = Path(__file__).resolve().parents[1]
 LOG = logging.getLogger("agent")
 CONTEXT = {"channel": "demo", "agent_id": "agent-12", "uid": 1000, "pid": 42}
 
@@ -207,3 +210,26 @@ def test_whatever_is_said_is_one_line_that_parses(message: str, context: dict[st
     text = JsonFormatter(context).format(record)
     assert len(text.splitlines()) == 1
     assert "message" in context or json.loads(text)["message"] == message
+
+
+_LOUD = """
+import logging
+import bridge.websocket, cli.commands, control.child.main, control.run, scenarios.runner, speech.server
+import speech.language_model.chat_client, toolsets.mcp, toolsets.mcp_process
+from logs import configure_logging
+
+configure_logging("DEBUG")
+known = logging.root.manager.loggerDict
+print(*{name.split(".")[0] for name in known if logging.getLogger(name).isEnabledFor(logging.INFO)})
+"""
+
+
+def test_at_debug_libraries_are_silent() -> None:
+    """Theirs would hold each statement and frame, with what people say in it."""
+    done = subprocess.run(
+        [sys.executable, "-c", _LOUD], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    ours = {path.stem for path in ROOT.iterdir()}
+    # Loggers of ours that are named after what they tell of.
+    ours |= {"app", "call", "httpd", "process", "scenario", "settings"}
+    assert {"control", "realtime", "tools"} <= set(done.stdout.split()) <= ours

@@ -12,20 +12,25 @@ from pathlib import Path
 import jwt
 import pytest
 
-from utils import write_wav
+from audio import write_wav
+from version import VERSION
 
 ROOT = Path(__file__).parent.parent
 SECRET = "s" * 32
 
 
 def _main(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return _main_in(ROOT, *arguments, PARLEY_ENV_FILE="", **environ)
+
+
+def _main_in(folder: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "main", *arguments],
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], **environ},
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **environ},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
 
@@ -58,8 +63,9 @@ def question(tmp_path: Path) -> Path:
         ((), ("command",)),
         (("dance",), ("dance",)),
         (("agent", "--channel_name=../x", "--uid=1"), ("channel_name",)),
-        (("agent", "--channel_name=x", "--uid=0"), ("uid", "4294967295")),
-        (("agent", "--channel_name=x"), ("--uid",)),
+        (("agent", "--channel_name=x", "--uid=-1"), ("uid", "4294967295")),
+        (("agent", "--uid=1"), ("--channel_name",)),
+        (("token", "--channel_name=x", "--uid=0"), ("uid", "4294967295")),
         (("call", "--channel_name=x"), ("--in", "--out")),
         *(
             (("call", "--channel_name=x", "--in=q", "--out=a", option), (option.partition("=")[0],))
@@ -88,12 +94,21 @@ def test_help_names_every_command() -> None:
         assert command in done.stdout
 
 
+def test_the_version_is_printed() -> None:
+    done = _main("--version")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"Parley {VERSION}\n", "")
+
+
 def test_a_wrong_environment_is_named() -> None:
     _assert_one_line(_main("server", SERVER_PORT="eighty"), 1, "SERVER_PORT")
 
 
 def test_an_open_server_is_refused() -> None:
     _assert_one_line(_main("server", "--host=0.0.0.0", "--port=0"), 1, "API_KEYS")
+
+
+def test_an_open_model_server_is_refused() -> None:
+    _assert_one_line(_main("model", "--host=0.0.0.0", "--port=0"), 1, "LOCAL_MODEL_API_KEY")
 
 
 def test_all_that_settings_name_and_cannot_be_used_is_said_at_once(tmp_path: Path) -> None:
@@ -166,3 +181,59 @@ def test_a_token_is_signed_for_its_channel() -> None:
 
 def test_a_token_needs_a_secret() -> None:
     _assert_one_line(_main("token", "--channel_name=demo", "--uid=7"), 1, "ROOM_TOKEN_SECRET")
+
+
+# -- .env ---------------------------------------------------------------------------------------
+
+
+def test_a_command_reads_the_file_of_its_folder_and_the_environment_goes_first(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".env").write_text(f"# secrets\nexport ROOM_TOKEN_SECRET='{SECRET}'\n")
+    arguments = ("token", "--channel_name=demo", "--uid=7")
+    done = _main_in(tmp_path, *arguments)
+    assert jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])["uid"] == 7
+    other = "o" * 32
+    done = _main_in(tmp_path, *arguments, ROOM_TOKEN_SECRET=other)
+    assert jwt.decode(done.stdout.strip(), other, algorithms=["HS256"])["uid"] == 7
+    # Set to nothing is set, and unset for the settings.
+    done = _main_in(tmp_path, *arguments, ROOM_TOKEN_SECRET="")
+    _assert_one_line(done, 1, "ROOM_TOKEN_SECRET")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("server", "--port=0"),
+        ("agent", "--channel_name=x", "--server=http://127.0.0.1:1"),
+        ("call", "--channel_name=x", "--in=q.wav", "--out=a.wav"),
+        ("model", "--port=0"),
+        ("token", "--channel_name=x", "--uid=1"),
+    ],
+)
+def test_every_command_names_all_that_is_wrong_in_the_file(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    lines = ("SERVER_PORT=eighty", "", "LOG_LEVEL", 'GOODBYE="never closed', "API_KEYS=my-key")
+    (tmp_path / ".env").write_text("\n".join((*lines, "OPENAI_APIKEY=my-other-key")))
+    done = _main_in(tmp_path, *arguments, MAX_AGENTS="-1")
+    assert done.returncode == 1
+    first, *rest = (line.strip() for line in done.stderr.splitlines())
+    assert first == "main: 5 settings are wrong:"
+    begins = {
+        ".env, line 3: no = follows",
+        ".env, line 4: is not NAME=VALUE",
+        "SERVER_PORT (.env, line 1): ",
+        "API_KEYS (.env, line 5), number 1: has 6 characters",
+        "MAX_AGENTS: ",
+        "OPENAI_APIKEY (.env, line 6) is no setting, and not read: is OPENAI_API_KEY meant?",
+    }
+    assert len(rest) == len(begins)
+    assert all(any(line.startswith(begin) for line in rest) for begin in begins), rest
+    assert "my-" not in done.stderr
+    assert "never" not in done.stderr
+
+
+def test_help_needs_no_sound_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("nonsense")
+    assert _main_in(tmp_path, "--help").returncode == 0

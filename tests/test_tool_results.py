@@ -24,8 +24,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from tool_results import MAX_OUTPUT_CHARACTERS, UntellableError, is_plain, tell
-from tools import MAX_ERROR_CHARACTERS, ToolContext, ToolError
+from tests.deadlines import DEADLINE_S
+from tool_functions import MAX_ERROR_CHARACTERS
+from tool_results import MAX_OUTPUT_CHARACTERS, UnserializableResultError, is_plain, to_output
+from tools import ToolContext, ToolError
 
 
 class Color(Enum):
@@ -109,7 +111,7 @@ Point = namedtuple("Point", "x y")
     ],
 )
 def test_values_are_told(value: object, told: object) -> None:
-    text = tell(value)
+    text = to_output(value)
     text.encode()
     assert text == told if isinstance(told, str) else json.loads(text) == told
 
@@ -143,16 +145,16 @@ class Broken:
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (endless, "it ran, but its result is too long to be told"),
-        (circle, "it ran, but its result is nested too deep to be told"),
-        (deep, "it ran, but its result is nested too deep to be told"),
+        (endless, "it ran, but its result is too long"),
+        (circle, "it ran, but its result is nested too deep"),
+        (deep, "it ran, but its result is nested too deep"),
         (lambda: "x" * (MAX_OUTPUT_CHARACTERS + 1), "it ran, but its result is too long"),
         (lambda: {"a": "x" * MAX_OUTPUT_CHARACTERS}, "it ran, but its result is too long"),
-        (lambda: 10**5_000, "it ran, but its result cannot be told (ValueError)"),
-        (lambda: Broken(SystemExit(3)), "it ran, but its result cannot be told (SystemExit)"),
-        (lambda: Broken(KeyboardInterrupt()), "result cannot be told (KeyboardInterrupt)"),
-        (lambda: Broken(asyncio.CancelledError()), "result cannot be told (CancelledError)"),
-        (lambda: Broken(RuntimeError("secret")), "result cannot be told (RuntimeError)"),
+        (lambda: 10**5_000, "it ran, but its result cannot be read (ValueError)"),
+        (lambda: Broken(SystemExit(3)), "it ran, but its result cannot be read (SystemExit)"),
+        (lambda: Broken(KeyboardInterrupt()), "result cannot be read (KeyboardInterrupt)"),
+        (lambda: Broken(asyncio.CancelledError()), "result cannot be read (CancelledError)"),
+        (lambda: Broken(RuntimeError("secret")), "result cannot be read (RuntimeError)"),
     ],
 )
 async def test_what_cannot_be_told_is_told_as_done(
@@ -185,7 +187,7 @@ ANYTHING = st.recursive(
 
 @given(value=ANYTHING)
 def test_any_value_is_told_as_text_that_can_be_sent(value: object) -> None:
-    text = tell(value)
+    text = to_output(value)
     text.encode()
     if not isinstance(value, str | Enum):
         json.loads(text)
@@ -198,7 +200,7 @@ class Held:
         self.may_go_on = threading.Event()
 
     def __str__(self) -> str:
-        self.may_go_on.wait(20.0)
+        self.may_go_on.wait(DEADLINE_S)
         return "told at last"
 
     def __iter__(self) -> Iterator[str]:
@@ -258,7 +260,7 @@ async def test_what_is_returned_to_be_awaited_is_awaited() -> None:
 
     assert await told("gives_coroutine") == "inner"
     assert json.loads(await told("gives_many")) == [1, 2]
-    assert "too long to be told" in await told("has_no_end")
+    assert "too long" in await told("has_no_end")
     assert "failed unexpectedly (SystemExit)" in await told("breaks")
     await tools.close()
 
@@ -278,13 +280,13 @@ async def test_the_text_of_an_error_is_bounded() -> None:
 
 def test_a_file_is_not_read_to_its_end() -> None:
     with Path("/dev/zero").open("rb") as endless:
-        assert "/dev/zero" in tell(endless)
+        assert "/dev/zero" in to_output(endless)
 
 
 @pytest.mark.parametrize("value", [["x" * 20_000] * 4, ["x", "y" * 70_000], "x" * 10_000_000])
 def test_long_texts_are_refused_and_never_shortened(value: Any) -> None:
-    with pytest.raises(UntellableError, match="too long"):
-        tell(value)
+    with pytest.raises(UnserializableResultError, match="too long"):
+        to_output(value)
 
 
 @pytest.mark.parametrize(

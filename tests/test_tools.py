@@ -21,10 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import AfterValidator, Field
 
-from tool_threads import MAX_THREADS
+from tool_threads import MAX_THREADS, SWITCH_INTERVAL_S
 from tools import MAX_OUTPUT_CHARACTERS, ToolContext, ToolDeclarationError, ToolError
-from toolsets import UnknownToolsetError, build_toolset, everyday, toolset_names
+from toolsets import everyday
 from toolsets.everyday import MAX_TIMERS, describe_time, find_zone
+from toolsets.registry import UnknownToolsetError, build_toolset, toolset_names
 from utils import OwnedTasks
 
 SEARCH = {
@@ -132,7 +133,7 @@ async def test_calls_that_fit_are_run(name: str, arguments: str, output: str) ->
         ("refuse", "{}", "the shop is closed"),
         ("hang", "{}", "no answer within 0.01 seconds"),
         ("flood", "{}", "too long"),
-        ("unserializable", "{}", "it ran, but its result cannot be told (RuntimeError)"),
+        ("unserializable", "{}", "it ran, but its result cannot be read (RuntimeError)"),
         ("search", "{}", "argument query: required"),
         ("search", '{"query": 1}', "argument query: must be string"),
         ("search", '{"query": "a", "limit": true}', "argument limit: must be integer"),
@@ -591,3 +592,13 @@ async def test_current_time_runs_as_a_tool() -> None:
         "c", "get_current_time", '{"zone": "Europe/Paris"}'
     )
     assert json.loads(outcome.output)["zone"] == "Europe/Paris"
+
+
+@pytest.mark.asyncio
+async def test_a_thread_of_a_tool_yields_to_the_loop_more_often_than_usual() -> None:
+    usual_s = sys.getswitchinterval()
+    tools = ToolContext()
+    tools.register_function("look", "Look.", sys.getswitchinterval, {})
+    outcome = await tools.execute_tool("c1", "look", "")
+    assert float(outcome.output) == pytest.approx(min(SWITCH_INTERVAL_S, usual_s), rel=0.01)
+    assert sys.getswitchinterval() == usual_s

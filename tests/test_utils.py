@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from pathlib import Path
 
 import pytest
 
-from tests.wav_files import read_wav
 from utils import (
+    BacklogWarning,
+    BoundedDict,
     OwnedTasks,
-    PcmDump,
     cancel_and_wait,
+    named_values,
     run_unless,
     shorten,
-    write_wav,
 )
 
 LOG = logging.getLogger("test")
@@ -111,29 +110,30 @@ def test_long_strings_are_cut_at_every_depth() -> None:
     assert cut == {"a": ["xxxxxxxxxx… (500 characters)"], "b": 1}
 
 
-def test_a_dump_appears_with_the_first_audio(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "call.pcm"
-    dump = PcmDump(path)
-    dump.close()
-    assert not path.exists()
-    dump.write(b"\x01\x02")
-    dump.close()
-    dump.close()
-    assert path.read_bytes() == b"\x01\x02"
+def test_a_bounded_dict_keeps_the_newest_entries() -> None:
+    kept: BoundedDict[str, int] = BoundedDict(2)
+    kept["a"], kept["b"] = 1, 2
+    kept["a"] = 3  # keeps its place
+    assert kept.setdefault("c", 4) == 4
+    assert dict(kept) == {"b": 2, "c": 4}
+    kept.move_to_end("b")
+    kept["d"] = 5
+    assert dict(kept) == {"b": 2, "d": 5}
 
 
-def test_a_full_disk_costs_the_dump_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
-    dump = PcmDump(Path("/dev/full"))
-    for _ in range(3):
-        dump.write(bytes(100_000))
-    dump.close()
-    late = PcmDump(Path("/dev/full"))
-    late.write(b"\x01\x02")
-    late.close()
-    late.close()
-    assert caplog.text.count("full is incomplete: No space left on device") == 2
+def test_a_queue_that_grows_is_one_warning_until_it_shrank_to_half(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    backlog = BacklogWarning(LOG, "of things", 10)
+    for size in (*range(1, 30), 6, 12, 5, *range(6, 30)):
+        backlog.observe(size)
+    assert [one.getMessage() for one in caplog.records] == [
+        "queue of things grows: 10 entries wait",
+        "queue of things grows: 10 entries wait",
+    ]
 
 
-def test_a_wav_survives(tmp_path: Path) -> None:
-    write_wav(tmp_path / "a.wav", b"\x01\x00\x02\x00", 16_000)
-    assert read_wav(tmp_path / "a.wav") == (b"\x01\x00\x02\x00", 16_000)
+def test_named_values_are_split_stripped_and_may_hold_equals_signs() -> None:
+    assert named_values(" a = b=c ;\n; d ;e=") == [("a", "b=c"), ("d", None), ("e", "")]
+    assert named_values("a=b;c,d=e", ",") == [("a", "b;c"), ("d", "e")]
+    assert named_values("") == []

@@ -1,4 +1,4 @@
-"""Agents that a conversation can be handed over to. Only the server's owner defines them."""
+"""Definitions of the agents in `AGENTS_FILE`, to which a conversation can be transferred."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from toolsets import toolset_names
-from validation import first_fault
+from toolsets.registry import toolset_names
+from untrusted.validation import first_validation_error
 
 MAIN: Final = "main"
-"""The agent that answered the call; its definition is the start request."""
+"""Name of the agent that answered the call; the start request defines it."""
 
 TRANSFER_PREFIX: Final = "transfer_to_"
-"""What the names of the tools begin with that hand over."""
+"""Prefix of the tools that transfer a conversation."""
 
 MAX_FILE_BYTES: Final = 1_000_000
 
@@ -22,8 +22,8 @@ MAX_FILE_BYTES: Final = 1_000_000
 class AgentDefinition(BaseModel):
     """One agent.
 
-    description: when to hand over to it, for the model
-    voice: taken over only where nothing was said yet and the provider allows it
+    description: for the model, when to transfer to this agent
+    voice: used only if nothing was said yet and the provider allows a change
     toolset: a registered name; tools of MCP servers belong to the agent that answered the call
     """
 
@@ -54,10 +54,10 @@ _DEFINITIONS: Final = TypeAdapter(tuple[AgentDefinition, ...])
 
 
 def read_definitions(path: str) -> tuple[AgentDefinition, ...]:
-    """The definitions of a JSON file: a list of objects with the fields of `AgentDefinition`.
+    """Read a JSON file: a list of objects with the fields of `AgentDefinition`.
 
     Raises:
-        ValueError: the file cannot be read, or says something wrong.
+        ValueError: The file cannot be read or is invalid.
     """
     try:
         with Path(path).open("rb") as file:
@@ -65,8 +65,7 @@ def read_definitions(path: str) -> tuple[AgentDefinition, ...]:
     except OSError as error:
         raise ValueError(f"cannot be read ({error.strerror})") from error
     except ValidationError as error:
-        first = first_fault(error)
-        raise ValueError(f"{first.field or 'the file'}: {first.text}") from None
+        raise ValueError(first_validation_error(error, whole="the file")) from None
     names = [definition.name for definition in definitions]
     if len(set(names)) < len(names):
         raise ValueError("two agents have the same name")

@@ -1,4 +1,4 @@
-"""Tools of everyday talk: what time it is somewhere, and a timer that speaks up."""
+"""Tool set `everyday`: the local time of a zone, and timers that the agent announces."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from json_reader import read_object
 from tools import ToolContext, ToolError
 from toolsets.services import ToolServices
+from untrusted.json_reader import read_object
 
+# At once; each is a task of the agent.
 MAX_TIMERS = 20
 MAX_TIMER_S = 24 * 60 * 60
 
 RESTART_S: Final = 5.0
-"""A timer that was due within this time before a restart may not have been announced."""
+"""A timer that was due so shortly before a restart counts as not announced."""
 
 SETTLE_S: Final = 3.0
-"""A revived timer is announced no sooner: the model and the people must be there again."""
+"""Least delay of a restored timer: model and users must be connected again."""
 
 Clock = Callable[[zoneinfo.ZoneInfo], datetime]
 Zone = Annotated[
@@ -32,7 +33,7 @@ Label = Annotated[str, Field(max_length=80, description="What the timer is for, 
 
 
 def create_everyday(services: ToolServices) -> ToolContext:
-    """The tool set `everyday`."""
+    """Create the tool set `everyday`."""
     tools = ToolContext()
     tools.register_function(
         "get_current_time",
@@ -49,15 +50,15 @@ def create_everyday(services: ToolServices) -> ToolContext:
 
 
 def get_current_time(zone: Zone) -> dict[str, str]:
-    """What clock and calendar show in `zone`."""
+    """Return time, date and weekday in `zone`."""
     return describe_time(zone, clock=datetime.now)
 
 
 def describe_time(zone: str, *, clock: Clock) -> dict[str, str]:
-    """Time, date and weekday of `clock` in `zone`, in forms that are easy to speak.
+    """Return time, date and weekday of `clock` in `zone`, in forms that are easy to speak.
 
     Raises:
-        ToolError: no such zone, or a machine without time zone data.
+        ToolError: No such zone, or no time zone data on this machine.
     """
     now = clock(find_zone(zone))
     return {
@@ -69,13 +70,13 @@ def describe_time(zone: str, *, clock: Clock) -> dict[str, str]:
 
 
 def find_zone(name: str) -> zoneinfo.ZoneInfo:
-    """The zone called `name`, or the one of the city `name`; case does not matter.
+    """Return the zone called `name`, or that of the city `name`, in upper or lower case.
 
     Raises:
-        ToolError: as `describe_time`.
+        ToolError: As for `describe_time`.
     """
     wanted = name.strip().replace(" ", "_").lower()
-    # The machine's own list decides, so that what was said never becomes a path.
+    # Looked up in the machine's list, so that the model's words never become a path.
     zones = zoneinfo.available_timezones()
     if not zones:
         raise ToolError("this machine has no time zone data; its owner must install tzdata")
@@ -88,16 +89,16 @@ def find_zone(name: str) -> zoneinfo.ZoneInfo:
 
 
 class Timers:
-    """Timers of one call; they end with it, and outlive a process of the agent that is lost."""
+    """Timers of one call; they end with it, and are restored when the agent's process is lost."""
 
     def __init__(self, services: ToolServices) -> None:
         self._services = services
         self._running = 0
         for output in services.take_past_outputs("set_timer"):
-            self._revive(output)
+            self._restore(output)
 
-    def _revive(self, output: str) -> None:
-        """Go on with a timer of a lost process, unless it has rung there."""
+    def _restore(self, output: str) -> None:
+        """Continue a timer of a lost process, unless it was announced there."""
         timer = _parse_timer(output)
         if timer is None:
             return
@@ -135,10 +136,10 @@ def _now() -> datetime:
 
 
 def _parse_timer(output: str) -> tuple[datetime, str] | None:
-    """When it rings, and its label; None for what is no output of `set_timer`."""
+    """Return due time and label from an output of `set_timer`; None if it is not one."""
     try:
-        told = read_object(output)
-        rings_at = datetime.fromisoformat(told["rings_at"])
-        return rings_at.astimezone(UTC), str(told["label"])
+        timer = read_object(output)
+        rings_at = datetime.fromisoformat(timer["rings_at"])
+        return rings_at.astimezone(UTC), str(timer["label"])
     except (ValueError, TypeError, KeyError):
         return None

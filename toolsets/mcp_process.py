@@ -1,4 +1,4 @@
-"""The program behind an MCP server that is a command: started, spoken to, and ended with all it started."""
+"""Program of an MCP server that is a command: start, messages, and end with all its children."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from json_reader import InvalidJsonError, read_object
+from untrusted.json_reader import InvalidJsonError, read_object
 from utils import OwnedTasks
 
 if TYPE_CHECKING:
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
     from mcp.shared.message import SessionMessage
 
 MAX_LINE_BYTES: Final = 8 * 1024 * 1024
-"""Of one message; a server that says more at once is given up."""
+"""Of one message; a longer one ends the server."""
 
-_MAX_TOLD_BYTES: Final = 16 * 1024
-"""Of a line of its error output; what is longer is told in parts."""
+_MAX_LOGGED_BYTES: Final = 16 * 1024
+"""Of a line of its error output; a longer one is logged in parts."""
 
 END_GRACE_S: Final = 1.0
-"""So long a program may take to end by itself, once nothing more is said to it."""
+"""Time for the program to end by itself, once its input is closed."""
 
-_KEEPER: Final = Path(__file__).parent / "keeper.py"
-# Longer than the keeper itself takes to kill everything.
+_KEEPER: Final = Path(__file__).parent / "process_wrapper.py"
+# Longer than the wrapper takes to kill everything.
 _KEEPER_DEADLINE_S: Final = 2.5
 
 _log = logging.getLogger("tools.mcp")
@@ -38,7 +38,7 @@ _log = logging.getLogger("tools.mcp")
 class McpProcess:
     """A transport of `mcp.Client`: one JSON message a line on the program's standard streams.
 
-    The program runs under `keeper.py`: none of its descendants outlives this or the agent's process.
+    The program runs under `process_wrapper.py`: none of its descendants outlives this or the agent's process.
     """
 
     def __init__(self, command: list[str]) -> None:
@@ -66,7 +66,7 @@ class McpProcess:
             *self._command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            # Not ours: it would write lines of our log as it likes, and wait for who reads it.
+            # Not inherited: it could forge lines of our log, and block on its reader.
             stderr=asyncio.subprocess.PIPE,
             env=get_default_environment(),
             start_new_session=True,
@@ -77,9 +77,9 @@ class McpProcess:
         self._streams = [heard, to_session, to_program, said]
         self._tasks.start(self._read(self._process, heard), name="mcp output")
         self._tasks.start(self._write(self._process, said, heard), name="mcp input")
-        self._tasks.start(self._tell(self._process), name="mcp error output")
+        self._tasks.start(self._log_errors(self._process), name="mcp error output")
         if self._is_ended:
-            # Given up while it was being started.
+            # Closed while it was being started.
             self._terminate()
         return to_session, to_program
 
@@ -92,9 +92,9 @@ class McpProcess:
         await self.end(grace_s=END_GRACE_S if error is None else 0.0)
 
     async def end(self, *, grace_s: float) -> None:
-        """End the program and everything it has started; safe at any time and again.
+        """End the program and all its children. Idempotent; safe at any time.
 
-        grace_s: so long it may take to end by itself; given up in time, it goes on without us
+        grace_s: time to end by itself; a cancelled caller does not stop the end
         """
         self._is_ended = True
         if self._process is None:
@@ -125,7 +125,7 @@ class McpProcess:
         process: asyncio.subprocess.Process,
         heard: MemoryObjectSendStream[SessionMessage | Exception],
     ) -> None:
-        """Pass on what the program says; go on reading when nobody listens, so that it can end."""
+        """Pass the program's messages on; read to the end after the session closed, so that it can exit."""
         import anyio
 
         assert process.stdout is not None
@@ -143,18 +143,18 @@ class McpProcess:
         finally:
             heard.close()
 
-    async def _tell(self, process: asyncio.subprocess.Process) -> None:
-        """Pass its error output on to our log, where only DEBUG may hold what people say."""
+    async def _log_errors(self, process: asyncio.subprocess.Process) -> None:
+        """Log the program's error output, at DEBUG only: it may hold private words."""
         assert process.stderr is not None
         part = b""
-        while data := await process.stderr.read(_MAX_TOLD_BYTES):
+        while data := await process.stderr.read(_MAX_LOGGED_BYTES):
             *lines, part = (part + data).split(b"\n")
-            if len(part) > _MAX_TOLD_BYTES:
+            if len(part) > _MAX_LOGGED_BYTES:
                 lines.append(part)
                 part = b""
             if _log.isEnabledFor(logging.DEBUG):
-                _tell_lines(lines)
-        _tell_lines([part])
+                _log_lines(lines)
+        _log_lines([part])
 
     async def _write(
         self,
@@ -171,14 +171,14 @@ class McpProcess:
                 process.stdin.write(f"{text}\n".encode())
                 await process.stdin.drain()
         except (OSError, anyio.ClosedResourceError, anyio.BrokenResourceError):
-            # Whoever waits for an answer is told that none will come.
+            # Requests that wait for an answer fail.
             heard.close()
 
 
-def _tell_lines(lines: list[bytes]) -> None:
+def _log_lines(lines: list[bytes]) -> None:
     for line in lines:
         if text := line.decode(errors="replace").strip():
-            _log.debug("a tool server says: %s", text)
+            _log.debug("tool server: %s", text)
 
 
 async def _is_over(process: asyncio.subprocess.Process, timeout_s: float) -> bool:
@@ -191,13 +191,13 @@ async def _is_over(process: asyncio.subprocess.Process, timeout_s: float) -> boo
 
 
 def _parsed(line: bytes) -> SessionMessage | Exception:
-    """A message; of what is none, the session is told so."""
+    """Parse a message; anything else becomes an error for the session."""
     from mcp.shared.message import SessionMessage
     from mcp_types import jsonrpc_message_adapter
 
     try:
         message = jsonrpc_message_adapter.validate_python(read_object(line), by_name=False)
     except (InvalidJsonError, ValueError) as error:
-        _log.debug("a line of a tool server is no message", exc_info=error)
+        _log.debug("a line of a tool server is not a message", exc_info=error)
         return ValueError("not a message")
     return SessionMessage(message)

@@ -1,4 +1,4 @@
-"""Which MCP servers an agent may get its tools from. Only the server's owner names them."""
+"""MCP servers of `MCP_SERVERS`, from which agents may get tools."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
+from utils import named_values
+
 MCP_PREFIX: Final = "mcp:"
 _NAME: Final = r"^[a-z][a-z0-9_-]{0,31}$"
 
@@ -15,7 +17,7 @@ _NAME: Final = r"^[a-z][a-z0-9_-]{0,31}$"
 class McpServer(BaseModel):
     """One server: a command that speaks MCP on its standard streams, or an http(s) URL.
 
-    Commands and URLs often carry keys, so that `address` is a secret.
+    Commands and URLs often carry keys, so `address` is a secret.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -37,28 +39,25 @@ class McpServer(BaseModel):
 
     @property
     def url(self) -> str | None:
-        """Where it is, unless it is a command."""
+        """URL of the server; None if it is a command."""
         text = self.address.get_secret_value()
         return text if text.startswith(("http://", "https://")) else None
 
     @property
     def command(self) -> list[str]:
-        """The program and its arguments; meaningless with a URL."""
+        """Program and arguments; meaningless with a URL."""
         return shlex.split(self.address.get_secret_value())
 
 
 def parse_mcp_servers(text: str) -> tuple[McpServer, ...]:
-    """The servers of `name=command or URL` entries, separated by semicolons or line ends.
+    """Parse entries of `name=command or URL`, separated by semicolons or line ends.
 
     Raises:
-        ValueError: saying which entry is wrong, without repeating its address.
+        ValueError: Names the wrong entry, without its address.
     """
     servers: dict[str, McpServer] = {}
-    for entry in re.split(r"[;\n]", text):
-        if not entry.strip():
-            continue
-        name, equals, address = (part.strip() for part in entry.partition("="))
-        if not equals or re.fullmatch(_NAME, name) is None:
+    for name, address in named_values(text):
+        if address is None or re.fullmatch(_NAME, name) is None:
             raise ValueError("need name=command or name=URL, names of a to z, 0 to 9, _ and -")
         if name in servers:
             raise ValueError(f"{name} is there twice")
@@ -67,5 +66,5 @@ def parse_mcp_servers(text: str) -> tuple[McpServer, ...]:
 
 
 def is_mcp_toolset(name: str) -> bool:
-    """Whether a tool set's name asks for the tools of an MCP server (`mcp:NAME`)."""
+    """Return true if a tool set's name means an MCP server (`mcp:NAME`)."""
     return name.startswith(MCP_PREFIX) and re.fullmatch(_NAME, name[len(MCP_PREFIX) :]) is not None

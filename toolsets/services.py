@@ -1,4 +1,4 @@
-"""What tools may use of the agent that they serve."""
+"""Services of an agent for its tools."""
 
 from __future__ import annotations
 
@@ -14,26 +14,27 @@ class ToolServices(Protocol):
         ...
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:
-        """Run something in the background, at most for as long as the agent lives."""
+        """Run a coroutine in the background, at most as long as the agent lives."""
         ...
 
     def take_past_outputs(self, name: str) -> list[str]:
-        """What calls of this tool returned in processes of this call that were lost, oldest first.
-        Told once: to the first tool set that has the tool.
+        """Return the outputs of this tool in lost processes of this call, oldest first.
+
+        They are returned once, to the first tool set that has the tool.
         """
         ...
 
 
 class NoServices:
-    """For looking at a tool set whose tools will never run."""
+    """Null services, for inspecting a tool set whose tools never run."""
 
     async def say(self, text: str) -> None:
-        """Nobody would hear it."""
+        """Do nothing."""
 
     def start_task(self, coroutine: Coroutine[Any, Any, Any], *, name: str) -> None:  # noqa: ARG002
-        """Nothing runs."""
+        """Close the coroutine without running it."""
         coroutine.close()
 
     def take_past_outputs(self, name: str) -> list[str]:  # noqa: ARG002
-        """Nothing was before."""
+        """Return no outputs."""
         return []

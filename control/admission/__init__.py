@@ -1,1 +1,1 @@
-"""Whether there is room for one more call, told before it costs the others their sound."""
+"""Admission of new agents: starts are refused before live calls lose quality."""

@@ -1,15 +1,16 @@
-"""`AdmissionGate`: keeps the figures fresh and asks the policy, so that a start waits for nothing."""
+"""`AdmissionGate`: read the machine's load periodically and apply the policy without waiting."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from control.admission.cpu import CpuCounter, CpuMeter, read_cpu
+from control.admission.cpu import AgentsMeter, CpuCounter, CpuMeter, read_cpu
 from control.admission.policy import AdmissionLimits, Load, refusal
+from control.admission.pressure import PressureSignal
 from control.machine.counts import Count, read_descriptors, read_tasks
 from control.machine.memory import Memory, read_memory
 from control.placement import AtCapacityError
@@ -18,13 +19,13 @@ from utils import OwnedTasks
 READ_INTERVAL_S: Final = 1.0
 
 FRESH_S: Final = 5.0
-"""A younger agent does not fully show in the figures yet."""
+"""Age below which an agent does not fully show in the averaged load."""
 
 _log = logging.getLogger("control.admission")
 
 
 class AdmissionGate:
-    """Lets agents in as long as there is room for them."""
+    """Admit agents as long as there is capacity for them."""
 
     def __init__(
         self,
@@ -35,48 +36,54 @@ class AdmissionGate:
         read_tasks: Callable[[], Count | None] = read_tasks,
         read_descriptors: Callable[[], Count] = read_descriptors,
     ) -> None:
-        self._limits = limits
+        self.limits = limits
         self._read_memory = read_memory
         self._read_cpu = read_cpu
         self._read_tasks = read_tasks
         self._read_descriptors = read_descriptors
         self._meter = CpuMeter()
+        self._agents_meter = AgentsMeter()
+        self._pressure = PressureSignal()
         self._memory = read_memory()
         self._tasks = OwnedTasks(_log)
 
-    def start(self) -> None:
-        """Read the figures from now on, in the background."""
-        self._tasks.start(self._keep_reading(), name="admission figures")
+    def start(self, read_agents_cpu: Callable[[], Mapping[int, float]] = dict) -> None:
+        """Read the load periodically, in the background.
 
-    async def _keep_reading(self) -> None:
+        read_agents_cpu: processor seconds that each agent process has used so far, by its pid.
+        """
+        self._tasks.start(self._keep_reading(read_agents_cpu), name="admission figures")
+
+    async def _keep_reading(self, read_agents_cpu: Callable[[], Mapping[int, float]]) -> None:
         while True:
             try:
-                if self._limits.max_cpu_share is not None:
-                    self._meter.update(self._read_cpu(), now_s=time.monotonic())
+                now_s = time.monotonic()
+                self._meter.update(self._read_cpu(), now_s=now_s)
+                self._agents_meter.update(read_agents_cpu(), now_s=now_s)
+                self._pressure.update(self._meter.share)
                 self._memory = self._read_memory()
             except OSError as error:
-                # Out of descriptors, say: the figures are old for a while.
-                _log.warning("the machine's figures cannot be read: %s", error)
+                # For example no descriptor left: the last readings stay in use.
+                _log.warning("cannot read the machine's load: %s", error)
             await asyncio.sleep(READ_INTERVAL_S)
 
+    @property
+    def is_under_pressure(self) -> bool:
+        """True if agents should save work because the processors are nearly used up."""
+        return self._pressure.is_high
+
     def require(self, *, agents: int, fresh: int) -> None:
-        """Let one more agent in; `agents` live, `fresh` of them too young to show in the figures.
+        """Admit one more agent.
+
+        Args:
+            agents: live agents, those that are starting included.
+            fresh: those of them that are too young to show in the averaged load.
 
         Raises:
-            AtCapacityError: there is no room for it now.
+            AtCapacityError: there is no capacity for it now.
         """
-        # What is counted is read now: it changes at once, and is read in no time.
-        load = Load(
-            agents,
-            fresh,
-            self._meter.share,
-            self._meter.cores,
-            self._memory,
-            self._read_tasks(),
-            self._read_descriptors(),
-        )
-        if (refused := refusal(load, self._limits)) is not None:
-            _log.warning("an agent was refused: %s", refused.text)
+        if (refused := refusal(self.load(agents=agents, fresh=fresh), self.limits)) is not None:
+            _log.warning("start refused: %s", refused.text)
             raise AtCapacityError(
                 refused.text,
                 reason=refused.reason,
@@ -84,6 +91,21 @@ class AdmissionGate:
                 retry_after_s=refused.retry_after_s,
             )
 
+    def load(self, *, agents: int, fresh: int) -> Load:
+        """Return the present load; arguments as those of `require`."""
+        # Counts are read here, not periodically: they change at once and are cheap to read.
+        return Load(
+            agents,
+            fresh,
+            self._meter.share,
+            self._meter.cores,
+            self._memory,
+            self._read_tasks(),
+            self._read_descriptors(),
+            agent_cores=self._agents_meter.cores,
+            cores_each=self._agents_meter.cores_each,
+        )
+
     async def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         await self._tasks.close()

@@ -1,4 +1,4 @@
-"""The decision: figures in, a refusal with its reason and figures out, or none. Pure."""
+"""Admission policy: decide from the present load whether one more agent is admitted. Pure."""
 
 from __future__ import annotations
 
@@ -12,30 +12,37 @@ from control.machine.memory import Memory
 MIB: Final = 1024 * 1024
 
 AGENT_BYTES: Final = 48 * MIB
-"""What a new agent takes: twice its private memory when it is well."""
+"""Memory reserved for a new agent: twice the private memory of a healthy one."""
 
-AGENT_CORES: Final = 0.05
-"""What a new agent takes of the processors while it speaks."""
+AGENT_CORES: Final = 0.035
+"""Cores that an agent uses in a conversation, the server's part included, as measured by `bench crowd`;
+the initial value of the estimate that each machine learns."""
+
+UNDISPUTED: Final = 0.25
+"""Agents that need at most this share of the limit are admitted whatever the machine's load: the
+kernel's scheduler favours processes that mostly sleep over those that never do."""
 
 AGENT_TASKS: Final = 3
-"""Processes and threads of a new agent, and for a moment of its fork: itself, its log, one more."""
+"""Tasks reserved for a new agent: its process, its log thread, and briefly the intermediate fork."""
 
 AGENT_DESCRIPTORS: Final = 10
-"""What a new agent takes in the server: its link, stacks and process, sockets of its people."""
+"""Descriptors of the server reserved for a new agent: link, stack file, pidfd, its users' sockets."""
 
+# Still to come of an agent that is already starting.
 _FRESH_TASKS: Final = 1
 _FRESH_DESCRIPTORS: Final = 4
+# `Retry-After` of refusals: calls end slowly, load changes quickly.
 _RETRY_AGENTS_S: Final = 10
 _RETRY_LOAD_S: Final = 5
 
 
 @dataclass(frozen=True)
 class AdmissionLimits:
-    """What must hold with one more agent. None: no such limit.
+    """Limits that must hold with one more agent. None: no such limit.
 
-    max_agents: live agents, those that are starting included
-    max_cpu_share: from 0 to 1, of the processors that we may use
-    min_free_bytes: memory that must be left
+    max_agents: live agents, those that are starting included.
+    max_cpu_share: from 0 to 1, of the processors that this process may use; all programs count.
+    min_free_bytes: memory that must stay available.
     """
 
     max_agents: int | None = None
@@ -45,11 +52,13 @@ class AdmissionLimits:
 
 @dataclass(frozen=True)
 class Load:
-    """What there is now.
+    """Present load.
 
-    fresh: agents that are starting, or so young that the other figures do not show them yet
-    cpu_share: in use, from 0 to 1, averaged over seconds; cores: how many 1 stands for
-    tasks: processes with their threads; descriptors: of the server; None: nothing is known of them
+    agents: live agents, those that are starting included.
+    fresh: agents that are starting, or too young to show in the averaged load.
+    cpu_share: averaged load from 0 to 1; cores: the cores that 1 stands for.
+    agent_cores: cores used by agents; cores_each: cores that one of them uses in a conversation.
+    tasks: processes and threads; descriptors: of the server. None: unknown.
     """
 
     agents: int
@@ -59,11 +68,17 @@ class Load:
     memory: Memory
     tasks: Count | None = None
     descriptors: Count | None = None
+    agent_cores: float = 0.0
+    cores_each: float = AGENT_CORES
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why not now. reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`; figures: names carry their units."""
+    """Refusal of a start.
+
+    reason: `agents`, `cpu`, `memory`, `processes` or `descriptors`.
+    figures: measurements and their limits; names carry units.
+    """
 
     reason: str
     text: str
@@ -72,7 +87,7 @@ class Refusal:
 
 
 def refusal(load: Load, limits: AdmissionLimits) -> Refusal | None:
-    """What speaks against one more agent; None: it may come."""
+    """Return why one more agent is refused; None if it is admitted."""
     return (
         _by_count(load, limits)
         or _by_memory(load, limits)
@@ -83,14 +98,14 @@ def refusal(load: Load, limits: AdmissionLimits) -> Refusal | None:
 
 
 def tasks_left(tasks: Count | None) -> int | None:
-    """How many agents there are processes and threads for; None: nothing is known."""
+    """Return for how many agents there are tasks left; None if unknown."""
     return None if tasks is None else max(0, tasks.left // AGENT_TASKS)
 
 
 def _by_count(load: Load, limits: AdmissionLimits) -> Refusal | None:
     if limits.max_agents is None or load.agents < limits.max_agents:
         return None
-    text = f"{load.agents} agents run here, {limits.max_agents} may"
+    text = f"{load.agents} agents are live, the limit is {limits.max_agents}"
     figures = {"agents": load.agents, "max_agents": limits.max_agents}
     return Refusal("agents", text, figures, _RETRY_AGENTS_S)
 
@@ -106,7 +121,7 @@ def _by_memory(load: Load, limits: AdmissionLimits) -> Refusal | None:
         "min_free_mib": _mib(limits.min_free_bytes),
         "starting": load.fresh,
     }
-    text = "{available_mib:g} MiB of memory are free, {reserved_mib:g} are reserved for agents that start"
+    text = "{available_mib:g} MiB of memory are free, {reserved_mib:g} are reserved for starting agents"
     text += ", and {min_free_mib:g} must stay free"
     return Refusal("memory", text.format(**figures), figures, _RETRY_LOAD_S)
 
@@ -114,7 +129,11 @@ def _by_memory(load: Load, limits: AdmissionLimits) -> Refusal | None:
 def _by_cpu(load: Load, limits: AdmissionLimits) -> Refusal | None:
     if limits.max_cpu_share is None:
         return None
-    reserved_share = (load.fresh + 1) * AGENT_CORES / load.cores
+    # All agents may speak at once, however quiet they are now.
+    needed_cores = (load.agents + 1) * load.cores_each
+    if needed_cores / load.cores <= limits.max_cpu_share * UNDISPUTED:
+        return None
+    reserved_share = max(0.0, needed_cores - load.agent_cores) / load.cores
     if load.cpu_share + reserved_share <= limits.max_cpu_share:
         return None
     figures = {
@@ -122,12 +141,12 @@ def _by_cpu(load: Load, limits: AdmissionLimits) -> Refusal | None:
         "reserved_percent": _percent(reserved_share),
         "max_cpu_percent": _percent(limits.max_cpu_share),
         "cores": round(load.cores, 2),
-        "starting": load.fresh,
+        "agents": load.agents,
     }
     text = (
         "{cpu_percent:g} % of {cores:g} cores are in use, {reserved_percent:g} % are reserved for "
     )
-    text += "agents that start, and {max_cpu_percent:g} % may be"
+    text += "this agent and {agents:g} others to talk, and the limit is {max_cpu_percent:g} %"
     return Refusal("cpu", text.format(**figures), figures, _RETRY_LOAD_S)
 
 
@@ -145,8 +164,8 @@ def _by_kernel(reason: str, things: str, count: Count | None, reserved: int) -> 
     if count is None or count.left >= reserved:
         return None
     figures = {reason: count.used, "reserved": reserved, f"max_{reason}": count.limit}
-    text = f"{count.used} {things} are in use, {reserved} are reserved for agents that start, and "
-    text += f"{count.limit} may be ({count.name})"
+    text = f"{count.used} {things} are in use, {reserved} are reserved for starting agents, and "
+    text += f"the limit is {count.limit} ({count.name})"
     return Refusal(reason, text, figures, _RETRY_LOAD_S)
 
 

@@ -1,4 +1,4 @@
-"""Requests that may be sent again: one key, one deed, one answer."""
+"""Idempotency keys: requests with one key are executed once and get one answer."""
 
 from __future__ import annotations
 
@@ -10,30 +10,31 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from control.api.errors import ApiError
+from control.http.errors import ApiError
+from control.keys.access import Access
 
 KEY_HEADER: Final = "Idempotency-Key"
 REPLAYED_HEADER: Final = "Idempotent-Replayed"
 MAX_KEY_CHARACTERS: Final = 200
 MAX_KEYS: Final = 4_096
-"""Of more, the one that was answered longest ago is forgotten."""
+"""Past this limit the key that was answered longest ago is forgotten."""
 
 TTL_S: Final = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request was answered with."""
+    """The answer to a request."""
 
     status: int
     body: str
     headers: Mapping[str, str] = field(default_factory=dict)
     call_id: str | None = None
-    """Of the call that the request began."""
+    """The call that the request started."""
 
     @property
     def is_final(self) -> bool:
-        """Whether the same request, sent again, deserves the same answer; else it may fare better."""
+        """True if a repeated request gets the same answer; otherwise it is executed again."""
         return self.status < 500 and self.status != 429
 
 
@@ -44,7 +45,7 @@ class _Entry:
     answered_s: float | None = None
 
     def forget_calls(self, call_ids: Collection[str]) -> None:
-        """Keep that the key was used; what it was answered with goes if it tells of such a call."""
+        """Replace the answer by 410 if it names one of these calls; the key stays used."""
         if self.answered_s is None or self.answer.result().call_id not in call_ids:
             return
         self.fingerprint = ""
@@ -52,18 +53,19 @@ class _Entry:
         self.answer.set_result(_deleted())
 
 
-def scoped_key(headers: Mapping[str, str]) -> str | None:
-    """The request's key, apart from those of other callers; None without one.
+def scoped_key(headers: Mapping[str, str], access: Access) -> str | None:
+    """Return the request's key, scoped to its caller; None without one. A rotated API key stays the
+    same caller.
 
     Raises:
-        ApiError: 400, it cannot be one.
+        ApiError: 400, the key is malformed.
     """
     if (key := headers.get(KEY_HEADER)) is None:
         return None
     if not 1 <= len(key) <= MAX_KEY_CHARACTERS or not (key.isascii() and key.isprintable()):
         text = f"{KEY_HEADER}: use 1 to {MAX_KEY_CHARACTERS} visible ASCII characters"
         raise ApiError(400, "invalid_request", text)
-    return f"{digest(headers.get('Authorization', ''))} {key}"
+    return f"{access.team}/{access.key}/{key}"
 
 
 def _deleted() -> Answer:
@@ -73,12 +75,12 @@ def _deleted() -> Answer:
 
 
 def digest(text: str) -> str:
-    """By which texts are told apart without keeping them."""
+    """Return a fingerprint of `text`, kept in place of the text itself."""
     return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
 class IdempotentAnswers:
-    """Answers by key. Whoever comes with a known key gets its answer, if need be when it is there."""
+    """Answers by key. A request with a known key waits for that key's answer and gets it."""
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -87,7 +89,7 @@ class IdempotentAnswers:
     async def answer(
         self, key: str, fingerprint: str, work: Callable[[], Awaitable[Answer]]
     ) -> tuple[Answer, bool]:
-        """The answer of `work`, which is done once a key; and whether it was given before.
+        """Run `work` once per key; return its answer and whether it was given before.
 
         Raises:
             ApiError: 422, the key came with another request before; 429, too many keys wait.
@@ -99,7 +101,12 @@ class IdempotentAnswers:
                 raise ApiError(422, "idempotency_key_reused", text)
             return await asyncio.shield(known.answer), True
         if len(self._entries) >= MAX_KEYS:
-            raise ApiError(429, "too_many_requests", "too many starts wait", retry_after_s=5)
+            raise ApiError(
+                429,
+                "too_many_requests",
+                "too many starts are waiting; retry later",
+                retry_after_s=5,
+            )
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         entry = self._entries[key] = _Entry(fingerprint, future)
         try:
@@ -117,12 +124,12 @@ class IdempotentAnswers:
         return answer, False
 
     def forget_calls(self, call_ids: Collection[str]) -> None:
-        """These calls are deleted: their keys are answered with 410 until they are too old."""
+        """Answer the keys of these deleted calls with 410 until they expire."""
         for entry in self._entries.values():
             entry.forget_calls(call_ids)
 
     def _forget(self) -> None:
-        """What is too old, and of too many those that were answered first."""
+        """Drop expired keys, and the earliest answered ones past the limit."""
         now_s = self._clock()
         answered = [
             (key, entry.answered_s)

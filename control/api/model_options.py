@@ -1,4 +1,4 @@
-"""What a start may ask of the model beyond voice, language, turns and tools."""
+"""Model settings of a start, beyond voice, language, turn detection and tools."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ MAX_OPTIONS_BYTES: Final = 32 * 1024
 
 
 class ModelOptions(BaseModel):
-    """Provider-neutral settings; a provider that lacks one refuses the start and names it."""
+    """Provider-neutral settings; a provider without one of them refuses the start and names it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    output_modality: Literal["audio", "text"] | None = Field(
+        default=None,
+        description="text: replies are written in the room's events and chat, not spoken",
+    )
     speed: float | None = Field(default=None, ge=0.25, le=4.0)
     max_output_tokens: int | None = Field(default=None, ge=1, le=65_536)
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -41,6 +45,6 @@ class ModelOptions(BaseModel):
         return self
 
     def given(self) -> dict[str, Any]:
-        """Only what the request sets: everything else is the provider's."""
+        """Return only the settings in the request; the provider's defaults hold for the rest."""
         set_fields = self.model_dump(exclude_unset=True)
         return {name: value for name, value in set_fields.items() if value is not None}

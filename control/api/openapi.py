@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal, cast
 
+from aiohttp import web
+from aiohttp.typedefs import Handler
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from control.api.operations import Guard, Operation
-from control.api.schemas import ErrorBody
+from control.api.operation import Guard, Operation
+from control.http.errors import ErrorBody
+from version import VERSION
 
 _REFS: Final = "#/components/schemas/{model}"
 _KEY_SCHEME: Final = "api_key"
 _ROOM_SCHEME: Final = "room_token"
 _GUARD_ERRORS: Final = {
-    401: "unauthorized: a credential is needed, or yours is not valid",
-    403: "foreign_host, foreign_origin: without credentials only this machine is served",
+    401: "unauthorized: the credential is missing or invalid",
+    403: "missing_scope: the key may not; foreign_host, foreign_origin: a server without credentials serves "
+    "only this machine",
     429: "too_many_requests, too_many_open: see Retry-After",
     503: "overloaded: see Retry-After",
 }
 
 
 def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
-    """The document of these operations."""
+    """Return the OpenAPI document of these operations."""
     operations = tuple(operations)
     names, schemas = _schemas(operations)
     paths: dict[str, Any] = {}
@@ -35,7 +40,7 @@ def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Parley",
-            "version": "1",
+            "version": VERSION,
             "description": "Realtime voice agents: one supervised process per channel.",
         },
         "paths": paths,
@@ -47,6 +52,17 @@ def openapi_document(operations: Iterable[Operation]) -> dict[str, Any]:
             },
         },
     }
+
+
+def document_handler(operations: Iterable[Operation]) -> Handler:
+    """A handler that answers with the document of these operations, generated once."""
+    text = json.dumps(openapi_document(operations), indent=1)
+
+    async def handle(_request: web.Request) -> web.Response:
+        """GET /openapi.json"""
+        return web.Response(text=text, content_type="application/json")
+
+    return handle
 
 
 def _schemas(
@@ -68,7 +84,7 @@ def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]
     described: dict[str, Any] = {
         "operationId": operation.name,
         "summary": operation.summary,
-        "security": _security(operation.guard),
+        "security": _security(operation),
         "responses": {
             **{
                 str(status): _success(status, names[model] if model else None, operation)
@@ -84,6 +100,8 @@ def _describe(operation: Operation, names: dict[type[BaseModel], dict[str, Any]]
         described["parameters"] = parameters
     if operation.request is not None:
         content = {"application/json": {"schema": names[operation.request]}}
+        raw = {"schema": {"type": "string", "format": "binary"}}
+        content |= dict.fromkeys(operation.raw_types, raw)
         is_required = not operation.is_body_optional
         described["requestBody"] = {"required": is_required, "content": content}
     return described
@@ -116,7 +134,7 @@ def _success(status: int, schema: dict[str, Any] | None, operation: Operation) -
 def _in_query(operation: Operation) -> list[dict[str, Any]]:
     if operation.query is None:
         return []
-    schema = operation.query.model_json_schema()
+    schema = operation.query.model_json_schema(ref_template=_REFS)
     required = schema.get("required", ())
     return [
         {"name": name, "in": "query", "required": name in required, "schema": described}
@@ -135,12 +153,16 @@ def _answer(description: str, schema: dict[str, Any] | None) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _security(guard: Guard) -> list[dict[str, list[str]]]:
-    match guard:
+def _security(operation: Operation) -> list[dict[str, list[str]]]:
+    # Of several scopes one is enough: each is an alternative.
+    keys = [{_KEY_SCHEME: [scope.value]} for scope in sorted(operation.scopes)]
+    match operation.guard:
         case Guard.OPEN:
             return []
         case Guard.KEY | Guard.METRICS:
-            return [{_KEY_SCHEME: []}]
+            return keys
+        case Guard.BRIDGE:
+            return [*keys, {_ROOM_SCHEME: []}, {}]
         case Guard.ROOM:
-            # The empty object: also without, as far as the room or the page itself asks for none.
+            # The empty object: no credential, if the room or the page requires none.
             return [{_ROOM_SCHEME: []}, {}]

@@ -1,1 +1,1 @@
-"""What is kept of each call so that its end can be understood later: no words, no audio, no secrets."""
+"""Diagnostic record of each call, for explaining its end later: no words, no audio, no secrets."""

@@ -1,4 +1,4 @@
-"""`Box`: gathers the black box of one call while it goes on. Pure; time is an argument."""
+"""`Box`: collects the black box of one live call. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Final
 
 from control.black_box.curve import Curve
 from control.black_box.models import BlackBox, Noticed, ResourceSample, SeenEvent, StateStep
+from control.health.rules import Finding
 from control.placement import AgentStatus, ExitRecord
-from control.processes.watch import Finding
-from conversation.event_parts import ToolResult, ToolUse
+from conversation.events.parts import ToolResult, ToolUse
+from conversation.events.server_events import ServerEvent
 from conversation.lifecycle import AgentState
-from conversation.server_events import ServerEvent
+from conversation.owner_failure import MAX_FAILURES, OwnerFailure
 
 MAX_EVENTS: Final = 200
 MAX_STATES: Final = 200
@@ -28,24 +29,25 @@ _MARKS: Final = frozenset(
 
 
 class Box:
-    """Everything is bounded: of states, exits and noticed signs the latest are kept too."""
+    """Collects states, exits, findings, events and samples; each list is bounded, the latest kept."""
 
     def __init__(self) -> None:
         self._states: deque[StateStep] = deque(maxlen=MAX_STATES)
         self._exits: deque[ExitRecord] = deque(maxlen=MAX_EXITS)
         self._noticed: deque[Noticed] = deque(maxlen=MAX_NOTICED)
         self._events: deque[SeenEvent] = deque(maxlen=MAX_EVENTS)
+        self._owner_errors: deque[OwnerFailure] = deque(maxlen=MAX_FAILURES)
         self._forgotten = 0
         self._curve = Curve()
-        # The worst since the last sample.
+        # The largest since the last sample.
         self._lag_ms: float | None = None
 
     def handle_state(self, state: AgentState, *, process: int, at_ms: int) -> None:
-        """The agent stepped to `state`."""
+        """Record that the agent entered `state`."""
         self._states.append(StateStep(state=state, at_ms=at_ms, process=process))
 
     def handle_event(self, event: ServerEvent, *, at_ms: int) -> None:
-        """The agent told its room something: which, and how much, is kept, not what."""
+        """Record an event that the agent sent: its type and the length of its texts, not the words."""
         seen = _without_words(event, at_ms)
         last = self._events[-1] if self._events else None
         if last is not None and (last.type, last.marks) == (seen.type, seen.marks):
@@ -56,18 +58,22 @@ class Box:
         self._forgotten += len(self._events) == MAX_EVENTS
         self._events.append(seen)
 
+    def handle_owner_failure(self, failure: OwnerFailure) -> None:
+        """Record a failure of the owner's code."""
+        self._owner_errors.append(failure)
+
     def handle_finding(self, finding: Finding, *, at_ms: int) -> None:
-        """The watcher noticed something."""
+        """Record a finding of the health monitor."""
         self._noticed.append(
             Noticed(sign=finding.sign, action=finding.action, text=finding.text, at_ms=at_ms)
         )
 
     def handle_lag(self, loop_lag_ms: float) -> None:
-        """The agent's loop was late by so much since it last told."""
+        """Record the loop lag that a heartbeat reported."""
         self._lag_ms = max(self._lag_ms or 0.0, loop_lag_ms)
 
     def handle_sample(self, status: AgentStatus, *, at_ms: int) -> None:
-        """What the kernel says of the process now."""
+        """Record a sample of the process's resources."""
         sample = ResourceSample(
             at_ms=at_ms,
             private_bytes=status.private_bytes,
@@ -79,18 +85,19 @@ class Box:
         self._curve.add(sample)
 
     def handle_exit(self, record: ExitRecord) -> None:
-        """A process ended; told once more when the end of the call changes its meaning."""
+        """Record the end of a process; a second record of the same end replaces the first."""
         if self._exits and self._exits[-1].ended_at_ms == record.ended_at_ms:
             self._exits.pop()
         self._exits.append(record)
 
     def content(self) -> BlackBox:
-        """All of it."""
+        """Return the black box as it is now."""
         return BlackBox(
             states=tuple(self._states),
             exits=tuple(self._exits),
             noticed=tuple(self._noticed),
             events=tuple(self._events),
+            owner_errors=tuple(self._owner_errors),
             forgotten_events=self._forgotten,
             curve=self._curve.samples,
         )

@@ -1,4 +1,4 @@
-"""A curve of bounded length over a call of any length. Pure; time is an argument."""
+"""A resource curve of bounded length for a call of any length. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ N = TypeVar("N", int, float)
 
 
 class Curve:
-    """Keeps the worst of each step; when it is full, steps become twice as long."""
+    """Keeps the maximum of each step; when full, the step length doubles."""
 
     def __init__(self) -> None:
         self._samples: list[ResourceSample] = []
@@ -22,11 +22,11 @@ class Curve:
 
     @property
     def samples(self) -> tuple[ResourceSample, ...]:
-        """Oldest first."""
+        """The samples, oldest first."""
         return tuple(self._samples)
 
     def add(self, sample: ResourceSample) -> None:
-        """A sample that is no older than those before."""
+        """Add a sample that is no older than the previous one."""
         if self._began_ms is None:
             self._began_ms = sample.at_ms
         if self._samples and self._step_of(self._samples[-1]) == self._step_of(sample):
@@ -41,7 +41,7 @@ class Curve:
         return (sample.at_ms - self._began_ms) // self._step_ms
 
     def _thin_out(self) -> None:
-        # A clock that was set forward leaves gaps: more than one doubling may be needed.
+        # A clock that was set forward leaves gaps, which may need more than one doubling.
         while len(self._samples) > MAX_SAMPLES // 2 + 1:
             self._step_ms *= 2
             thinned: list[ResourceSample] = []

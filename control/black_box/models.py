@@ -1,4 +1,4 @@
-"""What a black box holds, as it is stored and shown."""
+"""Contents of a black box, as stored and returned by the API."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from control.placement import ExitRecord
 from conversation.lifecycle import AgentState
+from conversation.owner_failure import OwnerFailure
 
 
 class _Part(BaseModel):
@@ -13,7 +14,7 @@ class _Part(BaseModel):
 
 
 class StateStep(_Part):
-    """The agent stepped to `state`. process: how many were lost before this one"""
+    """The agent entered `state`. process: number of processes lost before this one."""
 
     state: AgentState
     at_ms: int = Field(description="Unix time in milliseconds")
@@ -21,17 +22,17 @@ class StateStep(_Part):
 
 
 class SeenEvent(_Part):
-    """What the agent told its room, without what it said; equal ones in a row are counted."""
+    """An event that the agent sent, without its words; equal ones in a row are counted."""
 
     type: str
     at_ms: int = Field(description="of the first, Unix time in milliseconds")
     count: int = 1
-    marks: dict[str, str] = Field(default={}, description="ids, and words of programs")
-    characters: int = Field(default=0, description="length of all its texts together")
+    marks: dict[str, str] = Field(default={}, description="ids and machine-readable words")
+    characters: int = Field(default=0, description="total length of its texts")
 
 
 class Noticed(_Part):
-    """A sign of trouble and what was done about it."""
+    """A finding of the health monitor and the action taken."""
 
     sign: str
     action: str
@@ -40,7 +41,7 @@ class Noticed(_Part):
 
 
 class ResourceSample(_Part):
-    """The worst of the time up to `at_ms`; None: not known."""
+    """Maxima of the step that ends at `at_ms`; None: unknown."""
 
     at_ms: int
     private_bytes: int | None = None
@@ -55,6 +56,9 @@ class BlackBox(_Part):
     states: tuple[StateStep, ...] = ()
     exits: tuple[ExitRecord, ...] = Field(default=(), description="of each process, with stacks")
     noticed: tuple[Noticed, ...] = ()
-    events: tuple[SeenEvent, ...] = Field(default=(), description="the last ones")
-    forgotten_events: int = Field(default=0, description="older ones that gave way")
+    events: tuple[SeenEvent, ...] = Field(default=(), description="the latest events")
+    owner_errors: tuple[OwnerFailure, ...] = Field(
+        default=(), description="the latest failures in the owner's code, with file and line"
+    )
+    forgotten_events: int = Field(default=0, description="number of older events dropped")
     curve: tuple[ResourceSample, ...] = Field(default=(), description="memory and lag over time")

@@ -1,1 +1,1 @@
-"""What this machine has, or the control group that holds us."""
+"""Resources and limits of this machine and of the control groups of this process; prctl."""

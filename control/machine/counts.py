@@ -1,4 +1,4 @@
-"""What the kernel counts and limits: processes with their threads, and descriptors."""
+"""Counts and limits of the kernel: tasks (processes and threads) and descriptors."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from typing import Final
 
 from control.machine.cgroups import CGROUPS, PROC, own_groups, read_number
 
-FAR: Final = 256
-"""So far from a user's limit of processes nobody counts those of the user."""
+USER_COUNT_MARGIN: Final = 256
+"""Distance from RLIMIT_NPROC within which the user's own tasks are counted, which is slow."""
 
+# Capabilities that exempt a process from RLIMIT_NPROC (linux/capability.h).
 _CAP_SYS_ADMIN: Final = 21
 _CAP_SYS_RESOURCE: Final = 24
 
 
 @dataclass(frozen=True)
 class Count:
-    """How many there are of how many there may be. name: of the limit, as people know it"""
+    """Usage of a kernel limit. name: of the limit, as in the kernel's documentation."""
 
     name: str
     used: int
@@ -29,12 +30,12 @@ class Count:
 
     @property
     def left(self) -> int:
-        """How many more there may be."""
+        """Number of further ones that the limit allows."""
         return self.limit - self.used
 
 
 def read_tasks(proc: Path = PROC, cgroups: Path = CGROUPS) -> Count | None:
-    """Processes and threads, by whichever limit leaves the fewest; None: nothing is told of any."""
+    """Return the count of tasks by the limit that leaves the fewest; None if none is readable."""
     counts = [*_read_machine(proc), *_read_groups(proc, cgroups)]
     machine = _read_all_tasks(proc)
     if (of_user := _read_user(proc, machine)) is not None:
@@ -43,7 +44,7 @@ def read_tasks(proc: Path = PROC, cgroups: Path = CGROUPS) -> Count | None:
 
 
 def _read_all_tasks(proc: Path) -> int | None:
-    """Of everybody: `0.5 0.4 0.3 2/345 6789` has 345."""
+    """Return the tasks of the whole machine: 345 in `0.5 0.4 0.3 2/345 6789`."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         return int((proc / "loadavg").read_text().split()[3].split("/")[1])
     return None
@@ -68,13 +69,15 @@ def _read_user(proc: Path, machine: int | None) -> Count | None:
     limit, _ = resource.getrlimit(resource.RLIMIT_NPROC)
     if limit == resource.RLIM_INFINITY or _is_exempt(proc):
         return None
-    # The user has no more than all have: mostly that answers it.
-    used = machine if machine is not None and limit - machine > FAR else _count_own(proc)
+    # The machine's count is an upper bound of the user's, and cheap: mostly it suffices.
+    used = (
+        machine if machine is not None and limit - machine > USER_COUNT_MARGIN else _count_own(proc)
+    )
     return Count("RLIMIT_NPROC", used, limit)
 
 
 def _is_exempt(proc: Path) -> bool:
-    """Whether the kernel lets this process exceed its user's limit."""
+    """Return true if RLIMIT_NPROC does not apply to this process."""
     if os.getuid() == 0:
         return True
     with contextlib.suppress(OSError, ValueError, KeyError):
@@ -87,7 +90,7 @@ def _count_own(proc: Path) -> int:
     own, count = str(os.getuid()), 0
     for entry in proc.iterdir():
         if entry.name.isdecimal():
-            # It may end meanwhile.
+            # A process may exit meanwhile.
             with contextlib.suppress(OSError, ValueError, KeyError):
                 status = _read_status(entry / "status")
                 if status["Uid"].split()[0] == own:
@@ -101,23 +104,22 @@ def _read_status(path: Path) -> dict[str, str]:
 
 
 def read_descriptors() -> Count:
-    """Of this process."""
+    """Return the count of this process's descriptors."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
-        # One of them is the folder's own.
+        # Minus the one of the listing itself.
         used = len(os.listdir("/proc/self/fd")) - 1
     except OSError:
-        # It is for want of one that they cannot be counted.
+        # Listing needs a descriptor: none is left.
         used = limit
     return Count("RLIMIT_NOFILE", used, limit)
 
 
 def raise_descriptor_limit(needed: int) -> int:
-    """Let this process have `needed` descriptors, or as many as it may; returns how many it has.
-    A limit that is higher is left alone.
-    """
+    """Raise the soft limit to `needed` or as far as allowed; return the limit. Never lower it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = min(needed, hard) if hard != resource.RLIM_INFINITY else needed
+    # Never lowered.
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return soft if soft != resource.RLIM_INFINITY else needed
     with contextlib.suppress(OSError, ValueError):

@@ -1,4 +1,4 @@
-"""From what agents and their processes do to figures."""
+"""Counts the events of calls and agent processes as metrics."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from config import AgentConfig
+from config.agent import AgentConfig
+from control.ipc.link import ChildMessage, Event, Pong, StartFailed
 from control.metrics.figures import Figures
 from control.observers import CallObserver
 from control.placement import ExitRecord
-from control.processes.link import ChildMessage, Event, Pong, StartFailed
-from conversation import server_events as out
-from conversation.server_events import ServerEvent
-from conversation.tally import Tally
+from conversation.counters import CounterTotals
+from conversation.events import server_events as out
+from conversation.events.server_events import ServerEvent
 from conversation.turn_timings import TurnTimings
 
-# What comes over a link becomes a label only if it is one of these.
+# Values from a link become labels only if they are one of these.
 _PHASES: Final = frozenset({"model", "process", "joining", "tools", "connecting", "total"})
 _FAILED_PHASES: Final = _PHASES | {"starting"}
 _STATUSES: Final = frozenset({"completed", "cancelled", "incomplete", "failed"})
@@ -33,7 +33,7 @@ _STEPS: Final = {
 
 
 class _Call:
-    """What must be remembered of one call."""
+    """State of one call that its metrics need."""
 
     def __init__(self, began_s: float) -> None:
         self.began_s = began_s
@@ -42,13 +42,13 @@ class _Call:
 
 
 class CallMetrics(CallObserver):
-    """Counts. Nothing here knows a channel, a person or a word."""
+    """Updates the metrics. No label is a channel, a user or a text."""
 
     def __init__(self, figures: Figures) -> None:
         self._figures = figures
         self._calls: dict[str, _Call] = {}
-        self._media = Tally()
-        self._input_failures = Tally()
+        self._media = CounterTotals()
+        self._input_failures = CounterTotals()
 
     def handle_start(self, config: AgentConfig, *, restarts: int) -> None:
         """See `CallObserver.handle_start`."""
@@ -79,7 +79,7 @@ class CallMetrics(CallObserver):
                 pass
 
     def handle_exit(self, record: ExitRecord) -> None:
-        """See `CallObserver.handle_exit`; of a call that ends between two processes it comes twice."""
+        """See `CallObserver.handle_exit`; called twice if a call ends between two processes."""
         call = self._calls.get(record.agent_id)
         if call is None or call.has_process:
             is_restarted = str(record.is_restarted).lower()
@@ -91,8 +91,8 @@ class CallMetrics(CallObserver):
             if call is not None:
                 self._figures.call_seconds.observe(time.monotonic() - call.began_s)
         # The next process of this call counts from zero.
-        for tally in (self._media, self._input_failures):
-            tally.retain(self._calls.keys() - {record.agent_id})
+        for totals in (self._media, self._input_failures):
+            totals.retain(self._calls.keys() - {record.agent_id})
 
     # -- messages --------------------------------------------------------------------------------
 

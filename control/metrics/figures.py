@@ -1,5 +1,5 @@
-"""Every figure that is counted as it happens, with its labels. No label is a channel, uid or call,
-and none takes its values from a request, so that their number is bounded.
+"""Metrics that are counted as events happen, with their labels. No label is a channel, uid or call,
+and no label value comes from a request, so that their number is bounded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _OUTAGE_S: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 90)
 
 
 class Figures:
-    """One registry and what is in it; nothing is shared with other registries of the process."""
+    """A registry and its metrics; nothing is shared with other registries of the process."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -34,28 +34,28 @@ class Figures:
             "http_requests", "Requests, by route template", "method", "route", "status"
         )
         self.request_seconds = self._histogram(
-            "http_request_seconds", "Time to the answer, sockets and streams left out", "route",
+            "http_request_seconds", "Time to the answer, without WebSockets and event streams", "route",
             buckets=(*_QUICK_S, 30, 60),
         )  # fmt: skip
         self.refusals = self._counter(
-            "http_refusals", "Requests answered with an error, by its machine word", "code"
+            "http_refusals", "Requests answered with an error, by code", "code"
         )
 
     def _make_agents(self) -> None:
-        self.starts = self._counter("agent_starts", "Agent processes begun, restarts too")
-        self.restarts = self._counter("agent_restarts", "Processes begun to go on with a call")
+        self.starts = self._counter("agent_starts", "Agent processes started, restarts included")
+        self.restarts = self._counter("agent_restarts", "Processes started to continue a call")
         self.start_failures = self._counter(
-            "agent_start_failures", "Agents that never became ready, as they said", "phase"
+            "agent_start_failures", "Failed starts, by the phase that the agent reported", "phase"
         )
         self.start_seconds = self._histogram(
-            "agent_start_seconds", "Phases of starts that became ready; total is all", "phase",
+            "agent_start_seconds", "Phases of successful starts; total: all of them", "phase",
             buckets=_START_S,
         )  # fmt: skip
         self.exits = self._counter(
-            "agent_exits", "Agent processes that are gone, by reason", "reason", "is_restarted"
+            "agent_exits", "Agent processes that ended, by reason", "reason", "is_restarted"
         )
         self.loop_lag_seconds = self._histogram(
-            "agent_loop_lag_seconds", "Worst lateness of an agent's loop between heartbeats",
+            "agent_loop_lag_seconds", "Largest event loop lag of an agent between heartbeats",
             buckets=_QUICK_S,
         )  # fmt: skip
 
@@ -64,23 +64,23 @@ class Figures:
             "call_seconds", "From the first start to the last exit of a call", buckets=_CALL_S
         )
         self.turn_seconds = self._histogram(
-            "turn_seconds", "Steps of turns; total is from the last word to being heard",
+            "turn_seconds", "Steps of turns; total: from the last word to the reply being heard",
             "step", "provider",
             buckets=_TURN_S,
         )  # fmt: skip
-        self.interruptions = self._counter("interruptions", "Replies cut by somebody who spoke")
+        self.interruptions = self._counter("interruptions", "Replies cut by a voice")
         self.false_alarms = self._counter(
             "false_alarms", "Pauses that were no interruption", "cause"
         )
         self.tool_calls = self._counter("tool_calls", "Tool calls answered", "is_error")
         self.input_failures = self._counter(
-            "input_failures", "Inputs of all agents whose handling failed unforeseen", "kind"
+            "input_failures", "Inputs of all agents whose handling failed unexpectedly", "kind"
         )
         self.media = self._counter(
             "media", "Packets and frames of all agents, as docs/observability.md says", "count"
         )
         self.jitter_delay_seconds = self._histogram(
-            "media_jitter_delay_seconds", "By which voices are held back, at each heartbeat",
+            "media_jitter_delay_seconds", "Jitter buffer delay at each heartbeat",
             buckets=_DELAY_S,
         )  # fmt: skip
 

@@ -12,13 +12,13 @@ from control.metrics.figures import Figures
 
 
 class MetricsPage:
-    """Answers with all figures, in the format that the reader prefers."""
+    """Serves all metrics, in the format that the client prefers."""
 
     def __init__(self, figures: Figures) -> None:
         self.figures = figures
 
     async def handle(self, request: web.Request) -> web.Response:
-        """Text of Prometheus, or OpenMetrics where `Accept` asks for it."""
+        """GET /metrics: Prometheus text, or OpenMetrics if `Accept` asks for it."""
         encode, content_type = _choose(request.headers.get("Accept", ""))
         body = encode(self.figures.registry)
         return web.Response(body=body, headers={"Content-Type": content_type})
@@ -28,6 +28,6 @@ def _choose(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
     try:
         if accept.isascii():
             return choose_encoder(accept)
-    except (TypeError, ValueError):  # a version that is no number, for example
+    except (TypeError, ValueError):  # a malformed version, for example
         pass
     return choose_encoder("")

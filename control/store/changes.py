@@ -1,7 +1,6 @@
-"""What is to be written, kept in memory until it is: of each thing only its latest. Pure.
+"""Changes that wait in memory to be written; only the latest of each key is kept. Pure.
 
-`size_bytes` is about what a change takes in memory: so much for what all of its kind have, and its
-texts.
+`size_bytes` is an estimate of a change's memory: a constant per kind, plus its texts.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from control.black_box.models import BlackBox
-from control.store.records import CallRecord, CallTurn
-from conversation.remembered import RememberedCall, RememberedEntry, RememberedText
+from control.store.records import Analysis, AnalysisKind, CallMark, CallRecord, CallTurn
+from conversation.snapshot import SnapshotEntry, SnapshotText, SnapshotToolCall
 
 MAX_PENDING: Final = 20_000
-"""Changes that wait for a store that cannot be written; of more, the oldest are given up."""
+"""Limit on waiting changes; past it the oldest are given up."""
 
 MAX_PENDING_BYTES: Final = 64 * 1024 * 1024
-"""What they may take; of more, the oldest are given up."""
+"""Limit on their memory; past it the oldest are given up."""
 
 _SMALL_BYTES: Final = 1_000
 _RECORD_BYTES: Final = 2_000
@@ -27,105 +26,168 @@ _RECORD_BYTES: Final = 2_000
 
 @dataclass(frozen=True)
 class PutCall:
-    """The record of a call as it is now."""
+    """Write the current record of a call."""
 
     record: CallRecord
 
     @property
     def key(self) -> Hashable:
-        """A newer change of this key takes its place."""
+        """Key under which a newer change replaces this one."""
         return ("call", self.record.call_id)
 
     @property
     def size_bytes(self) -> int:
-        """See above."""
+        """Estimated memory; see the module's docstring."""
         return _RECORD_BYTES + _text_bytes(self.record.error)
 
 
 @dataclass(frozen=True)
 class DropCall:
-    """The call never began: its record, if there is one, goes."""
+    """Delete the record, if any, of a call that never began."""
 
     call_id: str
 
     @property
     def key(self) -> Hashable:
-        """A newer change of this key takes its place."""
+        """Key under which a newer change replaces this one."""
         return ("call", self.call_id)
 
     @property
     def size_bytes(self) -> int:
-        """See above."""
+        """Estimated memory; see the module's docstring."""
         return _SMALL_BYTES
 
 
 @dataclass(frozen=True)
 class PutEntry:
-    """An entry of a conversation, at its place `number`; None: it was taken back."""
+    """Write entry `number` of a conversation; None: delete it. thread_id: its name in the store"""
 
     thread_id: str
     number: int
     call_id: str
     at_ms: int
-    entry: RememberedEntry | None
+    entry: SnapshotEntry | None
 
     @property
     def key(self) -> Hashable:
-        """A newer change of this key takes its place."""
+        """Key under which a newer change replaces this one."""
         return ("entry", self.thread_id, self.number)
 
     @property
     def size_bytes(self) -> int:
-        """See above."""
+        """Estimated memory; see the module's docstring."""
         match self.entry:
-            case RememberedText(text=text):
-                return _SMALL_BYTES + _text_bytes(text)
-            case RememberedCall(arguments=arguments, output=output):
+            case SnapshotText(text=text, unheard=unheard):
+                return _SMALL_BYTES + _text_bytes(text, unheard)
+            case SnapshotToolCall(arguments=arguments, output=output):
                 return _SMALL_BYTES + _text_bytes(arguments, output)
             case None:
                 return _SMALL_BYTES
 
 
 @dataclass(frozen=True)
+class PutState:
+    """Write the state (JSON) that an owner keeps with a conversation, by its name in the store."""
+
+    thread_id: str
+    call_id: str
+    at_ms: int
+    state: str
+
+    @property
+    def key(self) -> Hashable:
+        """Key under which a newer change replaces this one."""
+        return ("state", self.thread_id)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimated memory; see the module's docstring."""
+        return _SMALL_BYTES + _text_bytes(self.state)
+
+
+@dataclass(frozen=True)
 class PutTurn:
-    """How long the steps of a turn took."""
+    """Write the timings of a turn."""
 
     call_id: str
     turn: CallTurn
 
     @property
     def key(self) -> Hashable:
-        """A newer change of this key takes its place."""
+        """Key under which a newer change replaces this one."""
         return ("turn", self.call_id, self.turn.process, self.turn.turn)
 
     @property
     def size_bytes(self) -> int:
-        """See above."""
+        """Estimated memory; see the module's docstring."""
+        return _SMALL_BYTES
+
+
+@dataclass(frozen=True)
+class PutMark:
+    """Write mark `number` of a call's timeline."""
+
+    call_id: str
+    number: int
+    mark: CallMark
+
+    @property
+    def key(self) -> Hashable:
+        """Key under which a newer change replaces this one."""
+        return ("mark", self.call_id, self.number)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimated memory; see the module's docstring."""
         return _SMALL_BYTES
 
 
 @dataclass(frozen=True)
 class PutBox:
-    """The black box of a call as it is now."""
+    """Write the current black box of a call."""
 
     call_id: str
     box: BlackBox
 
     @property
     def key(self) -> Hashable:
-        """A newer change of this key takes its place."""
+        """Key under which a newer change replaces this one."""
         return ("box", self.call_id)
 
     @property
     def size_bytes(self) -> int:
-        """See above."""
+        """Estimated memory; see the module's docstring."""
         box = self.box
         parts = sum(map(len, (box.states, box.exits, box.noticed, box.events, box.curve)))
         stacks = _text_bytes(*(one.stacks for one in box.exits))
         return _RECORD_BYTES + parts * _SMALL_BYTES + stacks
 
 
-Change = PutCall | DropCall | PutEntry | PutTurn | PutBox
+@dataclass(frozen=True)
+class PutAnalysis:
+    """Write that an analysis of a call is wanted.
+
+    wanted: JSON schema of an extraction; empty for a summary
+    content: `records.Summary` or `records.Extraction`, pending
+    """
+
+    call_id: str
+    kind: AnalysisKind
+    wanted: str
+    content: Analysis
+
+    @property
+    def key(self) -> Hashable:
+        """Key under which a newer change replaces this one."""
+        return ("analysis", self.call_id, self.kind)
+
+    @property
+    def size_bytes(self) -> int:
+        """Estimated memory; see the module's docstring."""
+        return _SMALL_BYTES + _text_bytes(self.wanted)
+
+
+Change = PutCall | DropCall | PutEntry | PutState | PutTurn | PutMark | PutBox | PutAnalysis
 
 
 def _text_bytes(*texts: str | None) -> int:
@@ -133,7 +195,7 @@ def _text_bytes(*texts: str | None) -> int:
 
 
 class PendingChanges:
-    """Changes in the order in which their things first changed."""
+    """Pending changes, in the order in which their keys were first changed."""
 
     def __init__(self, limit: int = MAX_PENDING, limit_bytes: int = MAX_PENDING_BYTES) -> None:
         self.given_up = 0
@@ -149,7 +211,7 @@ class PendingChanges:
         return iter(self._changes.values())
 
     def put(self, change: Change) -> None:
-        """To be written; an older change of the same thing need not be any more."""
+        """Add a change; it replaces an older one of the same key."""
         if (older := self._changes.get(change.key)) is not None:
             self.size_bytes -= older.size_bytes
         self._changes[change.key] = change
@@ -157,14 +219,14 @@ class PendingChanges:
         self._trim()
 
     def take(self) -> list[Change]:
-        """All of them; none is left."""
+        """Remove and return all changes."""
         taken = list(self._changes.values())
         self._changes.clear()
         self.size_bytes = 0
         return taken
 
     def put_back(self, changes: Iterable[Change]) -> None:
-        """They could not be written; what came meanwhile is newer."""
+        """Return changes that could not be written; newer ones of the same key win."""
         older = {change.key: change for change in changes}
         self._changes = {key: self._changes.get(key, old) for key, old in older.items()} | {
             key: new for key, new in self._changes.items() if key not in older

@@ -1,4 +1,4 @@
-"""`ClockCheck`: whether the wall clock may decide what can never be undone. Pure; time is an argument."""
+"""`ClockCheck`: plausibility of the wall clock, required before deletions. Pure; time is an argument."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Final
 
 CONFIRM_S: Final = 24 * 3600.0
-"""For so long a clock that jumped must run evenly before it is believed."""
+"""Time that a clock must run evenly after a jump before it counts as plausible."""
 
 _UNEVEN_MS: Final = 60_000
-"""More than this, between two looks, is another jump."""
+"""Deviation between two looks that counts as another jump."""
 
 _MS_OF_UNITS: Final = (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000))
 
@@ -20,31 +20,30 @@ class _Look:
     monotonic_s: float
 
     def strayed_ms(self, later: _Look) -> float:
-        """By how much the wall clock went ahead (negative: behind) between two looks."""
+        """Return by how much the wall clock ran ahead (negative: behind) between two looks."""
         return later.wall_ms - self.wall_ms - (later.monotonic_s - self.monotonic_s) * 1000
 
 
 class ClockCheck:
-    """Compares with the last time that was believed, and, within one process, with a clock that
-    nobody can set.
+    """Compares the wall clock with the last plausible time and, within one process, with the
+    monotonic clock.
     """
 
     def __init__(self, allowed_ms: int, believed_ms: int | None) -> None:
         """
-        allowed_ms: what the clock may be off, or the server have been away for
-        believed_ms: what the clock said when it was last believed, perhaps to a server before this
-            one; None: never
+        allowed_ms: tolerated deviation, or time that the server was off
+        believed_ms: last plausible wall time, perhaps of an earlier server process; None: never
         """
         self.problem: str | None = None
         self.believed_ms = believed_ms
         self._allowed_ms = allowed_ms
         self._believed: _Look | None = None
-        # Since when an odd clock runs evenly, and the last look at it.
+        # Begin of the even run of an implausible clock, and the last look at it.
         self._odd_since: _Look | None = None
         self._odd: _Look | None = None
 
     def look(self, *, wall_ms: int, monotonic_s: float) -> bool:
-        """Whether the clock is to be believed now; `problem` says why not."""
+        """Return true if the clock is plausible now; otherwise `problem` has the reason."""
         now = _Look(wall_ms, monotonic_s)
         if self._believed is None:
             known_ms = wall_ms if self.believed_ms is None else self.believed_ms

@@ -1,4 +1,4 @@
-"""`DATA_DIR`: a folder of one server, which is known by it over its restarts."""
+"""`DATA_DIR`: the folder of one server, which keeps its id across restarts."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _ID_BYTES: Final = 16
 
 
 class DataFolderTakenError(Exception):
-    """Another server works in this folder."""
+    """Another running server holds this folder."""
 
 
 class DataFolder:
-    """Holds the folder until `close`, or until the process dies."""
+    """Locks the folder until `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
             DataFolderTakenError: another server holds it.
-            OSError: it cannot be made or written.
+            OSError: it cannot be created or written.
         """
         self._path = path
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # Children must not inherit it: it would be theirs too.
+        # Children must not inherit the descriptor: they would hold the lock too.
         self._fd = os.open(path / _NAME, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -41,7 +41,7 @@ class DataFolder:
             raise
 
     def _read_id(self) -> str:
-        """The server's id, chosen once."""
+        """Return the server's id, generated once."""
         text = os.pread(self._fd, 2 * _ID_BYTES, 0).decode(errors="replace")
         if len(text) != 2 * _ID_BYTES or not text.isalnum():
             text = secrets.token_hex(_ID_BYTES)
@@ -50,10 +50,7 @@ class DataFolder:
 
     @property
     def believed_ms(self) -> int | None:
-        """What the wall clock said when it was last believed; None when that is not known.
-
-        May block: to be asked off the loop.
-        """
+        """Last plausible wall time, Unix ms; None if unknown. Blocks: call it off the event loop."""
         try:
             return int((self._path / _CLOCK_NAME).read_text())
         except (OSError, ValueError):
@@ -61,14 +58,14 @@ class DataFolder:
 
     @believed_ms.setter
     def believed_ms(self, wall_ms: int) -> None:
-        """Raises OSError; what was there before stays then."""
+        """Replace the stored time atomically; raises OSError."""
         new = self._path / f"{_CLOCK_NAME}.new"
         new.touch(mode=0o600)
         new.write_text(str(wall_ms))
         new.replace(self._path / _CLOCK_NAME)
 
     def close(self) -> None:
-        """Let go of it. Idempotent."""
+        """Unlock the folder. Idempotent."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,4 +1,4 @@
-"""The database behind the store: where it is, how it is opened, and its migrations."""
+"""The store's database: its URL, engine and migrations."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ SQLITE_NAME: Final = "parley.sqlite3"
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _BUSY_MS: Final = 5_000
-# Of each connection. What falls out of it the kernel still has, and a server of many calls need not
-# grow by the file's pages for long.
+# Per connection: pages evicted from it are still in the kernel's cache, and a busy server does not
+# grow by the size of the file.
 _SQLITE_CACHE_KIB: Final = 256
-# What people said must not come into a log with the statement that failed.
+# Parameters of a failed statement may contain speech, which must not be logged.
 _POOL: Final[dict[str, Any]] = {"pool_size": 3, "max_overflow": 0, "hide_parameters": True}
 _DRIVERS: Final = {
     "sqlite": "sqlite+aiosqlite",
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
-# Any number, the same for all servers of one database.
+# An arbitrary number, the same for all servers of one database.
 _MIGRATION_LOCK: Final = 7_300_451
 
 
 class StoreUrlError(ValueError):
-    """`STORE_URL` is none; the text says what is wrong, without the URL's password."""
+    """`STORE_URL` is invalid; the text has the reason, without the URL's password."""
 
 
 def database_url(data_dir: Path, store_url: str | None) -> URL:
-    """Where the database is: `store_url`, or a SQLite file in `data_dir`.
+    """Return the database's URL: `store_url`, or a SQLite file in `data_dir`.
 
     Raises:
-        StoreUrlError: not a URL, or of another database.
+        StoreUrlError: not a URL, or not of a supported database.
     """
     if store_url is None:
         return URL.create(_DRIVERS["sqlite"], database=str(data_dir / SQLITE_NAME))
@@ -57,9 +57,9 @@ def database_url(data_dir: Path, store_url: str | None) -> URL:
 
 
 def create_engine(url: URL) -> AsyncEngine:
-    """An engine that is not connected yet."""
+    """Create an engine, not yet connected."""
     if url.drivername.startswith("postgresql"):
-        # Timeouts in seconds; a network that swallows everything must not hold us up for good.
+        # Timeouts in seconds: a network that drops everything must not block the server.
         waits: dict[str, Any] = {"timeout": 5, "command_timeout": 10}
         return create_async_engine(url, **_POOL, pool_pre_ping=True, connect_args=waits)
     engine = create_async_engine(url, **_POOL)
@@ -70,12 +70,12 @@ def create_engine(url: URL) -> AsyncEngine:
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in (
-        # Readers and the writer do not wait for one another.
+        # Readers and the writer do not block each other.
         "journal_mode=WAL",
-        # What is committed outlives a power cut.
+        # Commits survive a power failure.
         "synchronous=FULL",
         f"busy_timeout={_BUSY_MS}",
-        # What is deleted is overwritten.
+        # Deleted content is overwritten.
         "secure_delete=ON",
         # Negative: in KiB.
         f"cache_size=-{_SQLITE_CACHE_KIB}",
@@ -85,10 +85,10 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 
 def prepare_file(url: URL) -> None:
-    """Make the file of a SQLite database and its folder, for nobody else to read.
+    """Create the file of a SQLite database and its folder, readable by this user only.
 
     Raises:
-        OSError: it cannot be made.
+        OSError: it cannot be created.
     """
     if url.drivername.startswith("sqlite"):
         path = Path(str(url.database))
@@ -97,10 +97,10 @@ def prepare_file(url: URL) -> None:
 
 
 async def migrate(engine: AsyncEngine) -> None:
-    """Bring the tables up to date.
+    """Migrate the tables to the current schema.
 
     Raises:
-        CommandError: the database is of a newer Parley.
+        CommandError: the database has a newer schema.
         SQLAlchemyError, OSError: it cannot be reached or written.
     """
     async with engine.begin() as connection:
@@ -109,13 +109,11 @@ async def migrate(engine: AsyncEngine) -> None:
 
 
 async def take_turn(connection: AsyncConnection, number: int) -> None:
-    """Wait until no other server is between this, with the same number, and the end of its
-    transaction; to be called first in one.
-    """
+    """Take the lock `number` until the end of the current transaction; to be called first in it."""
     if connection.dialect.name == "postgresql":
         await connection.execute(text(f"SELECT pg_advisory_xact_lock({number:d})"))
     else:
-        # There is only one who writes.
+        # SQLite has one writer at a time.
         await connection.execute(text("BEGIN IMMEDIATE"))
 
 

@@ -1,4 +1,4 @@
-"""How long calls are kept: so many days, so many calls. Live ones always are."""
+"""Retention of calls by age and number. Live calls are always kept."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from control.store.store import Store
 SWEEP_S: Final = 3600.0
 
 ODD_CLOCK_S: Final = 60.0
-"""How often a clock that is not believed is looked at again."""
+"""Interval of checks while the clock is implausible."""
 
 _BATCH: Final = 100
 _LARGEST_SHARE: Final = 0.1
-"""Of all calls, in one sweep, if that is more than a batch: a mistake is noticed before all are gone."""
+"""Largest share of all calls deleted in one sweep (at least a batch), so that a mistake is noticed early."""
 
 _DAY_MS: Final = 24 * 3600 * 1000
 _ALLOWED_SHARE: Final = 0.1
 _ALLOWED_DAYS_WITHOUT_LIMIT: Final = 3.0
 _LEAST_ALLOWED_MS: Final = 3_600_000
 
-Forget = Callable[[list[str]], Awaitable[None]]
-"""Deletes these calls with all there is of them; raises `NotDeletedError`."""
+Forget = Callable[[list[str]], Awaitable[object]]
+"""Deletes these calls with all their data; raises `NotDeletedError`."""
 
 
 @dataclass(frozen=True)
 class Retention:
-    """Zero means no limit. days: since a call began; calls: of all servers of the store"""
+    """Limits; zero means none. days: since a call began; calls: of all servers of the store."""
 
     days: float = 0.0
     calls: int = 0
 
     @property
     def allowed_clock_error_ms(self) -> int:
-        """So far may the clock go without a warning: a tenth of the days."""
+        """Tolerated clock deviation: a tenth of the days."""
         days = self.days * _ALLOWED_SHARE if self.days else _ALLOWED_DAYS_WITHOUT_LIMIT
         return max(_LEAST_ALLOWED_MS, int(days * _DAY_MS))
 
     async def sweep(self, store: Store, forget: Forget, *, now_ms: int) -> int:
-        """Delete what is kept no longer, a share of all calls at most; returns how many that were."""
+        """Delete calls past the limits, at most a share of all; return their number."""
         left = max(_BATCH, int(await store.count() * _LARGEST_SHARE))
         deleted, kept = 0, set[str]()
         while left > deleted:
@@ -52,7 +52,7 @@ class Retention:
                 await forget(call_ids)
                 deleted += len(call_ids)
             except NotDeletedError as error:
-                # The others of them are next.
+                # The remaining ones are tried next.
                 kept |= error.call_ids
         return deleted
 

@@ -1,7 +1,7 @@
-"""`Writer`: brings changes to the store behind everybody's back, and says whether they are there.
+"""`Writer`: writes changes to the store in the background.
 
 Changes are written in batches, one transaction each. While the store cannot be written they wait in
-memory and are tried again, now and then; nobody waits for them but those who ask with `flush`.
+memory and are retried periodically; only `flush` waits for them.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from typing import Final, Protocol
 
 from sqlalchemy.exc import DataError, IntegrityError
 
-from control.store.changes import Change, PendingChanges, PutEntry
+from control.store.changes import MAX_PENDING, Change, PendingChanges, PutEntry, PutState
 from control.store.errors import first_line
-from utils import OwnedTasks
+from utils import BacklogWarning, OwnedTasks
 
 BATCH_S: Final = 0.25
-"""How long changes are gathered unless somebody waits for them."""
+"""Time that changes are collected into a batch, unless a `flush` waits."""
 
 FIRST_RETRY_S: Final = 0.5
 LONGEST_RETRY_S: Final = 10.0
 WRITE_DEADLINE_S: Final = 15.0
 SLOW_S: Final = 1.5
-"""An attempt that takes longer is waited for by nobody who need not: less than a stop waits."""
+"""Duration past which the store counts as slow: shorter than the wait of a stop."""
 
 NUDGED_S: Final = 1.0
 _LAST_FLUSH_S: Final = 5.0
@@ -33,31 +33,32 @@ _log = logging.getLogger("control.store")
 
 
 class Writable(Protocol):
-    """What a writer needs of a store."""
+    """The part of a store that a writer uses."""
 
     async def open(self) -> None:
-        """Make it ready to be written."""
+        """Open it for writing."""
         ...
 
     async def write(self, changes: list[Change]) -> None:
-        """All or none."""
+        """Write all changes or none."""
         ...
 
 
 class Writer:
-    """The only one that writes. `problem` says why it cannot at present."""
+    """The store's only writer. problem: reason why it cannot write now, else None."""
 
     def __init__(self, store: Writable) -> None:
         self.problem: str | None = None
         self.is_open = False
         self._store = store
         self._pending = PendingChanges()
-        # What is being written, and since when; None while nothing is tried.
+        self._backlog = BacklogWarning(_log, "of changes to store", MAX_PENDING // 20)
+        # The batch being written, and since when; None while idle.
         self._batch: list[Change] = []
         self._began_s: float | None = None
         self._took_s = 0.0
         self._failed_at_s = 0.0
-        # Those who wait for the end of the next attempt, and whether it was good.
+        # Flushes that wait for the end of the next attempt; the result is its success.
         self._waiting: list[asyncio.Future[bool]] = []
         self._changed = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -65,44 +66,45 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Changes that are only in memory."""
+        """Number of changes that are only in memory."""
         return len(self._pending)
 
     @property
     def given_up(self) -> int:
-        """Changes that were never written because too many waited."""
+        """Number of changes dropped because too many waited."""
         return self._pending.given_up
 
     @property
     def is_slow(self) -> bool:
-        """Whether an attempt takes long, or the last one did: not worth to be waited for."""
+        """True if the current or the last attempt is slow: not worth waiting for."""
         under_way_s = 0.0 if self._began_s is None else time.monotonic() - self._began_s
         return max(self._took_s, under_way_s) >= SLOW_S
 
     def has_words_of(self, thread_id: str) -> bool:
-        """Whether something of this conversation is only in memory."""
+        """Return true if entries or the state of this conversation are only in memory."""
         return any(
-            isinstance(change, PutEntry) and change.thread_id == thread_id
+            isinstance(change, PutEntry | PutState) and change.thread_id == thread_id
             for change in (*self._pending, *self._batch)
         )
 
     def nudge(self) -> None:
-        """Somebody would have liked an answer: have it tried again soon, though not each time."""
+        """Retry soon, for a query that could not be answered; limited in rate."""
         if self.problem is not None and time.monotonic() - self._failed_at_s >= NUDGED_S:
             self._urgent.set()
 
     def start(self) -> None:
-        """Begin to open and write."""
+        """Start opening and writing."""
         self._tasks.start(self._run(), name="store writer")
 
     def put(self, change: Change) -> None:
-        """To be written soon; returns at once."""
+        """Queue a change; returns at once."""
         self._pending.put(change)
+        self._backlog.observe(self.waiting)
         self._changed.set()
 
     async def flush(self, deadline_s: float) -> bool:
-        """Whether all that was put so far is on disk, or is so within the deadline. It is tried at
-        once; when that fails, nobody waits for the next attempt.
+        """Return true if all queued changes are on disk within the deadline. One attempt is made at
+        once; after its failure no further one is waited for.
         """
         if not self._tasks:
             return False
@@ -116,12 +118,12 @@ class Writer:
         return done.done() and done.result()
 
     async def close(self) -> None:
-        """Write what can be written; what cannot is lost. Idempotent."""
+        """Write pending changes; those that cannot be written are lost. Idempotent."""
         if self._tasks and not await self.flush(_LAST_FLUSH_S):
-            _log.error("the last changes could not be stored: %s", self.problem or "it is slow")
+            _log.error("the last changes were not stored: %s", self.problem or "the store is slow")
         await self._tasks.close()
 
-    # -- working ---------------------------------------------------------------------------------
+    # -- writing ---------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         retry_s = FIRST_RETRY_S
@@ -134,7 +136,7 @@ class Writer:
             if is_good:
                 retry_s = FIRST_RETRY_S
             else:
-                # Whoever waits has it tried once more at once, but not over and over.
+                # A waiting flush triggers one immediate retry, not a loop of them.
                 await _wait(self._urgent, retry_s)
                 retry_s = min(LONGEST_RETRY_S, 2 * retry_s)
 
@@ -152,7 +154,7 @@ class Writer:
         try:
             async with asyncio.timeout(WRITE_DEADLINE_S):
                 await self._attempt(changes)
-        except Exception as error:  # noqa: BLE001 - drivers have many, and calls go on in any case
+        except Exception as error:  # noqa: BLE001 - drivers raise many kinds; calls go on in any case
             self._pending.put_back(changes)
             self._changed.set()
             self._note_problem(first_line(error))
@@ -176,12 +178,12 @@ class Writer:
             await self._write_one_by_one(changes)
 
     async def _write_one_by_one(self, changes: list[Change]) -> None:
-        """One of them can never be written; the others must not wait for it."""
+        """Write changes singly, so that one that can never be written does not block the others."""
         for change in changes:
             try:
                 await self._store.write([change])
             except (DataError, IntegrityError) as error:
-                # Not the error's text: drivers repeat the value in it.
+                # Without the error's text: drivers repeat the value in it.
                 cause = type(error.orig).__name__
                 _log.error("%s cannot be stored: %s", type(change).__name__, cause)
 

@@ -1,4 +1,4 @@
-"""The spans of one call: its processes' starts, its turns, replies, tools and outages."""
+"""Spans of one call: starts of its processes, turns, replies, tools and outages."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
-from opentelemetry.trace import Span, Status, StatusCode, Tracer, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer, set_span_in_context
 
+from control.tracing.genai import GenAi, Value
 from conversation.turn_timings import TurnTimings
 
-Value = str | int | float | bool
-
 MAX_OPEN: Final = 64
-"""Spans of one call that wait for their end; of more, the oldest is ended as lost."""
+"""Open spans of one call; past it the oldest is ended as lost."""
 
 _NS_PER_MS: Final = 1_000_000
 _TURN_STEPS: Final = {
@@ -25,48 +24,76 @@ _TURN_STEPS: Final = {
 
 
 class CallTrace:
-    """One trace. Times are nanoseconds since 1970."""
+    """The trace of one call. Times are Unix nanoseconds."""
 
-    def __init__(self, tracer: Tracer, attributes: Mapping[str, Value], *, at_ns: int) -> None:
+    def __init__(
+        self, tracer: Tracer, attributes: Mapping[str, Value], genai: GenAi, *, at_ns: int
+    ) -> None:
+        """genai: attributes of the conventions, which join those of ours"""
+        self.genai = genai
         self._tracer = tracer
+        attributes = {**attributes, **genai.of_call()}
         self._call = tracer.start_span("call", attributes=attributes, start_time=at_ns)
         self._open: OrderedDict[str, Span] = OrderedDict()
         self._start_at_ns = at_ns
 
-    # -- spans that last -------------------------------------------------------------------------
+    # -- open spans -------------------------------------------------------------------------
 
     def begin(
-        self, name: str, key: str, *, at_ns: int, parent: str = "", **attributes: Value
+        self,
+        name: str,
+        key: str,
+        *,
+        at_ns: int,
+        parent: str = "",
+        kind: SpanKind = SpanKind.INTERNAL,
+        genai: Mapping[str, Value] | None = None,
+        **attributes: Value,
     ) -> None:
-        """Begin a part of the call; `key` names it until its end. parent: key of an open one"""
-        self._open[key] = self._child(name, at_ns, self._open.get(parent), attributes)
+        """Begin a span; `key` identifies it until its end. parent: key of an open span."""
+        attributes |= genai or {}
+        self._open[key] = self._child(name, at_ns, self._open.get(parent), attributes, kind)
         while len(self._open) > MAX_OPEN:
             oldest = next(iter(self._open))
             self.end(oldest, at_ns=at_ns, failure="lost")
 
-    def end(self, key: str, *, at_ns: int, failure: str | None = None, **attributes: Value) -> None:
-        """End it; nothing happens when there is none of this key."""
+    def end(
+        self,
+        key: str,
+        *,
+        at_ns: int,
+        failure: str | None = None,
+        genai: Mapping[str, Value] | None = None,
+        **attributes: Value,
+    ) -> None:
+        """End the span of this key, if it is open."""
+        attributes |= genai or {}
         if (span := self._open.pop(key, None)) is not None:
             _finish(span, at_ns, failure, attributes)
 
     def _child(
-        self, name: str, at_ns: int, parent: Span | None, attributes: Mapping[str, Value]
+        self,
+        name: str,
+        at_ns: int,
+        parent: Span | None,
+        attributes: Mapping[str, Value],
+        kind: SpanKind = SpanKind.INTERNAL,
     ) -> Span:
         context = set_span_in_context(self._call if parent is None else parent)
         return self._tracer.start_span(
-            name, context=context, attributes=attributes, start_time=at_ns
+            name, context=context, kind=kind, attributes=attributes, start_time=at_ns
         )
 
     # -- the start of a process ------------------------------------------------------------------
 
     def begin_start(self, *, restarts: int, at_ns: int) -> None:
-        """A process is about to be started."""
+        """Begin the span of a process start."""
         self._start_at_ns = at_ns
         self.begin("start", "start", at_ns=at_ns, restarts=restarts)
 
     def end_start(self, timings_ms: Mapping[str, float], *, at_ns: int) -> None:
-        """It is ready. Phases are known by their lengths alone: the room is joined while tools and
-        then the model are connected to, after the local model and the process were there.
+        """End the start; add a span per phase. Only durations are known: the room is joined while tools
+        and then the model are connected, after the local model and the process are ready.
         """
         began_ns = self._start_at_ns
         for phase in ("model", "process"):
@@ -85,7 +112,7 @@ class CallTrace:
     # -- turns -----------------------------------------------------------------------------------
 
     def add_turn(self, timings: TurnTimings, *, first_audio_ns: int) -> None:
-        """A turn that was just told, when its reply began to leave."""
+        """Add the spans of a measured turn, back from the first audio of its reply."""
         heard_ms = timings.first_audio_to_heard_ms or 0.0
         began_ns = first_audio_ns - int((timings.total_ms - heard_ms) * _NS_PER_MS)
         turn = self._child("turn", began_ns, None, {"turn": timings.turn})
@@ -100,18 +127,20 @@ class CallTrace:
     # -- the end ---------------------------------------------------------------------------------
 
     def end_process(self, reason: str, *, at_ns: int) -> None:
-        """Whatever its process did not end itself is over."""
+        """End all spans that the process left open."""
         for key in list(self._open):
             self.end(key, at_ns=at_ns, failure=reason)
 
     def close(self, reason: str, *, at_ns: int, is_failure: bool) -> None:
-        """The call is over."""
+        """End the call's span."""
         self.end_process(reason, at_ns=at_ns)
-        _finish(self._call, at_ns, reason if is_failure else None, {"exit_reason": reason})
+        attributes = {"exit_reason": reason, **self.genai.end_of_call()}
+        _finish(self._call, at_ns, reason if is_failure else None, attributes)
 
 
 def _finish(span: Span, at_ns: int, failure: str | None, attributes: Mapping[str, Value]) -> None:
     span.set_attributes(attributes)
     if failure is not None:
+        span.set_attribute("error.type", failure)
         span.set_status(Status(StatusCode.ERROR, failure))
     span.end(at_ns)

@@ -1,21 +1,22 @@
-"""From what agents and their processes tell to spans, one trace a call."""
+"""Turns the events of calls and agent processes into spans, one trace per call."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from opentelemetry.trace import Tracer
+from opentelemetry.trace import SpanKind, Tracer
 
-from config import AgentConfig
+from config.agent import AgentConfig
+from control.ipc.link import ChildMessage, Event, StartFailed
 from control.observers import CallObserver
 from control.placement import ExitRecord
-from control.processes.link import ChildMessage, Event, StartFailed
 from control.tracing.call import CallTrace
 from control.tracing.clock import SpanClock
-from conversation import server_events as out
+from control.tracing.genai import GenAi
+from conversation.events import server_events as out
+from conversation.events.server_events import ServerEvent
 from conversation.lifecycle import ExitReason
-from conversation.server_events import ServerEvent
 
 _FAILURES: Final = frozenset(
     {
@@ -31,10 +32,14 @@ _FAILURES: Final = frozenset(
 
 
 class CallTraces(CallObserver):
-    """Follows all calls. Spans hold ids, names and figures; no words, arguments or secrets."""
+    """Traces all calls. Spans have ids, names and figures; no secrets, and no words or arguments unless
+    they are asked for.
+    """
 
-    def __init__(self, tracer: Tracer) -> None:
+    def __init__(self, tracer: Tracer, *, has_content: bool = False) -> None:
+        """has_content: with the words of people and agents, and what tools were given and returned"""
         self._tracer = tracer
+        self._has_content = has_content
         self._clock = SpanClock()
         self._traces: dict[str, CallTrace] = {}
 
@@ -50,6 +55,7 @@ class CallTraces(CallObserver):
                     "provider": config.provider.name,
                     "model": config.provider.model,
                 },
+                GenAi(config, has_content=self._has_content),
                 at_ns=now_ns,
             )
         self._traces[config.agent_id].begin_start(restarts=restarts, at_ns=now_ns)
@@ -83,11 +89,22 @@ class CallTraces(CallObserver):
 
 
 def _follow(trace: CallTrace, event: ServerEvent, now_ns: int) -> None:
+    genai = trace.genai
     match event:
+        case out.AgentInputTranscriptionDone(transcript=words):
+            genai.hear(words)
+        case out.AgentResponseAudioTranscriptDone(response_id=response_id, transcript=words):
+            genai.say(response_id, words)
         case out.AgentTurnMeasured():
             trace.add_turn(event.timings, first_audio_ns=now_ns)
         case out.AgentResponseCreated():
-            trace.begin("response", _response(event.response_id), at_ns=now_ns)
+            trace.begin(
+                "response",
+                _response(event.response_id),
+                at_ns=now_ns,
+                kind=SpanKind.CLIENT,
+                genai=genai.of_response(event.response_id),
+            )
         case out.AgentResponseDone():
             trace.end(
                 _response(event.response_id),
@@ -96,15 +113,33 @@ def _follow(trace: CallTrace, event: ServerEvent, now_ns: int) -> None:
                 status=event.status,
                 input_tokens=event.input_tokens,
                 output_tokens=event.output_tokens,
+                genai=genai.end_of_response(
+                    event.response_id,
+                    status=event.status,
+                    input_tokens=event.input_tokens,
+                    output_tokens=event.output_tokens,
+                ),
             )
         case out.AgentResponseToolUseDone():
             parent = _response(event.response_id)
             key = f"tool {event.tool_use.id}"
-            trace.begin("tool", key, at_ns=now_ns, parent=parent, tool=event.tool_use.name)
+            trace.begin(
+                "tool",
+                key,
+                at_ns=now_ns,
+                parent=parent,
+                tool=event.tool_use.name,
+                genai=genai.of_tool(event.response_id, event.tool_use),
+            )
         case out.AgentResponseToolResult():
             result = event.tool_result
             failure = "error" if result.is_error else None
-            trace.end(f"tool {result.id}", at_ns=now_ns, failure=failure)
+            trace.end(
+                f"tool {result.id}",
+                at_ns=now_ns,
+                failure=failure,
+                genai=genai.end_of_tool(result),
+            )
         case out.AgentConnectionChanged(status="reconnecting"):
             trace.begin("model outage", "outage", at_ns=now_ns)
         case out.AgentConnectionChanged():

@@ -1,4 +1,4 @@
-"""Unix time that never jumps within a process: what spans are stamped with."""
+"""Unix time that never jumps within a process, for span timestamps."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import time
 
 
 class SpanClock:
-    """The wall clock as it was when this was made, and the monotonic one from there on."""
+    """The wall clock at construction, advanced by the monotonic clock."""
 
     def __init__(self) -> None:
         self._offset_ns = time.time_ns() - time.monotonic_ns()
 
     def now_ns(self) -> int:
-        """Nanoseconds since 1970."""
+        """Return the time in Unix nanoseconds."""
         return self._offset_ns + time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""Sends spans to a collector over OTLP/HTTP, from a thread of its own."""
+"""Exports spans to a collector over OTLP/HTTP, on a thread of its own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from opentelemetry.trace import Tracer
 from proxies import outbound_proxy
 
 MAX_WAITING: Final = 2048
-"""Spans that wait for the collector; of more, the newest are dropped."""
+"""Spans that wait for the collector; past it the newest are dropped."""
 
 _INTERVAL_MS: Final = 2_000
 _EXPORT_TIMEOUT_S: Final = 5.0
@@ -29,16 +29,16 @@ _log = logging.getLogger("control.tracing")
 
 
 class _StraightSession(requests.Session):
-    """Follows no redirect: the headers, keys among them, are for the collector alone."""
+    """Follows no redirect: the headers, keys included, are for the collector only."""
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """There is none."""
+        """Return None: redirects are never followed."""
         del resp
         return None
 
 
 def _session_to(url: str) -> requests.Session:
-    """With the owner's proxy and certificates, and nothing else of the environment (no netrc)."""
+    """Create a session with the configured proxy and certificates; nothing else of the environment (no netrc)."""
     session = _StraightSession()
     session.trust_env = False
     if (proxy := outbound_proxy(url)) is not None:
@@ -51,13 +51,13 @@ def _session_to(url: str) -> requests.Session:
 
 
 class SpanExport:
-    """Open from construction to `close`. A collector that is away costs spans, never calls."""
+    """Exports until `close`. An unreachable collector costs spans, never calls."""
 
     def __init__(self, endpoint: str, headers: Mapping[str, str], service_name: str) -> None:
         """endpoint: URL of the collector; `/v1/traces` is added
 
         Raises:
-            InvalidProxyError: the owner's proxy for it cannot be used.
+            InvalidProxyError: the proxy configured for it is invalid.
         """
         url = f"{endpoint.rstrip('/')}/v1/traces"
         exporter = OTLPSpanExporter(
@@ -74,11 +74,11 @@ class SpanExport:
 
     @property
     def tracer(self) -> Tracer:
-        """Whose spans are sent."""
+        """Tracer whose spans are exported."""
         return self._provider.get_tracer("parley")
 
     async def close(self) -> None:
-        """Send what waits, for a moment. Idempotent."""
+        """Export waiting spans within a deadline. Idempotent."""
         try:
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):
                 await asyncio.to_thread(self._provider.shutdown)

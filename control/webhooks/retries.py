@@ -1,4 +1,4 @@
-"""When to deliver again. Pure; randomness is an argument."""
+"""Retry pauses of deliveries. Pure; randomness is an argument."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from http import HTTPStatus
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Pauses double from `first_s` up to `cap_s`, up to a half of each left to chance."""
+    """Exponential backoff from `first_s` to `cap_s`, with up to half of each pause random."""
 
     attempts: int = 8
     first_s: float = 1.0
     cap_s: float = 60.0
 
     def pause_s(self, attempt: int, chance: float) -> float | None:
-        """Before the attempt after `attempt` (from 1); None: no more. chance: from 0 to 1."""
+        """Return the pause after attempt `attempt` (from 1); None: give up. chance: 0 to 1."""
         if attempt >= self.attempts:
             return None
         longest_s = min(self.cap_s, self.first_s * 2.0 ** (attempt - 1))
@@ -23,10 +23,10 @@ class RetryPolicy:
 
 
 def is_delivered(status: int) -> bool:
-    """Whether the receiver took it."""
+    """Return true if the receiver accepted the delivery."""
     return 200 <= status < 300
 
 
 def is_unwanted(status: int) -> bool:
-    """Whether the receiver says that it will never take it."""
+    """Return true if the receiver will never accept it (410)."""
     return status == HTTPStatus.GONE

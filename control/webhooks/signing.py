@@ -1,4 +1,4 @@
-"""Signatures as the Standard Webhooks specification has them. Pure."""
+"""Signatures by the Standard Webhooks specification. Pure."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Sequence
 def signed_headers(
     keys: Sequence[bytes], *, delivery_id: str, timestamp_s: int, body: str
 ) -> dict[str, str]:
-    """The headers by which a receiver knows that the delivery is ours, and how old it is. Of several
-    keys it needs to know one.
+    """Return the headers by which a receiver verifies a delivery's origin and age. It needs to know
+    one of the keys.
     """
     content = f"{delivery_id}.{timestamp_s}.{body}".encode()
     signatures = (hmac.new(key, content, hashlib.sha256).digest() for key in keys)

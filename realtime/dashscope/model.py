@@ -12,15 +12,15 @@ from typing import Final
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.capabilities import capabilities_of
-from realtime.codec import ServerMessage
 from realtime.connection import RealtimeApiConnection
 from realtime.dashscope.families import family_of
-from realtime.dashscope.replies import Cut, ReplyEnds
+from realtime.dashscope.reply_end import Cut, ReplyEndDetector
 from realtime.dashscope.wire import SessionFinish, dashscope_codec
-from realtime.endpoint import Endpoint
 from realtime.events import ModelCommand
 from realtime.model import ModelDisconnectedError, RealtimeModelConfig, UnsupportedCommandError
+from realtime.openai.codec import ServerMessage
 from realtime.openai.dialect import Dialect
+from realtime.openai.endpoint import Endpoint
 from realtime.openai.model import OpenAIRealtimeModel
 
 FINISH_TIMEOUT_S: Final = 1.0
@@ -51,10 +51,10 @@ class DashScopeRealtimeModel(OpenAIRealtimeModel):
             has_temperature=True,
         )
         super().__init__(capabilities_of("dashscope", model), dialect, clock=clock)
-        self._ends = ReplyEnds()
+        self._ends = ReplyEndDetector()
         self._has_sent_audio = False
         self._waiting_image: ours.AddImage | None = None
-        # While somebody waits for a message: the limit of the wait, which a cut moves.
+        # During a wait for a message: its limit, which a cut moves.
         self._wait: asyncio.Timeout | None = None
         self._finished = asyncio.Event()
 
@@ -86,8 +86,6 @@ class DashScopeRealtimeModel(OpenAIRealtimeModel):
                 await super()._send_command(command)
 
     async def _show(self, image: ours.AddImage) -> None:
-        if image.mime_type != "image/jpeg":
-            raise UnsupportedCommandError("this model sees JPEG images only")
         if len(base64.b64encode(image.data)) > MAX_IMAGE_CHARACTERS:
             limit_kib = MAX_IMAGE_CHARACTERS * 3 // 4 // 1024
             raise UnsupportedCommandError(f"this model sees images of up to {limit_kib} KiB")
@@ -125,8 +123,8 @@ class DashScopeRealtimeModel(OpenAIRealtimeModel):
                     self._move_deadline()
                     message = await super()._next_message(connection)
             except TimeoutError:
-                if (ending := self._declare_over()) is not None:
-                    return ending
+                if (close_reason := self._declare_over()) is not None:
+                    return close_reason
                 continue
             finally:
                 self._wait = None
@@ -196,7 +194,7 @@ class DashScopeRealtimeModel(OpenAIRealtimeModel):
             async with asyncio.timeout(FINISH_TIMEOUT_S):
                 await connection.send(SessionFinish())
                 connection.expect_end()
-                if self._is_read:  # by somebody who will see the answer
+                if self._is_read:  # a reader of `events` will see the answer
                     await self._finished.wait()
                 else:
                     while not self._finished.is_set():

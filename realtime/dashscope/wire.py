@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from realtime import struct as wire
-from realtime.codec import JsonObject, TranslatingCodec
 from realtime.dashscope.families import QwenFamily
 from realtime.model import InvalidSettingsError
 from realtime.openai import beta
+from realtime.openai.codec import JsonObject, TranslatingCodec
 
 INPUT_SAMPLE_RATE_HZ: Final = 16_000
 OUTPUT_SAMPLE_RATE_HZ: Final = 24_000
@@ -33,7 +33,7 @@ class SessionFinish(wire.ClientMessage):
 
 
 def dashscope_codec(family: QwenFamily) -> TranslatingCodec:
-    """How to write and read the messages of a model of this family."""
+    """Return the codec for the messages of a model of this family."""
 
     def to_dashscope(message: JsonObject) -> JsonObject | None:
         match message:

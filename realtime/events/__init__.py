@@ -1,4 +1,4 @@
-"""What may cross the provider seam: events from a model, commands to it. Two closed unions.
+"""Events from a model and commands to it: the two closed unions that cross the provider seam.
 
 Vendor JSON stays behind the seam. Audio is PCM16 little-endian mono bytes together with its
 rate; ids are the provider's. Events are past tense, commands imperative. An adapter that meets
@@ -17,11 +17,14 @@ from realtime.events.commands import (
     CommitAudio,
     CreateResponse,
     DeleteItem,
+    InputItem,
+    ItemReference,
     ModelCommand,
+    SendRaw,
     TruncateItem,
     UpdateSettings,
 )
-from realtime.events.hearing import (
+from realtime.events.input import (
     DtmfReceived,
     InputCommitted,
     InputTimeoutTriggered,
@@ -31,7 +34,7 @@ from realtime.events.hearing import (
     SpeechStarted,
     SpeechStopped,
 )
-from realtime.events.replies import (
+from realtime.events.output import (
     AudioDelta,
     AudioDone,
     GenerationDone,
@@ -39,6 +42,7 @@ from realtime.events.replies import (
     ItemAdded,
     ItemDeleted,
     ItemTruncated,
+    OutOfBand,
     ResponseCreated,
     ResponseDone,
     ResponseStatus,
@@ -54,6 +58,7 @@ from realtime.events.session import (
     GoAwayReceived,
     ProviderError,
     RateLimitsUpdated,
+    RawEventReceived,
     ResumptionUpdated,
     SessionEnded,
     SessionOpened,
@@ -81,6 +86,7 @@ __all__ = [
     "RateLimitsUpdated",
     "ProviderError",
     "UnknownEventReceived",
+    "RawEventReceived",
     "SpeechStarted",
     "SpeechStopped",
     "InputCommitted",
@@ -91,6 +97,7 @@ __all__ = [
     "DtmfReceived",
     "ResponseStatus",
     "Usage",
+    "OutOfBand",
     "ResponseCreated",
     "ItemAdded",
     "AudioDelta",
@@ -118,6 +125,9 @@ __all__ = [
     "AddToolOutput",
     "AnswerToolApproval",
     "CreateResponse",
+    "InputItem",
+    "ItemReference",
+    "SendRaw",
     "CancelResponse",
     "TruncateItem",
     "DeleteItem",
@@ -160,4 +170,5 @@ ModelEvent = (
     | RateLimitsUpdated
     | ProviderError
     | UnknownEventReceived
+    | RawEventReceived
 )

@@ -1,10 +1,13 @@
-"""What the agent asks of a model."""
+"""Commands from the agent to a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from realtime.events.output import OutOfBand
+from untrusted.images import ImageType
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +41,13 @@ class AddImage:
     """A picture the user shows, encoded as its MIME type says."""
 
     data: bytes
-    mime_type: Literal["image/jpeg", "image/png"] = "image/jpeg"
+    mime_type: ImageType = "image/jpeg"
     detail: Literal["auto", "low", "high"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AddToolCall:
-    """A call that was made in an earlier session, told again; its `AddToolOutput` follows."""
+    """A tool call of an earlier session, replayed; its `AddToolOutput` follows."""
 
     call_id: str
     name: str
@@ -53,10 +56,16 @@ class AddToolCall:
 
 @dataclass(frozen=True, slots=True)
 class AddToolOutput:
-    """The answer to a `ToolCallRequested`; the model sees `output` as text."""
+    """The answer to a `ToolCallRequested`; the model sees `output` as text.
+
+    start_response: the model may reply to it; false: a silent result. A provider that continues
+        after tool outputs on its own (`needs_response_after_tool` is false) still does so, except
+        Gemini after a call of a non-blocking function.
+    """
 
     call_id: str
     output: str
+    start_response: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +78,59 @@ class AnswerToolApproval:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemReference:
+    """An item of the conversation, among the `input_items` of a request for a reply."""
+
+    item_id: str
+
+
+MAX_METADATA: Final = 15
+"""Pairs of a request for a reply; one more is the adapters'."""
+
+MAX_METADATA_NAME_CHARACTERS: Final = 64
+MAX_METADATA_VALUE_CHARACTERS: Final = 512
+
+InputItem = AddText | AddImage | AddToolCall | AddToolOutput | ItemReference
+
+
+@dataclass(frozen=True, slots=True)
 class CreateResponse:
-    """Ask for a reply; the adapter holds it back while another response is active."""
+    """Ask for a reply; the adapter holds it back while another response is active.
+
+    What is None is as the session has it. `Capabilities.reply_options` names what a model takes
+    beside `instructions` and `metadata`.
+
+    tools, tool_choice: as in `realtime.model.ModelSettings`
+    metadata: comes back with `ResponseCreated` and `ResponseDone`; at most `MAX_METADATA` pairs
+    input_items: what the model is shown in place of the conversation
+    out_of_band: the reply does not become part of the conversation, and may be made beside another
+        one; None: it does
+    """
 
     instructions: str | None = None
+    output_modality: Literal["audio", "text"] | None = None
+    voice: str | None = None
+    tools: tuple[Mapping[str, Any], ...] | None = None
+    tool_choice: str | Mapping[str, Any] | None = None
+    max_output_tokens: int | None = None
+    metadata: Mapping[str, str] | None = None
+    input_items: tuple[InputItem, ...] | None = None
+    out_of_band: OutOfBand | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """True without anything of its own: one reply answers several of these."""
+        return self == _PLAIN
+
+    def with_note(self, note: str) -> CreateResponse:
+        """The same request, for a model that is told `note` for this reply."""
+        if self.input_items is not None:
+            return replace(self, input_items=(*self.input_items, AddText(note, "system")))
+        told = note if self.instructions is None else f"{self.instructions}\n{note}"
+        return replace(self, instructions=told)
+
+
+_PLAIN: Final = CreateResponse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +142,16 @@ class CancelResponse:
 
 @dataclass(frozen=True, slots=True)
 class TruncateItem:
-    """Tell the model what was heard: the first `audio_end_ms` of this content part."""
+    """Cut a reply to what was heard: the first `audio_end_ms` of this content part.
+
+    heard_text: the words of the item that were heard. The sender knows what was played and alone
+        computes it; nothing else derives words from milliseconds.
+    """
 
     item_id: str
     content_index: int
     audio_end_ms: int
+    heard_text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +168,17 @@ class UpdateSettings:
     changes: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class SendRaw:
+    """An event in the provider's own words, sent as it is now or not at all.
+
+    Nothing of it is remembered: another session of the conversation never gets it. Ids in it are the
+    provider's own.
+    """
+
+    message: Mapping[str, Any] = field(repr=False)
+
+
 ModelCommand = (
     AppendAudio
     | CommitAudio
@@ -119,4 +193,5 @@ ModelCommand = (
     | TruncateItem
     | DeleteItem
     | UpdateSettings
+    | SendRaw
 )

@@ -1,4 +1,4 @@
-"""What becomes of the provider's session: opened, changed, in trouble, gone."""
+"""Changes of the provider's session: opened, updated, failing, closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class ConnectionStatus(StrEnum):
-    """Where the socket to the provider is; see `realtime.model.RealtimeModel.events`."""
+    """State of the socket to the provider; see `realtime.model.RealtimeModel.events`."""
 
     CONNECTING = "connecting"
     OPEN = "open"
@@ -91,6 +91,18 @@ class ProviderError:
 @dataclass(frozen=True, slots=True)
 class UnknownEventReceived:
     """A provider event that this version does not know, with all it carried."""
+
+    type: str
+    data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RawEventReceived:
+    """A provider event as it came, before the events that it means, for those who asked for them.
+
+    type: of a provider whose messages have none, their fields joined by commas
+    data: empty for a frame of more than `realtime.raw_events.MAX_RAW_CHARACTERS`
+    """
 
     type: str
     data: Mapping[str, Any] = field(default_factory=dict, repr=False)

@@ -8,12 +8,13 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class ToolCallDelta:
-    """A piece of a tool call's JSON arguments."""
+    """A piece of a tool call's JSON arguments; `name` is empty where the provider did not say it yet."""
 
     response_id: str
     item_id: str
     call_id: str
     delta: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +47,10 @@ class ToolApprovalRequested:
 
 @dataclass(frozen=True, slots=True)
 class HostedToolProgress:
-    """How far the provider is with a tool, or with a tool server, that it calls by itself.
+    """Progress of a tool, or of a tool server, that the provider calls by itself.
 
     stage: `listing`, `listed`, `listing_failed` of a server's tools; `calling`, `done`, `failed`
-        of one call. The names, arguments and output are known where the provider tells them.
+        of one call. The names, arguments and output are set where the provider sends them.
     """
 
     item_id: str

@@ -1,6 +1,6 @@
-"""Where Gemini Live is, and how keys and models are named there. Pure.
+"""Addresses of Gemini Live, and the form of keys and model names there. Pure.
 
-`RealtimeModelConfig.query` tells which address is meant; what is not listed here goes into the
+`RealtimeModelConfig.query` selects the address; names that are not listed here go into the
 query string as it is.
 
 - `version`: of the API (`v1`, `v1beta`, `v1alpha`)
@@ -26,7 +26,7 @@ _WORD: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 
 def is_vertex(config: RealtimeModelConfig) -> bool:
-    """Whether this is Vertex AI, not the developer API."""
+    """True if this is Vertex AI, not the developer API."""
     host = yarl.URL(config.base_uri).host or ""
     return (
         "project" in config.query
@@ -36,7 +36,7 @@ def is_vertex(config: RealtimeModelConfig) -> bool:
 
 
 def address_of(config: RealtimeModelConfig, api_key: str | None) -> Address:
-    """Where to connect with this key.
+    """Return the address and headers to connect with this key.
 
     Raises:
         ValueError: the base URI, or a part of the path, is malformed.

@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from json_reader import InvalidJsonError, mend_text, read_object
 from realtime import events as ours
 from realtime.events import ModelCommand
 from realtime.gemini import wire
-from realtime.gemini.pictures import PictureLimiter
-from realtime.gemini.rules import GeminiRules
+from realtime.gemini.images import ImageLimiter
+from realtime.gemini.model_quirks import GeminiQuirks
 from realtime.gemini.settings import changed_context
-from realtime.gemini.tool_book import ToolBook
+from realtime.gemini.tool_calls import ToolCallTracker
 from realtime.model import InvalidSettingsError, UnsupportedCommandError
+from untrusted.json_reader import InvalidJsonError, mend_text, read_object
 
 MAX_HELD: Final = 64
 """Messages that wait; one more is refused."""
@@ -28,7 +28,7 @@ GO_ON: Final = "Please answer now."
 """Said to a model that cannot be asked for a reply without words."""
 
 _AUDIO_TYPE: Final = "audio/pcm;rate={}"
-_NOTE: Final = "(A note for you, that nobody said: {})"
+_NOTE: Final = "(System note, not spoken by the user: {})"
 
 Messages = list[wire.ClientMessage]
 
@@ -37,14 +37,19 @@ class CommandWriter:
     """Writes every command but `CreateResponse` and `CancelResponse`, see `reply`."""
 
     def __init__(
-        self, rules: GeminiRules, book: ToolBook, *, is_manual: bool, input_sample_rate_hz: int
+        self,
+        quirks: GeminiQuirks,
+        tool_calls: ToolCallTracker,
+        *,
+        is_manual: bool,
+        input_sample_rate_hz: int,
     ) -> None:
         """is_manual: turns are begun and ended by us"""
-        self._rules = rules
-        self._book = book
+        self._quirks = quirks
+        self._tool_calls = tool_calls
         self._is_manual = is_manual
         self._audio_type = _AUDIO_TYPE.format(input_sample_rate_hz)
-        self._pictures = PictureLimiter()
+        self._images = ImageLimiter()
         self._held: list[wire.Content] = []
         # Messages went out that no reply was asked for yet.
         self._is_turn_open = False
@@ -60,7 +65,7 @@ class CommandWriter:
         }
 
     def write(self, command: ModelCommand, *, is_replying: bool, now_s: float) -> Messages:
-        """What to send for `command`, in order.
+        """Return the messages for `command`, in order.
 
         is_replying: a reply is being made that must not be stopped
 
@@ -69,7 +74,7 @@ class CommandWriter:
         """
         if isinstance(command, ours.AddImage):
             return self._show(command, now_s)
-        due = self._due_picture(now_s)
+        due = self._due_image(now_s)
         if (content := self._as_content(command)) is not None:
             return [*due, *self._add(content, is_replying)]
         if (writer := self._writers.get(type(command))) is None:
@@ -100,12 +105,10 @@ class CommandWriter:
         return []
 
     def _show(self, command: ours.AddImage, now_s: float) -> Messages:
-        if command.mime_type != "image/jpeg":
-            raise UnsupportedCommandError("this model sees pictures in JPEG only")
-        return _video(self._pictures.show(command.data, now_s=now_s))
+        return _video(self._images.show(command.data, now_s=now_s))
 
-    def _due_picture(self, now_s: float) -> Messages:
-        return _video(self._pictures.next_due(now_s=now_s))
+    def _due_image(self, now_s: float) -> Messages:
+        return _video(self._images.next_due(now_s=now_s))
 
     # -- the conversation ----------------------------------------------------------------------
 
@@ -119,22 +122,22 @@ class CommandWriter:
                 return _text("user", text)
             case ours.AddToolCall():
                 return self._earlier_call(command)
-            case ours.AddToolOutput() if not self._book.knows(command.call_id):
+            case ours.AddToolOutput() if not self._tool_calls.knows(command.call_id):
                 return self._earlier_answer(command)
             case _:
                 return None
 
     def _earlier_call(self, command: ours.AddToolCall) -> wire.Content:
-        if not self._rules.has_content:
+        if not self._quirks.has_content:
             raise UnsupportedCommandError("nothing can be added to this model's conversation")
-        self._book.note_earlier_call(command.call_id, command.name)
+        self._tool_calls.note_earlier_call(command.call_id, command.name)
         call = wire.FunctionCall(
             id=command.call_id, name=command.name, args=_arguments(command.arguments)
         )
         return wire.Content(role="model", parts=[wire.Part(function_call=call)])
 
     def _earlier_answer(self, command: ours.AddToolOutput) -> wire.Content | None:
-        answer = self._book.earlier_answer(command.call_id, command.output)
+        answer = self._tool_calls.earlier_answer(command.call_id, command.output)
         if answer is None:
             return None
         return wire.Content(role="user", parts=[wire.Part(function_response=answer)])
@@ -146,8 +149,8 @@ class CommandWriter:
         return [] if is_replying else self.flush()
 
     def flush(self) -> Messages:
-        """Tell what waited, without asking for a reply; none may be in the making."""
-        if not self._held or not self._rules.has_content:
+        """Return what waited, without a request for a reply; call only while no reply is in progress."""
+        if not self._held or not self._quirks.has_content:
             return []
         held, self._held = self._held, []
         self._is_turn_open = True
@@ -156,14 +159,14 @@ class CommandWriter:
         ]
 
     def reply(self, instructions: str | None) -> Messages:
-        """Ask for a reply to all that was told; it stops one that is being made."""
+        """Request a reply to everything sent so far; it stops one that is in progress."""
         held, self._held = self._held, []
         if instructions is not None:
             held.append(_text("user", instructions))
         if not held and not self._is_turn_open and self._is_answer_due:
             return []
         self._is_turn_open = False
-        if not self._rules.has_content:
+        if not self._quirks.has_content:
             texts = [part.text for content in held for part in content.parts if part.text]
             return [_realtime(text="\n".join(texts) or GO_ON)]
         content = (
@@ -180,7 +183,10 @@ class CommandWriter:
     # -- tools and settings --------------------------------------------------------------------
 
     def _add_output(self, command: ours.AddToolOutput) -> Messages:
-        return tool_response(self._book.answer(command.call_id, command.output))
+        answers = self._tool_calls.answer(
+            command.call_id, command.output, is_silent=not command.start_response
+        )
+        return tool_response(answers)
 
     def _update(self, command: ours.UpdateSettings) -> Messages:
         try:
@@ -188,7 +194,7 @@ class CommandWriter:
         except InvalidSettingsError as error:
             raise UnsupportedCommandError(str(error)) from error
         if (tools := command.changes.get("tools")) is not None:
-            self._book.declare(tools)
+            self._tool_calls.declare(tools)
         return [wire.ClientMessage(context_update=update)] if update.model_fields_set else []
 
 

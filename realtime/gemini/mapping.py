@@ -1,7 +1,7 @@
-"""What Gemini's server says, in our words. Pure; one mapper a session.
+"""From Gemini's server messages to provider-neutral events. Pure; one mapper a session.
 
-Gemini gives no ids, tells no start of a reply, and promises no order between transcripts and
-audio. So a turn is told apart here:
+Gemini gives no ids, does not announce the start of a reply, and promises no order between
+transcripts and audio. So turns are delimited here:
 
 - A reply begins with the first thing said, written or called in it, and is done when the server
   says that the turn is over. What comes between an interruption and that belongs to the old reply.
@@ -20,15 +20,15 @@ from typing import Final
 from realtime import events as ours
 from realtime.events import ModelEvent, Usage
 from realtime.gemini import wire
-from realtime.gemini.tool_book import ToolBook
+from realtime.gemini.tool_calls import ToolCallTracker
 from realtime.gemini.turns import MakeId, Reply, UserTurn
+from realtime.lenient_parsing import clean
 from realtime.openai.wire.base import new_id
 from realtime.streams import PcmStream
-from realtime.tolerance import clean
 
 LATE_S: Final = 1.0
-"""What comes later than this after an interruption is a new reply, even if the end of the old one
-was never told."""
+"""Output that comes later than this after an interruption is a new reply, even if the end of the
+old one was never announced."""
 
 ONSET_MS: Final = 500
 """By how much a beginning that shows itself only by its effects is dated back."""
@@ -42,7 +42,7 @@ class GeminiMapper:
 
     def __init__(
         self,
-        book: ToolBook,
+        tool_calls: ToolCallTracker,
         *,
         input_sample_rate_hz: int,
         output_sample_rate_hz: int,
@@ -50,10 +50,10 @@ class GeminiMapper:
         make_id: MakeId = new_id,
     ) -> None:
         """
-        book: learns of calls
+        tool_calls: learns of calls
         is_manual: turns are begun and ended by us, so that nothing shows a beginning
         """
-        self._book = book
+        self._tool_calls = tool_calls
         self._bytes_per_s = input_sample_rate_hz * _BYTES_PER_SAMPLE
         self._output_sample_rate_hz = output_sample_rate_hz
         self._is_manual = is_manual
@@ -61,18 +61,18 @@ class GeminiMapper:
         self._user: UserTurn | None = None
         self._reply: Reply | None = None
         self._sent_bytes = 0
-        # A written turn of ours is about to cut the reply: nobody spoke.
+        # A text turn sent by us is about to cut the reply: there was no speech.
         self._is_cut_by_us = False
         self._released: list[wire.FunctionResponse] = []
         self._voice_stream = PcmStream()
-        # Calls of the reply in the making, to know one that is told twice.
-        self._told: set[tuple[str | None, str, str]] = set()
+        # Calls of the reply in progress, to recognise a repeated one.
+        self._emitted: set[tuple[str | None, str, str]] = set()
 
     # -- what we did ---------------------------------------------------------------------------
 
     @property
     def active_response(self) -> str | None:
-        """The reply in the making that somebody waits for."""
+        """The reply in progress, unless it was cancelled."""
         reply = self._reply
         return reply.response_id if reply is not None and reply.is_in_the_making else None
 
@@ -97,7 +97,7 @@ class GeminiMapper:
     # -- what the server says ------------------------------------------------------------------
 
     def map(self, message: wire.ServerMessage, *, now_s: float) -> list[ModelEvent]:
-        """What `message` means to an agent; audio that is none is an error among the rest."""
+        """Return the events of `message`; malformed audio becomes an error among them."""
         content = message.server_content or wire.ServerContent()
         return [
             *self._voice_activity(message),
@@ -159,13 +159,13 @@ class GeminiMapper:
 
     def _heard(self, content: wire.ServerContent) -> list[ModelEvent]:
         events: list[ModelEvent] = []
-        told = content.input_transcription
-        if self._user is None and (told or content.interim_input_transcription) is not None:
+        transcript = content.input_transcription
+        if self._user is None and (transcript or content.interim_input_transcription) is not None:
             events += self._open_by_words()
-        if told is None or self._user is None:
+        if transcript is None or self._user is None:
             return events
-        events += self._user.hear(told.text)
-        return [*events, *self._settle_user()] if told.finished else events
+        events += self._user.hear(transcript.text)
+        return [*events, *self._settle_user()] if transcript.finished else events
 
     def _open_by_words(self) -> list[ModelEvent]:
         if self._reply is None or not self._reply.is_in_the_making:
@@ -201,7 +201,7 @@ class GeminiMapper:
         return [*began, *reply.hear_audio(pcm, rate_hz)]
 
     def _open_reply(self, now_s: float) -> tuple[Reply, list[ModelEvent]]:
-        """The reply that goes on now, and what to tell if it begins here."""
+        """Return the reply that goes on now, and its first events if it begins here."""
         events: list[ModelEvent] = []
         cut_s = self._reply.interrupted_at_s if self._reply is not None else None
         if cut_s is not None and now_s - cut_s > LATE_S:
@@ -219,10 +219,10 @@ class GeminiMapper:
     def _calls(self, tool_call: wire.ToolCall | None, now_s: float) -> list[ModelEvent]:
         calls: dict[str, wire.FunctionCall] = {}
         for call in tool_call.function_calls if tool_call is not None else ():
-            if call.name and not self._is_told(call):
+            if call.name and not self._is_repeated(call):
                 calls[self._call_id(call.id, calls)] = call
-                self._told.add(_identity(call))
-        self._book.note_calls(list(calls.items()))
+                self._emitted.add(_identity(call))
+        self._tool_calls.note_calls(list(calls.items()))
         events: list[ModelEvent] = []
         for call_id, call in calls.items():
             reply, began = self._open_reply(now_s)
@@ -230,21 +230,21 @@ class GeminiMapper:
             events += [*began, *reply.call(call_id, call.name, arguments)]
         return events
 
-    def _is_told(self, call: wire.FunctionCall) -> bool:
-        """Whether this very call was told already, in the same reply."""
-        return call.id is not None and _identity(call) in self._told
+    def _is_repeated(self, call: wire.FunctionCall) -> bool:
+        """True if this very call was emitted already, in the same reply."""
+        return call.id is not None and _identity(call) in self._emitted
 
     def _call_id(self, wire_id: str | None, taken: Container[str]) -> str:
         """Theirs, unless it is that of another call which is still open or was cancelled."""
-        if wire_id and wire_id not in taken and not self._book.knows(wire_id):
+        if wire_id and wire_id not in taken and not self._tool_calls.knows(wire_id):
             return wire_id
         return self._make_id("call")
 
     def _cancellation(self, message: wire.ToolCallCancellation | None) -> list[ModelEvent]:
         if message is None or not message.ids:
             return []
-        ours_ids = [self._book.open_call(wire_id) or wire_id for wire_id in message.ids]
-        self._released += self._book.cancel(ours_ids)
+        ours_ids = [self._tool_calls.open_call(wire_id) or wire_id for wire_id in message.ids]
+        self._released += self._tool_calls.cancel(ours_ids)
         return [ours.ToolCallCancelled(tuple(ours_ids))]
 
     def _endings(
@@ -260,7 +260,7 @@ class GeminiMapper:
         reason = content.turn_complete_reason
         failure = None if reason in _GOOD_REASONS else reason.lower()
         if self._reply is None and failure is not None:
-            # A turn that was refused whole: whoever waits for the reply must hear of it.
+            # The whole turn was refused: the waiting request for a reply has to end.
             events += self._begin_reply()
         if self._reply is None:
             return [*events, *self._settle_user()] if content.turn_complete else events
@@ -269,10 +269,10 @@ class GeminiMapper:
     def _end_reply(self, failure: str | None) -> list[ModelEvent]:
         reply, self._reply = self._reply, None
         self._voice_stream = PcmStream()
-        self._told.clear()
+        self._emitted.clear()
         assert reply is not None
         self._is_cut_by_us = False
-        # Somebody who speaks already goes on.
+        # The user was speaking already and goes on.
         settled = self._settle_user() if reply.answers is self._user else []
         return [*settled, *reply.end(failure=failure)]
 
@@ -304,24 +304,24 @@ def _rate_hz(mime_type: str, default: int) -> int:
     return default
 
 
-def _usage(told: wire.UsageMetadata) -> Usage:
+def _usage(usage: wire.UsageMetadata) -> Usage:
     details: dict[str, int] = {
         f"{side}_{each.modality.lower()}_tokens": each.token_count
         for side, counts in (
-            ("input", told.prompt_tokens_details),
-            ("output", told.response_tokens_details),
+            ("input", usage.prompt_tokens_details),
+            ("output", usage.response_tokens_details),
         )
         for each in counts
     }
     further = {
-        "input_cached_tokens": told.cached_content_token_count,
-        "input_tool_use_tokens": told.tool_use_prompt_token_count,
-        "output_thought_tokens": told.thoughts_token_count,
+        "input_cached_tokens": usage.cached_content_token_count,
+        "input_tool_use_tokens": usage.tool_use_prompt_token_count,
+        "output_thought_tokens": usage.thoughts_token_count,
     }
     details |= {name: count for name, count in further.items() if count}
     return Usage(
-        input_tokens=told.prompt_token_count,
-        output_tokens=told.response_token_count,
-        total_tokens=told.total_token_count,
+        input_tokens=usage.prompt_token_count,
+        output_tokens=usage.response_token_count,
+        total_tokens=usage.total_token_count,
         details=details,
     )

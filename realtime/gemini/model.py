@@ -9,20 +9,19 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Final
 
-from json_reader import read_json
 from realtime import events as ours
 from realtime.capabilities import capabilities_of, require_settings, require_supported
+from realtime.close_reason import CLOSED_BY_US
 from realtime.due_timer import DueTimer
-from realtime.ending import CLOSED_BY_US
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.gemini import wire
 from realtime.gemini.address import address_of, model_path
+from realtime.gemini.close_reason import read_gemini_close
 from realtime.gemini.commands import CommandWriter, tool_response
-from realtime.gemini.ending import read_gemini_close
 from realtime.gemini.mapping import GeminiMapper
-from realtime.gemini.rules import rules_of
+from realtime.gemini.model_quirks import quirks_of
 from realtime.gemini.settings import initial_setup
-from realtime.gemini.tool_book import ToolBook
+from realtime.gemini.tool_calls import ToolCallTracker
 from realtime.model import (
     Capabilities,
     InvalidSettingsError,
@@ -31,10 +30,13 @@ from realtime.model import (
     RealtimeModelConfig,
 )
 from realtime.openai.wire.base import new_id
+from realtime.parse_warnings import ParseWarnings, unforeseen
 from realtime.provider_socket import ProviderSocket
-from realtime.reading_notes import ReadingNotes, unforeseen
+from realtime.raw_events import raw_event, raw_text
+from realtime.request_metadata import RequestMetadata
 from realtime.response_gate import ANSWER_TIMEOUT_S, ReplyRequest, ResponseGate
 from realtime.struct import InvalidEventError
+from untrusted.json_reader import read_json
 from utils import shorten
 
 _log = logging.getLogger("realtime")
@@ -45,13 +47,13 @@ _CONTENT: Final = frozenset(
         *("inlineData", "inline_data", "toolCall", "tool_call", "functionCalls", "function_calls"),
     }
 )
-"""Fields that are what a message is about: one that is left out is told as a malformed event."""
+"""Fields without which a message has no meaning: losing one is reported as a malformed event."""
 
 _SECRETS: Final = ("handle", "newHandle", "new_handle")
 
 
 class GeminiLiveModel:
-    """See `realtime.model.RealtimeModel`. The socket is read by whoever iterates `events`.
+    """A Gemini Live session as a `realtime.model.RealtimeModel`; iterating `events` reads the socket.
 
     Gemini has no message that stops a reply: after a `CancelResponse` the rest of the reply is
     left out here, while the provider makes it to its end or until the next request for a reply.
@@ -74,31 +76,34 @@ class GeminiLiveModel:
         self._clock = clock
         self._gate = ResponseGate()
         self._timer = DueTimer(self._send_due)
-        self._notes = ReadingNotes()
+        self._warnings = ParseWarnings()
         self._losses: list[str] = []
         self._socket: ProviderSocket | None = None
         self._mapper: GeminiMapper | None = None
         self._writer: CommandWriter | None = None
         self._is_closed = False
         self._is_verbose = False
+        self._passes_raw_events = False
+        self._metadata = RequestMetadata()
         # Until then a reply that was asked for may begin.
         self._asked_until_s = 0.0
-        # What came before anybody iterates.
+        # Events that came before `events` is iterated.
         self._early: list[ModelEvent] = []
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this model can do."""
+        """The capabilities of this model."""
         return self._capabilities
 
     # -- connecting ----------------------------------------------------------------------------
 
     async def connect(self, config: RealtimeModelConfig) -> None:
         """Open the session; see `RealtimeModel.connect`."""
+        self._passes_raw_events = config.passes_raw_events
         self._is_verbose = config.is_verbose and _log.isEnabledFor(logging.DEBUG)
         setup = self._prepare(config)
         self._socket = socket = ProviderSocket(
-            config.base_uri, read_ending=read_gemini_close, ssl_context=self._ssl_context
+            config.base_uri, read_close_reason=read_gemini_close, ssl_context=self._ssl_context
         )
         try:
             async with asyncio.timeout(config.timeout_s):
@@ -113,13 +118,13 @@ class GeminiLiveModel:
 
     def _prepare(self, config: RealtimeModelConfig) -> wire.Setup:
         """Everything that can go wrong without a socket."""
-        settings, rules = config.settings, rules_of(config.model)
+        settings, quirks = config.settings, quirks_of(config.model)
         capabilities = self._capabilities
         try:
             require_settings(settings, capabilities)
             setup = initial_setup(
                 settings,
-                rules,
+                quirks,
                 model=model_path(config),
                 resumption_handle=config.resumption_handle,
             )
@@ -131,15 +136,15 @@ class GeminiLiveModel:
             text = "the base URI is not a usable address"
             raise ModelConnectError(text, code="invalid_uri", is_retryable=False) from error
         is_manual = settings.turn_detection is False
-        book = ToolBook(settings.tools, is_blocking=rules.has_blocking_tools)
+        tool_calls = ToolCallTracker(settings.tools, is_blocking=quirks.has_blocking_tools)
         self._writer = CommandWriter(
-            rules,
-            book,
+            quirks,
+            tool_calls,
             is_manual=is_manual,
             input_sample_rate_hz=capabilities.input_sample_rate_hz,
         )
         self._mapper = GeminiMapper(
-            book,
+            tool_calls,
             input_sample_rate_hz=capabilities.input_sample_rate_hz,
             output_sample_rate_hz=capabilities.output_sample_rate_hz,
             is_manual=is_manual,
@@ -168,15 +173,18 @@ class GeminiLiveModel:
 
     async def _wait_for_setup(self, socket: ProviderSocket) -> wire.SetupComplete:
         while (text := await socket.receive()) is not None:
+            self._early += self._raw(text)
             message = self._parse(text)
             if isinstance(message, ours.ProviderError):
                 continue
             self._early += self._map(message)
             if message.setup_complete is not None:
                 return message.setup_complete
-        ending = socket.ending or CLOSED_BY_US
-        code = "handshake_failed" if ending.code == "disconnected" else ending.code
-        raise ModelConnectError(ending.reason, code=code, is_retryable=ending.is_retryable)
+        close_reason = socket.close_reason or CLOSED_BY_US
+        code = "handshake_failed" if close_reason.code == "disconnected" else close_reason.code
+        raise ModelConnectError(
+            close_reason.reason, code=code, is_retryable=close_reason.is_retryable
+        )
 
     # -- sending -------------------------------------------------------------------------------
 
@@ -194,11 +202,11 @@ class GeminiLiveModel:
         now_s = self._clock()
         match command:
             case ours.CreateResponse():
-                await self._send_reply_request(
-                    self._gate.request(command.instructions, now_s=now_s)
-                )
+                await self._send_reply_request(self._gate.request(command, now_s=now_s))
             case ours.CancelResponse():
                 self._cancel(command.response_id)
+            case ours.SendRaw():
+                await self._send_text(raw_text(command.message, needs_type=False))
             case _:
                 messages = self._writer.write(command, is_replying=self._is_replying, now_s=now_s)
                 for message in messages:
@@ -206,7 +214,7 @@ class GeminiLiveModel:
 
     @property
     def _is_replying(self) -> bool:
-        """Whether a reply is being made, or about to be, that a message would stop."""
+        """True if a reply that a message would stop is in progress or about to be."""
         assert self._mapper is not None
         return self._mapper.active_response is not None or self._clock() < self._asked_until_s
 
@@ -215,7 +223,7 @@ class GeminiLiveModel:
         active = self._mapper.active_response
         if active is None or response_id not in (None, active):
             return
-        _log.debug("the provider cannot stop a reply: the rest of it is left out")
+        _log.debug("the provider cannot stop a reply: the rest of it is discarded")
         self._mapper.cancel()
         # The next request need not wait: it is what stops the provider.
         self._gate.handle_done(active)
@@ -226,7 +234,7 @@ class GeminiLiveModel:
             self._asked_until_s = self._clock() + ANSWER_TIMEOUT_S
         self._set_timer()
         if request is not None:
-            for message in self._writer.reply(request.instructions):
+            for message in self._writer.reply(request.command.instructions):
                 await self._send(message)
 
     def _set_timer(self) -> None:
@@ -244,7 +252,10 @@ class GeminiLiveModel:
         realtime = message.realtime_input
         if realtime is not None and realtime.audio is not None:
             self._mapper.note_audio(realtime.audio.size_bytes)
-        text = wire.serialize(message)
+        await self._send_text(wire.serialize(message))
+
+    async def _send_text(self, text: str) -> None:
+        assert self._socket is not None
         if self._is_verbose:
             _log.debug("-> %s", _shown(text))
         await self._socket.send(text)
@@ -262,13 +273,17 @@ class GeminiLiveModel:
             if isinstance(message, ours.ProviderError):
                 yield message
                 continue
-            events = [*self._take_losses(), *self._map(message)]
+            events = [*self._raw(text), *self._take_losses(), *self._map(message)]
             await self._follow(events)
-            for event in events:
+            for event in self._metadata.added(events):
                 yield event
-        ending = self._socket.ending or CLOSED_BY_US
-        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, ending.reason)
-        yield ours.SessionEnded(ending.reason, ending.code, ending.is_retryable)
+        close_reason = self._socket.close_reason or CLOSED_BY_US
+        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, close_reason.reason)
+        yield ours.SessionEnded(close_reason.reason, close_reason.code, close_reason.is_retryable)
+
+    def _raw(self, frame: str | bytes) -> list[ModelEvent]:
+        event = raw_event(frame) if self._passes_raw_events else None
+        return [] if event is None else [event]
 
     def _parse(self, text: str | bytes) -> wire.ServerMessage | ours.ProviderError:
         try:
@@ -281,12 +296,12 @@ class GeminiLiveModel:
         return message
 
     def _note_left_out(self, path: str) -> None:
-        self._notes.note_left_out(path)
+        self._warnings.note_left_out(path)
         if path.rpartition(".")[2] in _CONTENT:
             self._losses.append(path)
 
     def _take_losses(self) -> list[ModelEvent]:
-        """What of the last message was left out although it was what somebody said or wanted."""
+        """Return errors for content of the last message that could not be read and was needed."""
         losses, self._losses = self._losses, []
         return [ours.ProviderError("malformed_event", f"{path}: left out") for path in losses]
 
@@ -294,7 +309,7 @@ class GeminiLiveModel:
         assert self._mapper is not None
         try:
             return self._mapper.map(message, now_s=self._clock())
-        except Exception as error:  # noqa: BLE001 - one that nobody foresaw costs only itself
+        except Exception as error:  # noqa: BLE001 - an unforeseen message costs only itself
             return [unforeseen(error)]
 
     async def _follow(self, events: list[ModelEvent]) -> None:
@@ -303,8 +318,9 @@ class GeminiLiveModel:
         assert self._mapper is not None
         for event in events:
             match event:
-                case ours.ResponseCreated():
-                    self._gate.handle_created(event.response_id)
+                case ours.ResponseCreated(response_id):
+                    request = self._gate.handle_created(response_id)
+                    self._metadata.handle_created(response_id, request)
                     self._writer.note_reply()
                     self._asked_until_s = 0.0
                 case ours.ResponseDone() | ours.Interrupted(response_id=str()):
@@ -317,8 +333,8 @@ class GeminiLiveModel:
         try:
             await self._send_waiting()
         except ModelDisconnectedError:
-            # Reading on finds out why, and tells.
-            _log.debug("what waited could not be sent: the connection is gone")
+            # The reader of the socket finds the reason and reports it.
+            _log.debug("pending messages could not be sent: the connection is closed")
 
     async def _send_waiting(self) -> None:
         assert self._writer is not None

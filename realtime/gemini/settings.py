@@ -13,11 +13,11 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from realtime.gemini import wire
-from realtime.gemini.rules import GeminiRules
+from realtime.gemini.model_quirks import GeminiQuirks
 from realtime.gemini.wire import JsonObject
 from realtime.model import InvalidSettingsError, ModelSettings
 from realtime.openai.settings import check_names, merge_extra, turn_detection_object
-from validation import first_fault
+from untrusted.validation import first_validation_error
 
 MIDDLE_THRESHOLD: Final = 0.5
 """OpenAI's default of how sure a voice must be; below Gemini's is high sensitivity, above low."""
@@ -29,7 +29,7 @@ _NO_SUCH: Final = "this provider has no such setting"
 
 
 def initial_setup(
-    settings: ModelSettings, rules: GeminiRules, *, model: str, resumption_handle: str | None
+    settings: ModelSettings, quirks: GeminiQuirks, *, model: str, resumption_handle: str | None
 ) -> wire.Setup:
     """The first message of a session.
 
@@ -49,17 +49,16 @@ def initial_setup(
     for field in fields(ModelSettings):
         value = getattr(settings, field.name)
         if value is not None and (writer := _WRITERS.get(field.name)) is not None:
-            writer(setup, value, rules)
+            writer(setup, value, quirks)
     merge_extra(setup, settings.extra)
     try:
         return wire.Setup.model_validate(setup)
     except ValidationError as error:
-        first = first_fault(error)
-        raise InvalidSettingsError(f"{first.field}: {first.text}") from None
+        raise InvalidSettingsError(first_validation_error(error)) from None
 
 
 def changed_context(changes: Mapping[str, Any]) -> wire.ContextUpdate:
-    """What may change within a session: the instructions and the tools.
+    """Return the settings that may change within a session: instructions and tools.
 
     Raises:
         InvalidSettingsError: naming the setting.
@@ -106,7 +105,7 @@ def _declaration(tool: Mapping[str, Any]) -> JsonObject:
 
 
 def scheduling_of(tool: Mapping[str, Any]) -> str | None:
-    """How the model is told of this tool's answer: a further key of our declaration.
+    """Return how this tool's result is delivered (`scheduling`): an extra key of the declaration.
 
     Raises:
         InvalidSettingsError: it is none of Gemini's ways.
@@ -124,27 +123,27 @@ def _one_of(tool: Mapping[str, Any], key: str, allowed: frozenset[str]) -> str |
 # -- one writer a setting ----------------------------------------------------------------------
 
 
-def _write_instructions(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_instructions(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     setup["systemInstruction"] = instruction(value).model_dump(exclude_unset=True)
 
 
-def _write_voice(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_voice(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     setup["generationConfig"]["speechConfig"] = {
         "voiceConfig": {"prebuiltVoiceConfig": {"voiceName": value}}
     }
 
 
-def _write_tools(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_tools(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if tools := declared_tools(value):
         setup["tools"] = tools
 
 
-def _write_tool_choice(_setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_tool_choice(_setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if value != "auto":
         raise InvalidSettingsError("tool_choice: this provider leaves the choice to the model")
 
 
-def _write_turn_detection(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_turn_detection(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if value is True:
         return
     if value is False:
@@ -181,23 +180,23 @@ def _activity_detection(given: Mapping[str, Any]) -> JsonObject:
     return detection
 
 
-def _write_max_tokens(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_max_tokens(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     setup["generationConfig"]["maxOutputTokens"] = value
 
 
-def _write_temperature(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_temperature(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     setup["generationConfig"]["temperature"] = value
 
 
-def _write_modality(setup: JsonObject, value: Any, rules: GeminiRules) -> None:
+def _write_modality(setup: JsonObject, value: Any, quirks: GeminiQuirks) -> None:
     if value == "text":
-        if not rules.has_text_output:
+        if not quirks.has_text_output:
             raise InvalidSettingsError("output_modality: this model only speaks")
         setup["generationConfig"]["responseModalities"] = ["TEXT"]
         del setup["outputAudioTranscription"]
 
 
-def _write_transcription(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_transcription(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if value is False:
         del setup["inputAudioTranscription"]
     elif isinstance(value, Mapping):
@@ -207,13 +206,13 @@ def _write_transcription(setup: JsonObject, value: Any, _rules: GeminiRules) -> 
         setup["inputAudioTranscription"] = {known[name]: each for name, each in value.items()}
 
 
-def _write_reasoning(setup: JsonObject, value: Any, rules: GeminiRules) -> None:
-    if not rules.has_thinking_level or value == "xhigh":
+def _write_reasoning(setup: JsonObject, value: Any, quirks: GeminiQuirks) -> None:
+    if not quirks.has_thinking_level or value == "xhigh":
         raise InvalidSettingsError("reasoning_effort: not a choice with this model")
     setup["generationConfig"]["thinkingConfig"] = {"thinkingLevel": value.upper()}
 
 
-def _write_truncation(setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_truncation(setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if value == "disabled":
         del setup["contextWindowCompression"]
     elif isinstance(value, Mapping):
@@ -231,8 +230,8 @@ def _write_truncation(setup: JsonObject, value: Any, _rules: GeminiRules) -> Non
         )
 
 
-def _refuser(name: str) -> Callable[[JsonObject, Any, GeminiRules], None]:
-    def refuse(_setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _refuser(name: str) -> Callable[[JsonObject, Any, GeminiQuirks], None]:
+    def refuse(_setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
         # To ask for something to be off that does not exist is no mistake.
         if value is not False:
             raise InvalidSettingsError(f"{name}: {_NO_SUCH}")
@@ -240,14 +239,14 @@ def _refuser(name: str) -> Callable[[JsonObject, Any, GeminiRules], None]:
     return refuse
 
 
-def _write_parallel_calls(_setup: JsonObject, value: Any, _rules: GeminiRules) -> None:
+def _write_parallel_calls(_setup: JsonObject, value: Any, _quirks: GeminiQuirks) -> None:
     if value is False:
         raise InvalidSettingsError("parallel_tool_calls: calls may always come side by side")
 
 
 # `language` is a hint that these models do not need, and some refuse: they hear it. `extra` is
 # merged last.
-_WRITERS: Final[dict[str, Callable[[JsonObject, Any, GeminiRules], None]]] = {
+_WRITERS: Final[dict[str, Callable[[JsonObject, Any, GeminiQuirks], None]]] = {
     "instructions": _write_instructions,
     "voice": _write_voice,
     "tools": _write_tools,

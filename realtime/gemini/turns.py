@@ -18,7 +18,7 @@ MakeId = Callable[[str], str]
 
 @dataclass(slots=True)
 class UserTurn:
-    """What the user says; `is_announced` once an agent was told that it began."""
+    """The user's turn; `is_announced` once its start was emitted."""
 
     item_id: str
     is_announced: bool
@@ -85,7 +85,7 @@ class Reply:
 
     @property
     def is_in_the_making(self) -> bool:
-        """Whether anybody still waits for the rest of it."""
+        """True if the rest of the reply is still wanted."""
         return not self.is_cancelled and self.interrupted_at_s is None
 
     def interrupt(self, *, now_s: float, reason: str) -> None:

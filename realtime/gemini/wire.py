@@ -21,9 +21,9 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from json_reader import InvalidJsonError, read_object
+from realtime.lenient_parsing import Count, Piece, Word, clean, read_tolerantly
 from realtime.struct import InvalidEventError, parse_json_object
-from realtime.tolerance import Count, Piece, Word, clean, read_tolerantly
+from untrusted.json_reader import InvalidJsonError, read_object
 
 JsonObject = dict[str, Any]
 
@@ -74,7 +74,7 @@ class Blob(GeminiObject):
 
     @property
     def size_bytes(self) -> int:
-        """How many bytes these are."""
+        """The size in bytes."""
         return len(self.data) * 3 // 4 - self.data.count("=", -2)
 
 
@@ -87,7 +87,7 @@ class FunctionCall(GeminiObject):
 
 
 class FunctionResponse(GeminiObject):
-    """What the function answered. scheduling: how a call that does not block is told of it."""
+    """The result of a function. scheduling: delivery of the result of a non-blocking call."""
 
     id: str | None = None
     name: str | None = None
@@ -188,7 +188,7 @@ class GoAway(GeminiObject):
 
 
 class SessionResumptionUpdate(GeminiObject):
-    """Where a later session may go on."""
+    """The handle with which a later session may go on."""
 
     new_handle: str = ""
     resumable: bool = False
@@ -258,7 +258,7 @@ class ClientContent(GeminiObject):
 
 
 class RealtimeInput(GeminiObject):
-    """What goes on now; exactly one of these."""
+    """Input as it happens; exactly one of the fields."""
 
     audio: Blob | None = None
     video: Blob | None = None
@@ -281,7 +281,7 @@ class ToolSet(GeminiObject):
 
 
 class ContextUpdate(GeminiObject):
-    """What of the setup may change within a session."""
+    """The part of the setup that may change within a session."""
 
     system_instruction: Content | None = None
     tools: ToolSet | None = None
@@ -298,7 +298,7 @@ class ClientMessage(GeminiObject):
 
     @property
     def is_written_turn(self) -> bool:
-        """Whether it stops a reply that is being made."""
+        """True if it stops a reply in progress."""
         has_text = self.realtime_input is not None and self.realtime_input.text is not None
         return self.client_content is not None or has_text
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from realtime.endpoint import Endpoint, api_key_or_token
 from realtime.model import RealtimeModelConfig
 from realtime.openai.beta import BETA_CODEC
 from realtime.openai.dialect import Dialect
+from realtime.openai.endpoint import Endpoint, api_key_or_token
 from realtime.openai.model import OpenAIRealtimeModel
 
 _GA: Final = Dialect(

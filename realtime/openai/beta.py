@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from realtime.codec import JsonObject, TranslatingCodec
 from realtime.model import InvalidSettingsError
+from realtime.openai.codec import JsonObject, TranslatingCodec
 
 _GA_TYPES: Final = {
     "response.text.delta": "response.output_text.delta",
@@ -44,6 +44,7 @@ SESSION_PATHS: Final[dict[str, _Path]] = {
     "max_response_output_tokens": ("max_output_tokens",),
 }
 _NOT_IN_BETA: Final = frozenset({"type", "truncation", "prompt", "include", "reasoning"})
+_DEFAULT_FORMATS: Final = (("input_audio_format", "pcm16"), ("output_audio_format", "pcm16"))
 _NOT_IN_TURN_DETECTION: Final = "idle_timeout_ms"
 
 
@@ -78,7 +79,9 @@ def session_to_beta(session: Mapping[str, Any]) -> JsonObject:
         raise InvalidSettingsError("turn_detection.idle_timeout_ms: not in the beta dialect")
     for name in sorted(session.keys() & _NOT_IN_BETA - {"type"}):
         raise InvalidSettingsError(f"{name}: not in the beta dialect")
-    return flatten(session, _BETA_VALUES)
+    flat = flatten(session, _BETA_VALUES)
+    # The default, which some servers refuse to be told.
+    return {name: value for name, value in flat.items() if (name, value) not in _DEFAULT_FORMATS}
 
 
 def flatten(
@@ -103,7 +106,7 @@ def item_to_beta(item: Mapping[str, Any]) -> JsonObject:
 
 
 def take(nested: Mapping[str, Any], path: _Path, default: Any = None) -> Any:
-    """What is at the end of `path`, or `default` where something on the way is missing."""
+    """Remove and return the value at `path`, or `default` where a part of the path is missing."""
     here: Any = nested
     for step in path:
         if not isinstance(here, Mapping) or step not in here:
@@ -139,7 +142,7 @@ def to_ga(message: JsonObject) -> list[JsonObject]:
 
 
 def session_to_ga(session: Mapping[str, Any]) -> JsonObject:
-    """The nested session object, as far as it can be told; nothing that we do not need is lost."""
+    """Return the nested session object; only fields that are not needed here are lost."""
     ga: JsonObject = {"type": "realtime"}
     # What is flat goes last: it is put into what is nested, should a server send both.
     for name, value in sorted(session.items(), key=lambda item: item[0] in SESSION_PATHS):

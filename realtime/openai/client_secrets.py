@@ -9,11 +9,13 @@ from typing import Any, Final
 import aiohttp
 import yarl
 
-from json_reader import read_object
 from proxies import outbound_proxy
 from realtime.connect_errors import explain
 from realtime.model import ModelConnectError
+from realtime.openai.endpoint import below
 from realtime.provider_socket import host_of
+from untrusted.http_answer import read_bounded
+from untrusted.json_reader import read_object
 
 MIN_TTL_S: Final = 10
 MAX_TTL_S: Final = 7200
@@ -71,8 +73,8 @@ def client_secret_key(base_uri: str, api_key: str, **options: Any) -> Callable[[
 
 
 def _url(base_uri: str) -> yarl.URL:
-    url = yarl.URL(base_uri)
-    return url.with_scheme(_PLAIN_SCHEMES.get(url.scheme, url.scheme)) / _PATH
+    url = below(base_uri, _PATH)
+    return url.with_scheme(_PLAIN_SCHEMES.get(url.scheme, url.scheme))
 
 
 async def _ask(
@@ -89,16 +91,7 @@ async def _ask(
                 code="invalid_api_key" if is_key_wrong else "client_secret_refused",
                 is_retryable=answer.status == 429 or answer.status >= 500,
             )
-        secret = read_object(await _read(answer.content)).get("value")
+        secret = read_object(await read_bounded(answer.content, _MAX_ANSWER_BYTES)).get("value")
     if not isinstance(secret, str) or not secret:
         raise ValueError("the answer holds no key")
     return secret
-
-
-async def _read(content: aiohttp.StreamReader) -> bytes:
-    body = bytearray()
-    async for piece in content.iter_any():
-        body += piece
-        if len(body) > _MAX_ANSWER_BYTES:
-            raise ValueError("the answer is too large")
-    return bytes(body)

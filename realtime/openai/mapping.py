@@ -1,4 +1,4 @@
-"""What OpenAI's server says, in our words. Pure; one mapper a session."""
+"""From OpenAI's server messages to provider-neutral events. Pure; one mapper a session."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any, Literal
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.events import ModelEvent
+from realtime.lenient_parsing import MAX_COUNT, clean
+from realtime.openai.commands import metadata_of, out_of_band_of
 from realtime.openai.reply_calls import ReplyCalls
 from realtime.streams import Streams
-from realtime.tolerance import MAX_COUNT, clean
 
 BUSY_CODE = "conversation_already_has_active_response"
 BENIGN_CODES = frozenset(
@@ -21,7 +22,7 @@ BENIGN_CODES = frozenset(
         "item_retrieve_invalid_item_id",
     }
 )
-"""Races that nobody can avoid and that change nothing."""
+"""Errors of unavoidable, harmless races."""
 
 FATAL_CODES = frozenset(
     {
@@ -43,14 +44,14 @@ _LISTING_STAGES: dict[str, Literal["listing", "listed", "listing_failed"]] = {
 
 
 def is_fatal(error: wire.ErrorDetails | wire.StatusError) -> bool:
-    """Whether the session cannot go on after this."""
+    """True if the session cannot go on after this."""
     return bool({error.code, error.type} & FATAL_CODES)
 
 
 class OpenAIMapper:
-    """Turns each server message into events of ours: none, one or several.
+    """Maps each server message to events: none, one or several.
 
-    It remembers which item belongs to which reply and which calls were told already.
+    It remembers which item belongs to which reply and which calls were emitted already.
     """
 
     def __init__(self, *, output_sample_rate_hz: int) -> None:
@@ -75,7 +76,7 @@ class OpenAIMapper:
         }
 
     def map(self, message: wire.KnownServerEvent | wire.UnknownEvent) -> list[ModelEvent]:
-        """What `message` means to an agent.
+        """Return the events of `message`.
 
         Raises:
             InvalidEventError: its audio is not audio.
@@ -112,7 +113,7 @@ class OpenAIMapper:
         ]
 
     def _end_voices(self, response_id: str) -> list[ModelEvent]:
-        """A reply is over, and with it each voice whose end was not told."""
+        """End each voice of a finished reply whose end was not announced."""
         return [
             event
             for _, item_id, index in self._streams.open_voices(response_id)
@@ -144,9 +145,14 @@ class OpenAIMapper:
     def _arguments_delta(
         self, message: wire.ResponseFunctionCallArgumentsDelta
     ) -> list[ModelEvent]:
-        key = (message.response_id, message.item_id, message.call_id)
-        text = self._streams.join_text(key, message.delta)
-        return [ours.ToolCallDelta(message.response_id, message.item_id, message.call_id, text)]
+        name, begun_id = self._calls.name_and_id(message.item_id)
+        call_id = message.call_id or begun_id
+        if not call_id:
+            return []  # nothing could be told apart by it
+        text = self._streams.join_text(
+            (message.response_id, message.item_id, call_id), message.delta
+        )
+        return [ours.ToolCallDelta(message.response_id, message.item_id, call_id, text, name)]
 
     def _input_delta(self, message: wire.InputTranscriptionDelta) -> list[ModelEvent]:
         text = self._streams.join_text(("", message.item_id), message.delta)
@@ -156,8 +162,9 @@ class OpenAIMapper:
         return [*self._calls.handle_arguments(message)]
 
     def _response_created(self, message: wire.ResponseCreated) -> list[ModelEvent]:
-        self._forget_reply(message.response.id)
-        return [ours.ResponseCreated(message.response.id)]
+        response = message.response
+        self._forget_reply(response.id)
+        return [ours.ResponseCreated(response.id, metadata_of(response), out_of_band_of(response))]
 
     def _forget_reply(self, response_id: str) -> None:
         """The server may give its ids, and those of what was in it, to another one."""
@@ -173,18 +180,28 @@ class OpenAIMapper:
         events.append(ours.GenerationDone(response.id))
         if details.reason == "turn_detected":
             events.append(ours.Interrupted(response.id))
-        if response.status == ours.ResponseStatus.FAILED:
+        mark = out_of_band_of(response)
+        is_over = is_fatal(error)
+        # Of a reply beside the conversation only its sender needs to know that it failed.
+        if response.status == ours.ResponseStatus.FAILED and (mark is None or is_over):
             code = error.code or error.type or "response_failed"
-            events.append(ours.ProviderError(code, error.message or "", is_fatal(error)))
+            events.append(ours.ProviderError(code, error.message or "", is_over))
         reason = details.reason or error.code or error.type
         events.append(
-            ours.ResponseDone(response.id, _status(response), reason, _usage(response.usage))
+            ours.ResponseDone(
+                response.id,
+                _status(response),
+                reason,
+                _usage(response.usage),
+                metadata_of(response),
+                mark,
+            )
         )
         return events
 
 
 def _part(message: Any) -> tuple[str, str, int]:
-    """Where a piece of a reply belongs."""
+    """Return the content part that a piece of a reply belongs to."""
     return message.response_id, message.item_id, message.content_index
 
 
@@ -236,7 +253,7 @@ def _hosted_call_progress(
 
 
 def _hosted_item_done(message: wire.ConversationItemDone) -> list[ModelEvent]:
-    """What the provider did by itself is told whole when its item is complete."""
+    """Return the events of a hosted tool's item, complete once the item is done."""
     item = message.item
     match item:
         case wire.McpApprovalRequestItem():
@@ -288,7 +305,15 @@ def _timeout(message: wire.InputAudioBufferTimeoutTriggered) -> list[ModelEvent]
 
 
 def _input_done(message: wire.InputTranscriptionCompleted) -> list[ModelEvent]:
-    return [ours.InputTranscriptDone(message.item_id, message.transcript)]
+    usage = message.usage
+    return [
+        ours.InputTranscriptDone(
+            message.item_id,
+            message.transcript,
+            input_tokens=None if usage is None else _count_of(usage.input_tokens),
+            output_tokens=None if usage is None else _count_of(usage.output_tokens),
+        )
+    ]
 
 
 def _input_failed(message: wire.InputTranscriptionFailed) -> list[ModelEvent]:
@@ -347,6 +372,10 @@ def _collect(prefix: str, counts: wire.WireObject | None, into: dict[str, int]) 
 
 def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_COUNT
+
+
+def _count_of(value: int | None) -> int | None:
+    return value if _is_count(value) else None
 
 
 _STATELESS: dict[type, Callable[[Any], list[ModelEvent]]] = {

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
 from realtime import events as ours
 from realtime import struct as wire
 from realtime.capabilities import capabilities_of, require_settings, require_supported
-from realtime.codec import ServerMessage
+from realtime.close_reason import CLOSED_BY_US
 from realtime.connection import RealtimeApiConnection
 from realtime.due_timer import DueTimer
-from realtime.ending import CLOSED_BY_US
 from realtime.events import ConnectionStatus, ModelCommand, ModelEvent
 from realtime.model import (
     Capabilities,
@@ -25,12 +25,16 @@ from realtime.model import (
     RealtimeModelConfig,
     UnsupportedCommandError,
 )
-from realtime.openai.commands import command_message, reply_message
+from realtime.openai.codec import ServerMessage
+from realtime.openai.commands import command_message, out_of_band_of, reply_message
 from realtime.openai.dialect import OPENAI_DIALECT, Dialect
 from realtime.openai.mapping import BUSY_CODE, OpenAIMapper, is_fatal
 from realtime.openai.settings import initial_session
-from realtime.reading_notes import unforeseen
-from realtime.response_gate import ReplyRequest, ResponseGate
+from realtime.parse_warnings import unforeseen
+from realtime.playback import PlaybackTruncation
+from realtime.raw_events import raw_event, raw_text
+from realtime.request_metadata import RequestMetadata
+from realtime.response_gate import ReplyRequest, ResponseGate, refused_reply
 
 M = TypeVar("M", bound=wire.ServerMessage)
 
@@ -38,7 +42,7 @@ _log = logging.getLogger("realtime")
 
 
 class OpenAIRealtimeModel:
-    """See `realtime.model.RealtimeModel`. The socket is read by whoever iterates `events`."""
+    """An OpenAI Realtime session as a `realtime.model.RealtimeModel`; iterating `events` reads the socket."""
 
     def __init__(
         self,
@@ -57,12 +61,21 @@ class OpenAIRealtimeModel:
         self._clock = clock
         self._mapper = OpenAIMapper(output_sample_rate_hz=capabilities.output_sample_rate_hz)
         self._gate = ResponseGate()
+        self._side_gate = ResponseGate("side_reply")
+        # Otherwise what a request says of itself is kept here for its reply.
+        self._sends_metadata = "out_of_band" in capabilities.reply_options
+        self._metadata = RequestMetadata()
         self._gate_timer = DueTimer(self._send_due_request)
         self._connection: RealtimeApiConnection | None = None
         self._is_closed = False
         self._is_read = False
-        # What came before anybody iterates.
+        self._is_cut_by_speech = True
+        # Events that came before `events` is iterated.
         self._early: list[ModelEvent] = []
+        # Frames as they came, and ends of refused requests, in front of the next events.
+        self._raw: list[ModelEvent] = []
+        self._truncation: PlaybackTruncation | None = None
+        self._refused: list[ModelEvent] = []
         self._gate_handlers: dict[type, Callable[..., None]] = {
             wire.ResponseCreated: self._gate_created,
             wire.ResponseDone: self._gate_done,
@@ -71,7 +84,7 @@ class OpenAIRealtimeModel:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What this model can do."""
+        """The capabilities of this model."""
         return self._capabilities
 
     # -- connecting ----------------------------------------------------------------------------
@@ -79,6 +92,13 @@ class OpenAIRealtimeModel:
     async def connect(self, config: RealtimeModelConfig) -> None:
         """Open the session; see `RealtimeModel.connect`."""
         self._dialect = dialect = self._dialect_for(config)
+        if config.playback_tracker is not None and self._capabilities.has_truncation:
+            self._truncation = PlaybackTruncation(config.playback_tracker)
+            detection = config.settings.turn_detection
+            self._is_cut_by_speech = (
+                not isinstance(detection, Mapping)
+                or detection.get("interrupt_response", True) is not False
+            )
         try:
             update = wire.SessionUpdate(
                 event_id=wire.new_id("setup"), session=self._session_for(config.settings)
@@ -92,6 +112,7 @@ class OpenAIRealtimeModel:
             query=config.query,
             endpoint=dialect.endpoint,
             codec=dialect.codec,
+            on_frame=self._keep_raw if config.passes_raw_events else None,
             is_verbose=config.is_verbose,
         )
         try:
@@ -110,7 +131,7 @@ class OpenAIRealtimeModel:
             raise
 
     def _dialect_for(self, _config: RealtimeModelConfig) -> Dialect:
-        """How to talk to the server that `config` names."""
+        """Return the dialect of the server that `config` names."""
         return self._dialect
 
     def _session_for(self, settings: ModelSettings) -> wire.Session:
@@ -131,8 +152,11 @@ class OpenAIRealtimeModel:
             await connection.send(update)
         except ModelDisconnectedError as error:
             raise _connect_error(str(error), "handshake_failed", is_retryable=True) from error
-        updated = await self._wait_for(connection, wire.SessionUpdated)
-        session, expires_at_s = created.session, updated.session.expires_at
+        updated = await self._wait_for_update(connection)
+        session, expires_at_s = (
+            created.session,
+            None if updated is None else updated.session.expires_at,
+        )
         self._early[:0] = [
             ours.ConnectionChanged(ConnectionStatus.OPEN),
             ours.SessionOpened(
@@ -140,8 +164,19 @@ class OpenAIRealtimeModel:
             ),
         ]
 
+    async def _wait_for_update(
+        self, connection: RealtimeApiConnection
+    ) -> wire.SessionUpdated | None:
+        """Wait for `session.updated`; None from a server that sends none, if the dialect allows it."""
+        try:
+            async with asyncio.timeout(self._dialect.confirm_timeout_s):
+                return await self._wait_for(connection, wire.SessionUpdated)
+        except TimeoutError:
+            return None
+
     async def _wait_for(self, connection: RealtimeApiConnection, wanted: type[M]) -> M:
         async for message in connection:
+            self._early += self._take_raw()
             if isinstance(message, wanted):
                 return message
             if isinstance(message, wire.ErrorEvent) and not _is_unread(message):
@@ -164,11 +199,25 @@ class OpenAIRealtimeModel:
         require_supported(command, self._capabilities)
         match command:
             case ours.CreateResponse():
-                await self._send_reply_request(
-                    self._gate.request(command.instructions, now_s=self._clock())
-                )
+                await self._request_reply(command)
+            case ours.SendRaw():
+                text = raw_text(command.message)
+                asks_for_reply = command.message["type"] == "response.create"
+                await self._open_connection.send_raw(text, asks_for_reply=asks_for_reply)
             case _:
                 await self._send_command(command)
+
+    async def _request_reply(self, command: ours.CreateResponse) -> None:
+        gate = self._gate if command.out_of_band is None else self._side_gate
+        try:
+            # What cannot be said must not wait for its turn.
+            self._reply_message(ReplyRequest("", command))
+        except InvalidSettingsError as error:
+            raise UnsupportedCommandError(str(error)) from error
+        await self._send_reply_request(gate.request(command, now_s=self._clock()))
+
+    def _reply_message(self, request: ReplyRequest) -> wire.ResponseCreate:
+        return reply_message(request, has_metadata=self._sends_metadata)
 
     async def _send_command(self, command: ModelCommand) -> None:
         if isinstance(command, ours.AppendAudio):
@@ -179,25 +228,32 @@ class OpenAIRealtimeModel:
         except InvalidSettingsError as error:
             raise UnsupportedCommandError(str(error)) from error
         if isinstance(command, ours.CancelResponse):
-            self._gate.handle_cancel(now_s=self._clock())
+            is_beside = command.response_id == self._side_gate.active
+            gate = self._side_gate if command.response_id and is_beside else self._gate
+            gate.handle_cancel(now_s=self._clock())
             self._set_gate_timer()
+            if self._truncation is not None and gate is self._gate:
+                await self._truncate_played(self._truncation)
 
     async def _send_reply_request(self, request: ReplyRequest | None) -> None:
         self._set_gate_timer()
         if request is not None:
-            await self._send(reply_message(request))
+            await self._send(self._reply_message(request))
 
     async def _send_due_request(self) -> None:
-        """Send what the gate lets through now."""
+        """Send what the gates let through now."""
         try:
-            await self._send_reply_request(self._gate.next_due(now_s=self._clock()))
+            for gate in (self._gate, self._side_gate):
+                await self._send_reply_request(gate.next_due(now_s=self._clock()))
         except ModelDisconnectedError:
-            # Reading on finds out why, and tells.
-            _log.debug("no reply could be asked for: the connection is gone")
+            # The reader of the socket finds the reason and reports it.
+            _log.debug("no reply could be requested: the connection is closed")
 
     def _set_gate_timer(self) -> None:
-        deadline_s = self._gate.deadline_s
-        self._gate_timer.set(None if deadline_s is None else deadline_s - self._clock())
+        deadlines_s = [
+            gate.deadline_s for gate in (self._gate, self._side_gate) if gate.deadline_s is not None
+        ]
+        self._gate_timer.set(min(deadlines_s) - self._clock() if deadlines_s else None)
 
     async def _send(self, message: wire.AnyClientEvent) -> None:
         await self._open_connection.send(message)
@@ -220,24 +276,50 @@ class OpenAIRealtimeModel:
         try:
             while (message := await self._next_message(self._connection)) is not None:
                 await self._follow_gate(message)
-                for event in self._map(message):
+                for event in [*self._take_raw(), *self._events_of(message)]:
+                    if self._truncation is not None:
+                        await self._follow_playback(event, self._truncation)
                     yield event
         finally:
             self._is_read = False
-        ending = self._connection.ending or CLOSED_BY_US
-        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, ending.reason)
-        yield ours.SessionEnded(ending.reason, ending.code, ending.is_retryable)
+        close_reason = self._connection.close_reason or CLOSED_BY_US
+        yield ours.ConnectionChanged(ConnectionStatus.CLOSED, close_reason.reason)
+        yield ours.SessionEnded(close_reason.reason, close_reason.code, close_reason.is_retryable)
 
     async def _next_message(self, connection: RealtimeApiConnection) -> ServerMessage | None:
-        """What the provider says next, as gate and mapping may believe it; None when it is gone."""
+        """Return the provider's next valid message; None when the connection is gone."""
         return await anext(connection, None)
+
+    async def _follow_playback(self, event: ModelEvent, truncation: PlaybackTruncation) -> None:
+        truncation.handle(event)
+        if isinstance(event, ours.SpeechStarted) and self._is_cut_by_speech:
+            with contextlib.suppress(ModelDisconnectedError):
+                await self._truncate_played(truncation)
+
+    async def _truncate_played(self, truncation: PlaybackTruncation) -> None:
+        if (command := truncation.interrupt()) is not None:
+            await self._send(command_message(command, self._dialect))
+
+    def _keep_raw(self, frame: str | bytes) -> None:
+        if (event := raw_event(frame)) is not None:
+            self._raw.append(event)
+
+    def _take_raw(self) -> list[ModelEvent]:
+        taken, self._raw = self._raw, []
+        return taken
+
+    def _events_of(self, message: ServerMessage) -> list[ModelEvent]:
+        """The events of a message; of one that refuses a reply beside the conversation, its end."""
+        refused, self._refused = self._refused, []
+        events = refused or self._map(message)
+        return events if self._sends_metadata else self._metadata.added(events)
 
     def _map(self, message: ServerMessage) -> list[ModelEvent]:
         try:
             return self._mapper.map(message)
         except wire.InvalidEventError as error:
             return [ours.ProviderError("malformed_event", str(error))]
-        except Exception as error:  # noqa: BLE001 - one that nobody foresaw costs only itself
+        except Exception as error:  # noqa: BLE001 - an unforeseen message costs only itself
             return [unforeseen(error)]
 
     async def _follow_gate(self, message: ServerMessage) -> None:
@@ -246,16 +328,26 @@ class OpenAIRealtimeModel:
         await self._send_due_request()
 
     def _gate_created(self, message: wire.ResponseCreated) -> None:
-        self._gate.handle_created(message.response.id)
+        response = message.response
+        gate = self._gate if out_of_band_of(response) is None else self._side_gate
+        request = gate.handle_created(response.id)
+        if not self._sends_metadata:
+            self._metadata.handle_created(response.id, request)
 
     def _gate_done(self, message: wire.ResponseDone) -> None:
-        self._gate.handle_done(message.response.id)
+        self._side_gate.handle_done(message.response.id)
+        if out_of_band_of(message.response) is None:
+            self._gate.handle_done(message.response.id)
 
     def _gate_refused(self, message: wire.ErrorEvent) -> None:
-        error = message.error
-        self._gate.handle_refused(
-            error.event_id, is_busy=error.code == BUSY_CODE, now_s=self._clock()
-        )
+        error, now_s = message.error, self._clock()
+        is_busy = BUSY_CODE in (error.code, error.type)
+        self._gate.handle_refused(error.event_id, is_busy=is_busy, now_s=now_s)
+        if error.event_id is None or is_fatal(error):
+            return
+        lost = self._side_gate.handle_refused(error.event_id, is_busy=is_busy, now_s=now_s)
+        if lost is not None:
+            self._refused = refused_reply(lost, f"{error.code or error.type}: {error.message}")
 
     async def close(self) -> None:
         """Close the session; safe at any time and again."""
@@ -266,7 +358,7 @@ class OpenAIRealtimeModel:
 
 
 def _is_unread(message: wire.ErrorEvent) -> bool:
-    """Whether it is ours, about one message that could not be read; what matters may still come."""
+    """True if it is our own error about one unreadable message, after which the session goes on."""
     error = message.error
     return (error.type, error.code) == ("protocol_error", "malformed_event")
 

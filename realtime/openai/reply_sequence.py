@@ -1,9 +1,9 @@
-"""Replies of servers that tell less of them than the protocol wants, told whole. Pure.
+"""Completion of replies whose server omits events that the protocol demands. Pure.
 
 The protocol announces a reply (`response.created`), names it and its item in each event, and ends it
-(`response.done`). Servers are met that leave out any of these. Here what is missing is put in, so
-that nobody else has to take two events for a pair: a reply begins with the first thing heard of it,
-and ends with the next one's beginning at the latest.
+(`response.done`). Some servers leave out any of these. The missing events are added here, so that
+all other code may rely on the pair: a reply begins with the first event that belongs to it, and
+ends with the next one's beginning at the latest.
 
 Ids of replies are taken for unique only while one is open: a server may give the next the same.
 """
@@ -14,8 +14,9 @@ from collections import OrderedDict
 from typing import Any, Final
 
 from realtime import struct as wire
-from realtime.codec import ServerMessage
+from realtime.openai.codec import ServerMessage
 from realtime.openai.wire.base import new_id
+from utils import BoundedDict
 
 _REMEMBERED: Final = 64
 
@@ -33,6 +34,11 @@ _BEGINNINGS: Final = (
 )
 """Of a reply that was not announced, what shows that it began."""
 
+_FAILURES: Final = frozenset(
+    {"classifier_failed", "inference_failed", "prediction_failed", "tts_error"}
+)
+"""Codes of errors that end a reply in place of `response.done` (LocalAI)."""
+
 
 class ReplySequence:
     """Follows one session's replies."""
@@ -42,7 +48,9 @@ class ReplySequence:
         self._open: OrderedDict[str, str] = OrderedDict()
         # Those of which something came since they were announced.
         self._fruitful: set[str] = set()
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        # Open ones that the server did not announce, or not yet.
+        self._unannounced: set[str] = set()
+        self._ended: BoundedDict[str, None] = BoundedDict(_REMEMBERED)
 
     def expect_reply(self) -> None:
         """A reply was asked for, or is due: it may have the id of one that is over."""
@@ -57,6 +65,8 @@ class ReplySequence:
                 return self._done(message)
             case wire.InputAudioBufferCommitted():
                 self.expect_reply()
+            case wire.ErrorEvent() if message.error.code in _FAILURES:
+                return [self._failed(message)]
             case _ if "response_id" in type(message).model_fields:
                 return self._within(message)
         return [message]
@@ -64,7 +74,10 @@ class ReplySequence:
     def _created(self, message: wire.ResponseCreated) -> list[ServerMessage]:
         response_id = message.response.id
         if response_id in self._open and response_id not in self._fruitful:
-            return []  # told twice
+            return []  # repeated
+        if response_id in self._unannounced:
+            self._unannounced.discard(response_id)
+            return []  # announced after its first words
         events: list[ServerMessage] = []
         if response_id in self._open:
             # The same id again, and no word of how the last one ended.
@@ -80,13 +93,23 @@ class ReplySequence:
         if response_id is None:
             return [_malformed("response.id: field required")]
         if response_id in self._ended:
-            return []  # told twice
+            return []  # repeated
         events: list[ServerMessage] = []
         if response_id not in self._open:
             events.append(self._announce(response_id))
         self._note_end(response_id)
         response = message.response.model_copy(update={"id": response_id})
         return [*events, message.model_copy(update={"response": response})]
+
+    def _failed(self, message: wire.ErrorEvent) -> ServerMessage:
+        """Return the end of the reply that is being made, if any, in place of the error."""
+        if (response_id := self._current) is None:
+            return message
+        self._note_end(response_id)
+        error = wire.StatusError(code=message.error.code, message=message.error.message)
+        details = wire.StatusDetails(type="failed", error=error)
+        response = wire.Response(id=response_id, status="failed", status_details=details)
+        return wire.ResponseDone(response=response)
 
     def _within(self, message: Any) -> list[ServerMessage]:
         events: list[ServerMessage] = []
@@ -125,6 +148,7 @@ class ReplySequence:
 
     def _announce(self, response_id: str) -> wire.ResponseCreated:
         self._begin(response_id)
+        self._unannounced.add(response_id)
         response = wire.Response(id=response_id, status="in_progress")
         return wire.ResponseCreated(response=response)
 
@@ -132,15 +156,17 @@ class ReplySequence:
         self._ended.pop(response_id, None)
         self._fruitful.discard(response_id)
         self._open[response_id] = ""
+        self._unannounced.discard(response_id)
         while len(self._open) > _REMEMBERED:
-            self._fruitful.discard(self._open.popitem(last=False)[0])
+            oldest, _ = self._open.popitem(last=False)
+            self._fruitful.discard(oldest)
+            self._unannounced.discard(oldest)
 
     def _note_end(self, response_id: str) -> None:
         self._open.pop(response_id, None)
         self._fruitful.discard(response_id)
+        self._unannounced.discard(response_id)
         self._ended[response_id] = None
-        while len(self._ended) > _REMEMBERED:
-            self._ended.popitem(last=False)
 
 
 def _malformed(text: str) -> wire.ErrorEvent:

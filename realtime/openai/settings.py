@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from realtime import struct as wire
 from realtime.model import InvalidSettingsError, ModelSettings
 from realtime.openai.dialect import Dialect
-from validation import first_fault
+from untrusted.validation import first_validation_error
 
 _TURN_DETECTION: TypeAdapter[wire.ServerVad | wire.SemanticVad] = TypeAdapter(wire.TurnDetection)
 _KNOWN = frozenset(field.name for field in fields(ModelSettings))
@@ -93,9 +93,7 @@ def _session(values: JsonObject) -> wire.Session:
 
 
 def _invalid(error: ValidationError, *prefix: str) -> InvalidSettingsError:
-    first = first_fault(error)
-    where = ".".join([*prefix, *(str(step) for step in first.place)])
-    return InvalidSettingsError(f"{where}: {first.text}")
+    return InvalidSettingsError(first_validation_error(error, within=prefix))
 
 
 def _written(settings: Mapping[str, Any], dialect: Dialect) -> JsonObject:

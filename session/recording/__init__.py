@@ -1,1 +1,1 @@
-"""A call kept as a stereo WAV file: people on the left, the agent on the right, on one timeline."""
+"""A call kept as a stereo WAV file: users on the left, the agent on the right, on one timeline."""

@@ -1,9 +1,10 @@
-"""Where each frame of one voice belongs on the timeline. Pure: positions are samples.
+"""Places the frames of one voice on the timeline. Pure: positions are samples.
 
-Frames come in bursts and a little late while the voice itself is continuous, so what comes within a
-tolerance joins what was before. A gap beyond it is silence. The clock of a voice may be faster or
-slower than ours: once a second of frames is early (or late) altogether, a quiet one is left out (or
-silence put before it), and a voice that never pauses is corrected when it reaches the tolerance.
+Frames come in bursts and a little late while the voice itself is continuous, so a frame within a
+tolerance joins the one before. A gap beyond it is silence. The clock of a voice may be faster or
+slower than this one: once a second of frames is early (or late) altogether, a quiet one is dropped
+(or silence put before it), and a voice that never pauses is corrected when it reaches the
+tolerance.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from typing import Final
 
 import numpy as np
 
+# Lateness that is jitter, not drift of a clock.
 SLACK_MS: Final = 60
+# One second of frames.
 _WINDOW_FRAMES: Final = 50
+# Peak below which a frame can be dropped unheard (about -41 dBFS).
 _QUIET_PEAK: Final = 300
 
 
@@ -22,15 +26,15 @@ class Lane:
     """Places one voice. end: the sample after its last one."""
 
     def __init__(self, sample_rate_hz: int, *, tolerance_ms: int) -> None:
-        """tolerance_ms: how far a frame may be from its time at most."""
+        """tolerance_ms: the most that a frame may be off its time"""
         self.end: int | None = None
         self._tolerance = sample_rate_hz * tolerance_ms // 1000
         self._slack = sample_rate_hz * SLACK_MS // 1000
-        # How much later than their places the last frames came.
+        # Lateness of the last frames against their places, in samples.
         self._lateness: deque[int] = deque(maxlen=_WINDOW_FRAMES)
 
     def place(self, pcm: bytes, at: int) -> int | None:
-        """The first sample of a frame that was heard at `at`; None: it is left out."""
+        """Return the first sample of a frame that was heard at `at`; None: the frame is dropped."""
         start = at if self.end is None else self._start(pcm, self.end, at)
         if start is not None:
             self.end = start + len(pcm) // 2

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final, TypeVar
 
-from config import AgentConfig
+from config.agent import AgentConfig
 from realtime.model import RealtimeModel
 from session.recording.path import recording_path
 from session.recording.timeline import Block, Timeline
@@ -18,19 +18,20 @@ from session.recording.wav import NotARecordingError
 from session.recording.wav_file import WavFile
 from utils import OwnedTasks, wall_clock_ms
 
+# A crash loses at most so much of the recording, plus `_HOLD_S`.
 FLUSH_S: Final = 0.5
-# Frames may still come for the last moments.
+# Frames of the last moments may still arrive.
 _HOLD_S: Final = 0.4
-# A start waits for the file, but not for a disk that hangs.
+# A start waits for the file, but not for a hanging disk.
 _OPEN_TIMEOUT_S: Final = 1.0
-# Another process of the call comes back sooner, or not at all.
+# A restarted process of the call is back sooner, or never.
 _LONGEST_GAP_S: Final = 600.0
 
 T = TypeVar("T")
 
 
 def recorder_of(config: AgentConfig, model: RealtimeModel, log: logging.Logger) -> Recorder | None:
-    """The recorder of an agent's call; None when the call is not to be recorded."""
+    """Return the recorder of an agent's call; None if the call is not recorded."""
     if config.recordings_dir is None:
         return None
     path = recording_path(config.recordings_dir, config.agent_id)
@@ -38,7 +39,7 @@ def recorder_of(config: AgentConfig, model: RealtimeModel, log: logging.Logger) 
 
 
 class RecordingState(StrEnum):
-    """INCOMPLETE: something that was said is missing, and will be."""
+    """INCOMPLETE: part of the audio is missing, and the rest will be."""
 
     OFF = "off"
     ON = "on"
@@ -46,7 +47,7 @@ class RecordingState(StrEnum):
 
 
 class Recorder:
-    """An `rtc.tap.AudioTap`. Whatever its disk does, the call goes on."""
+    """An `line.audio_tap.AudioTap`. A failing disk never stops the call."""
 
     def __init__(self, path: Path, sample_rate_hz: int, log: logging.Logger) -> None:
         self.state = RecordingState.ON
@@ -54,13 +55,16 @@ class Recorder:
         self._sample_rate_hz = sample_rate_hz
         self._log = log
         self._file: WavFile | None = None
-        # Begins with the first frame.
+        # Created with the first frame.
         self._timeline: Timeline | None = None
         self._tasks = OwnedTasks(log)
+        # One thread: file calls stay in order and never block the loop.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     async def open(self) -> None:
-        """Create the file, or go on with that of the call's last process; failures are told."""
+        """Create the file, or continue that of the call's last process; a failure marks the
+        recording as incomplete.
+        """
         description = f"Call {self._path.stem}"
         self._file = await self._try(
             lambda: WavFile.open(self._path, self._sample_rate_hz, description), _OPEN_TIMEOUT_S
@@ -69,17 +73,17 @@ class Recorder:
             self._tasks.start(self._run(), name="recording")
 
     def handle_received_audio(self, uid: int, pcm: bytes, at_s: float) -> None:
-        """Somebody in the room was heard."""
+        """Add a frame of a participant."""
         if (timeline := self._going_on(at_s)) is not None:
             timeline.add_user(uid, pcm, at_s)
 
     def handle_sent_audio(self, pcm: bytes, at_s: float) -> None:
-        """The agent was heard."""
+        """Add a frame of the agent."""
         if (timeline := self._going_on(at_s)) is not None:
             timeline.add_agent(pcm, at_s)
 
     async def close(self) -> None:
-        """Write what waits and close the file. Idempotent."""
+        """Write all waiting frames and close the file. Idempotent."""
         await self._tasks.close()
         try:
             if self._timeline is not None:
@@ -90,7 +94,7 @@ class Recorder:
         finally:
             self._thread.shutdown(wait=False)
 
-    # -- beginning -------------------------------------------------------------------------------
+    # -- beginning ---------------------------------------------------------------------------------
 
     def _going_on(self, at_s: float) -> Timeline | None:
         if self._timeline is None and self._file is not None:
@@ -98,7 +102,9 @@ class Recorder:
         return self._timeline
 
     def _begin(self, file: WavFile, at_s: float) -> Timeline:
-        """Sample 0 is now; or, in a file that has some already, when the wall clock says it was."""
+        """Return the timeline: sample 0 is now; in a file with samples, it is placed by the wall
+        clock.
+        """
         now_ms = wall_clock_ms()
         if not file.samples:
             file.begin(now_ms)
@@ -114,7 +120,7 @@ class Recorder:
             first_sample=round(age_s * self._sample_rate_hz),
         )
 
-    # -- writing ---------------------------------------------------------------------------------
+    # -- writing -----------------------------------------------------------------------------------
 
     async def _run(self) -> None:
         while True:
@@ -134,7 +140,7 @@ class Recorder:
         await self._try(lambda: file.write(block))
 
     async def _try(self, work: Callable[[], T], timeout_s: float | None = None) -> T | None:
-        """Run `work` in our thread; None when the disk refuses it."""
+        """Run `work` in the recording thread; return None if the disk fails."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await self._in_thread(work)

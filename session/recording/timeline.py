@@ -1,6 +1,6 @@
 """All voices of a call on one timeline, as blocks of stereo PCM16. Pure: time is an argument.
 
-What waits to be taken is bounded: when nobody takes, later frames are dropped and counted, and their
+Waiting frames are bounded: when no block is taken, later frames are dropped and counted, and their
 place is silence.
 """
 
@@ -20,7 +20,7 @@ MAX_WAITING_S: Final = 10
 FRAME_BYTES: Final = 4
 """One sample of both sides."""
 
-# People's voices come from a jitter buffer without gaps, but in bursts. The agent's come on time, and
+# Users' voices come from a jitter buffer without gaps, but in bursts. The agent's comes on time, and
 # its pauses are to be kept as they were.
 _USER_TOLERANCE_MS: Final = 250
 _AGENT_TOLERANCE_MS: Final = 40
@@ -46,12 +46,14 @@ class Timeline:
     """Frames of PCM16 in, with the time at which they were heard; blocks without gaps out."""
 
     def __init__(self, sample_rate_hz: int, *, origin_s: float, first_sample: int = 0) -> None:
-        """origin_s: when sample 0 was; first_sample: everything before it has been taken."""
+        """origin_s: time of sample 0; first_sample: all samples before it have been taken"""
         self.lost_samples = 0
         self._sample_rate_hz = sample_rate_hz
         self._origin_s = origin_s
+        # Everything before this sample was returned by `take` and cannot change.
         self._taken = first_sample
         self._lanes: dict[Hashable, Lane] = {}
+        # Frames that are not part of a returned block yet.
         self._waiting: list[_Placed] = []
 
     @property
@@ -61,20 +63,20 @@ class Timeline:
 
     @property
     def end_s(self) -> float:
-        """When the last sample that waits is heard."""
+        """Time of the last waiting sample."""
         end = max((placed.start + len(placed.samples) for placed in self._waiting), default=0)
         return self._origin_s + max(end, self._taken) / self._sample_rate_hz
 
     def add_user(self, uid: int, pcm: bytes, at_s: float) -> None:
-        """The next frame of somebody in the room."""
+        """Add the next frame of a participant."""
         self._add(uid, pcm, at_s, _USER_TOLERANCE_MS)
 
     def add_agent(self, pcm: bytes, at_s: float) -> None:
-        """The next frame of the agent."""
+        """Add the next frame of the agent."""
         self._add(_AGENT, pcm, at_s, _AGENT_TOLERANCE_MS)
 
     def take(self, until_s: float) -> Block | None:
-        """The next part of the recording, at most `MAX_WAITING_S`; None: nothing before `until_s`."""
+        """Return the next block up to `until_s`, at most `MAX_WAITING_S` long; None: there is none."""
         until = min(self._sample_at(until_s), self._taken + MAX_WAITING_S * self._sample_rate_hz)
         if until <= self._taken:
             return None
@@ -88,7 +90,7 @@ class Timeline:
     def _add(self, voice: Hashable, pcm: bytes, at_s: float, tolerance_ms: int) -> None:
         if (lane := self._lanes.get(voice)) is None:
             lane = self._lanes[voice] = Lane(self._sample_rate_hz, tolerance_ms=tolerance_ms)
-        # Later rather than never.
+        # A block that was taken cannot change: a late frame is placed after it.
         start = lane.place(pcm, max(self._sample_at(at_s), self._taken))
         if start is None:
             return
@@ -105,7 +107,7 @@ class Timeline:
         self._waiting = [
             placed for placed in self._waiting if placed.start + len(placed.samples) > self._taken
         ]
-        # Whoever is silent for so long begins anew.
+        # A voice that was silent for so long starts a new lane.
         self._lanes = {
             voice: lane
             for voice, lane in self._lanes.items()

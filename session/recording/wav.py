@@ -1,7 +1,7 @@
-"""The head of a recording: a stereo Broadcast WAV (EBU 3285) that says when it began. Pure.
+"""Header of a recording: a stereo Broadcast WAV (EBU 3285) with the time of its first sample. Pure.
 
-Of the fixed size `HEAD_BYTES`, so that it can be rewritten in place as the file grows. Beyond 4 GiB
-it becomes RF64 (EBU 3306), for whose sizes room is kept from the beginning.
+It has the fixed size `HEAD_BYTES`, so that it can be rewritten in place as the file grows. Beyond 4
+GiB it becomes RF64 (EBU 3306), for whose sizes space is reserved from the start.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_BYTES: Final = 2**50
 _BEXT: Final = struct.Struct("<256s32s32s10s8sQH254s")
 _DS64: Final = struct.Struct("<QQQI")
 _FMT: Final = struct.Struct("<HHIIHH")
-# Where they are in the head.
+# Offsets in the header.
 _DATA_BYTES_AT: Final = 28
 _BEXT_AT: Final = 56
 _FMT_AT: Final = 666
@@ -29,12 +29,12 @@ _ORIGINATOR: Final = b"Parley"
 
 
 class NotARecordingError(ValueError):
-    """The bytes are not a head that `WavHead.to_bytes` wrote."""
+    """The bytes are not a header that `WavHead.to_bytes` wrote."""
 
 
 @dataclass(frozen=True)
 class WavHead:
-    """began_ms: Unix time of the first sample; description: ASCII, cut after 256 characters."""
+    """began_ms: Unix time of the first sample; description: ASCII, cut after 256 characters"""
 
     sample_rate_hz: int
     data_bytes: int
@@ -42,7 +42,7 @@ class WavHead:
     description: str
 
     def to_bytes(self) -> bytes:
-        """The head, `HEAD_BYTES` long."""
+        """Return the header, `HEAD_BYTES` long."""
         riff_bytes = HEAD_BYTES - 8 + self.data_bytes
         is_large = riff_bytes > _LARGEST_RIFF
         sizes = _DS64.pack(riff_bytes, self.data_bytes, self.data_bytes // 4, 0)
@@ -80,13 +80,13 @@ class WavHead:
 
     @classmethod
     def parse(cls, data: bytes) -> WavHead:
-        """Read a head of ours.
+        """Parse a header that `to_bytes` wrote.
 
         Raises:
             NotARecordingError: it is something else.
         """
         head = cls._read(data) if len(data) >= HEAD_BYTES else None
-        # Whatever was written by us would be written so again.
+        # A header that `to_bytes` wrote is reproduced by it.
         if head is None or head.to_bytes() != data[:HEAD_BYTES]:
             raise NotARecordingError("it is no recording of ours")
         return head

@@ -12,7 +12,9 @@ from session.recording.wav import HEAD_BYTES, NotARecordingError, WavHead
 
 
 class WavFile:
-    """Readable at any moment: audio is written first, then the head that counts it."""
+    """A WAV file that is readable at any moment: audio is written first, then the header that
+    counts it.
+    """
 
     def __init__(self, descriptor: int, path: Path, head: WavHead) -> None:
         """Use `open`."""
@@ -22,11 +24,11 @@ class WavFile:
 
     @classmethod
     def open(cls, path: Path, sample_rate_hz: int, description: str) -> WavFile:
-        """Create the file for its owner alone, or go on with what another process left.
+        """Create the file with owner-only permissions, or continue one that another process left.
 
         Raises:
             OSError: the file cannot be opened or written.
-            NotARecordingError: it is something else, or of another rate.
+            NotARecordingError: it is something else, or has another sample rate.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o600)
@@ -41,18 +43,18 @@ class WavFile:
 
     @property
     def samples(self) -> int:
-        """Its length."""
+        """Length in samples."""
         return self.head.data_bytes // FRAME_BYTES
 
     def begin(self, began_ms: int) -> None:
-        """Say when the first sample was (Unix time); takes effect with the next write."""
+        """Set the Unix time of the first sample; written with the next block."""
         self.head = replace(self.head, began_ms=began_ms)
 
     def write(self, block: Block) -> None:
-        """Put the block at its place; what was never written before it reads as silence.
+        """Write the block at its place; gaps before it read as silence.
 
         Raises:
-            OSError: not everything was written; what was there before stays readable.
+            OSError: not everything was written; earlier audio stays readable.
         """
         begin = block.first_sample * FRAME_BYTES
         _write_all(self._descriptor, block.pcm, HEAD_BYTES + begin)
@@ -61,16 +63,16 @@ class WavFile:
         self._write_head()
 
     def describe(self, description: str) -> None:
-        """Replace the text in the head, as far as the disk allows."""
+        """Replace the description in the header; a failing disk is ignored."""
         self.head = replace(self.head, description=description)
         with contextlib.suppress(OSError):
             self._write_head()
 
     def close(self) -> None:
-        """Bring it to the disk and close it; one without any sound is removed.
+        """Sync and close the file; one without audio is removed.
 
         Raises:
-            OSError: the disk did not take it.
+            OSError: the disk did not accept it.
         """
         try:
             if self.samples:
@@ -85,14 +87,14 @@ class WavFile:
 
 
 def _read_head(descriptor: int, sample_rate_hz: int) -> WavHead | None:
-    """None for an empty file, or one whose first head was never completed."""
+    """Return the header; None for an empty file, or one whose first header was never completed."""
     size = os.fstat(descriptor).st_size
     if size < HEAD_BYTES:
         return None
     head = WavHead.parse(os.pread(descriptor, HEAD_BYTES, 0))
     if head.sample_rate_hz != sample_rate_hz:
         raise NotARecordingError(f"it has {head.sample_rate_hz} samples a second")
-    # The audio of a writer that died may be longer than it had time to say.
+    # The audio of a writer that was killed may be longer than its header says.
     whole_bytes = (size - HEAD_BYTES) // FRAME_BYTES * FRAME_BYTES
     return replace(head, data_bytes=whole_bytes)
 

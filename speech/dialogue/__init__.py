@@ -1,1 +1,1 @@
-"""What the local model understands and answers: pure rules, English, no I/O and no clock."""
+"""Understanding and answers of the local model: pure rules, English, no I/O and no clock."""

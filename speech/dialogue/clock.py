@@ -8,7 +8,7 @@ from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
 from speech.dialogue.context import Action, Call, Context, Say, Tool
-from speech.dialogue.heard import Heard
+from speech.dialogue.utterance import Utterance
 
 _OTHER_CITIES = {
     "san francisco": "America/Los_Angeles",
@@ -68,28 +68,28 @@ def zone_in(text: str) -> tuple[str, str] | None:
     return title, _cities()[place]
 
 
-def is_time_question(heard: Heard) -> bool:
-    """Whether the user wants the time of day."""
+def is_time_question(heard: Utterance) -> bool:
+    """True if the user asks for the time of day."""
     return heard.has(_TIME_QUESTION)
 
 
-def is_date_question(heard: Heard) -> bool:
-    """Whether the user wants a date or a weekday."""
+def is_date_question(heard: Utterance) -> bool:
+    """True if the user asks for a date or a weekday."""
     return heard.has(_DATE_QUESTION)
 
 
 def time_tool(tools: tuple[Tool, ...]) -> Tool | None:
-    """The offered tool that tells the time."""
+    """Return the offered tool for the time of day, if any."""
     return next((tool for tool in tools if is_time_tool(tool)), None)
 
 
 def is_time_tool(tool: Tool) -> bool:
-    """Whether `tool` looks like `get_current_time`."""
+    """True if `tool` looks like `get_current_time`."""
     name = tool.name.lower()
     return "time" in re.split(r"[_\W]+", name) and not re.search("timer|set|convert|log|book", name)
 
 
-def answer_clock(heard: Heard, context: Context) -> Action | None:
+def answer_clock(heard: Utterance, context: Context) -> Action | None:
     """Time and date, from a tool of the session when it offers one."""
     is_time, is_date = is_time_question(heard), is_date_question(heard)
     if not is_time and not is_date:

@@ -1,4 +1,4 @@
-"""What the dialogue knows when it must answer, and what it can decide to do."""
+"""Input of the dialogue when it must answer, and the decisions open to it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """Something said or written; for the assistant, what was heard of it."""
+    """Something said or written; for the assistant, what was heard of it.
+
+    is_cut: the user interrupted this reply, or it ended at a limit
+    """
 
     role: Literal["user", "assistant", "system"]
     text: str
+    is_cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolOutput:
-    """What a tool answered."""
+    """The result of a tool call."""
 
     call_id: str
     output: str
@@ -83,7 +87,7 @@ Action = Say | Call
 
 
 def open_turns(history: tuple[Entry, ...]) -> list[Entry]:
-    """What came after the assistant's last word: the question to answer now.
+    """Return the turns after the assistant's last words: the question to answer now.
 
     A reply of which nothing was heard does not count, so a sentence that a pause cut in two is
     understood as one.

@@ -1,11 +1,11 @@
-"""What was said before in this conversation. Pure."""
+"""Answers from earlier turns of this conversation. Pure."""
 
 from __future__ import annotations
 
 import re
 
 from speech.dialogue.context import Action, Context, Say, Turn
-from speech.dialogue.heard import Heard
+from speech.dialogue.utterance import Utterance
 
 _REPEAT = re.compile(
     r"^(?:\W*(?:please|can you|could you|now|ok|okay),?\s+)*"
@@ -30,7 +30,7 @@ def _said_by(context: Context, role: str) -> list[str]:
     return [e.text for e in context.history if isinstance(e, Turn) and e.role == role and e.text]
 
 
-def answer_repeat(heard: Heard, context: Context) -> Action | None:
+def answer_repeat(heard: Utterance, context: Context) -> Action | None:
     """ "Repeat after me: ...", and the last reply once more."""
     if heard.has(_SAID_BEFORE) and len(heard.words) <= 9:
         last = _said_by(context, "assistant")
@@ -41,7 +41,7 @@ def answer_repeat(heard: Heard, context: Context) -> Action | None:
     return Say(_capital(match[1].strip()))
 
 
-def answer_memory(heard: Heard, context: Context) -> Action | None:
+def answer_memory(heard: Utterance, context: Context) -> Action | None:
     """ "What did I ask before?", "What is my name?" """
     if heard.has(_ASKED_BEFORE):
         return Say(_what_user_said(heard, context))
@@ -58,7 +58,7 @@ def answer_memory(heard: Heard, context: Context) -> Action | None:
     return None
 
 
-def _what_user_said(heard: Heard, context: Context) -> str:
+def _what_user_said(heard: Utterance, context: Context) -> str:
     earlier = _said_by(context, "user")
     while earlier and earlier[-1] in heard.raw:
         earlier.pop()

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable
 
 from speech.dialogue.context import Action, Context, Say
-from speech.dialogue.heard import Heard
-from speech.numbers import plain
+from speech.dialogue.utterance import Utterance
+from speech.spoken_text.numbers import plain
 
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?"
 _MAX_POWER = 64
@@ -35,7 +35,7 @@ _BINARY: dict[str, Callable[[float, float], float]] = {
 _PRIORITY = {"+": 1, "-": 1, "*": 2, "/": 2, "mod": 2, "%": 3, "^": 3}
 
 
-def answer_arithmetic(heard: Heard, _context: Context) -> Action | None:
+def answer_arithmetic(heard: Utterance, _context: Context) -> Action | None:
     """ "How much is 27 times 14?" """
     text = re.sub(r"(?<=\d) -(?=\d)", " - ", _in_order(heard.core))
     for pattern, operator in _OPERATORS:
@@ -168,7 +168,7 @@ _CONVERSIONS = (
 )
 
 
-def answer_units(heard: Heard, _context: Context) -> Action | None:
+def answer_units(heard: Utterance, _context: Context) -> Action | None:
     """ "How many kilometers are 10 miles?" """
     for pattern in _CONVERSIONS:
         if (match := heard.find(pattern)) is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from speech.dialogue.clock import zone_in
 from speech.dialogue.context import Tool
-from speech.dialogue.heard import Heard
+from speech.dialogue.utterance import Utterance
 
 _UNIT_S = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86_400.0}
 _DURATION = r"(\d+(?:\.\d+)?|an?|half an?) (second|minute|hour|day)s?"
@@ -39,7 +39,7 @@ def duration_s(text: str) -> float | None:
     return total or None
 
 
-def fill(tool: Tool, heard: Heard) -> tuple[dict[str, Any], list[str]]:
+def fill(tool: Tool, heard: Utterance) -> tuple[dict[str, Any], list[str]]:
     """The arguments found for `tool`, and the names of required ones that were not."""
     properties: Mapping[str, Any] = tool.parameters.get("properties") or {}
     required = set(tool.parameters.get("required") or ())
@@ -55,7 +55,9 @@ def fill(tool: Tool, heard: Heard) -> tuple[dict[str, Any], list[str]]:
     return arguments, missing
 
 
-def _value(name: str, schema: Any, heard: Heard, numbers: list[str], *, is_required: bool) -> Any:
+def _value(
+    name: str, schema: Any, heard: Utterance, numbers: list[str], *, is_required: bool
+) -> Any:
     if not isinstance(schema, Mapping):
         return None
     options = schema.get("enum")
@@ -85,7 +87,7 @@ def _type_of(schema: Mapping[str, Any]) -> str:
     return str(kind or "string")
 
 
-def _option(options: list[Any], heard: Heard) -> Any:
+def _option(options: list[Any], heard: Utterance) -> Any:
     named = [o for o in options if isinstance(o, str) and heard.has(re.escape(_words(o)))]
     return max(named, key=len) if named else None
 
@@ -95,7 +97,7 @@ def _words(name: str) -> str:
 
 
 def _number(
-    name: str, schema: Mapping[str, Any], heard: Heard, numbers: list[str], *, is_whole: bool
+    name: str, schema: Mapping[str, Any], heard: Utterance, numbers: list[str], *, is_whole: bool
 ) -> float | int | None:
     about = f"{name} {schema.get('description', '')}".lower()
     seconds = duration_s(heard.core)
@@ -122,7 +124,7 @@ def _duration_unit_s(name: str, about: str) -> float:
     return 1.0
 
 
-def _flag(name: str, heard: Heard) -> bool | None:
+def _flag(name: str, heard: Utterance) -> bool | None:
     if heard.has(
         r"off|disable|deactivate|stop|don't|not|never|close|lock"
         if "lock" not in name
@@ -134,7 +136,7 @@ def _flag(name: str, heard: Heard) -> bool | None:
     return True if set(_words(name).split()) & heard.words else None
 
 
-def _list(heard: Heard) -> list[str] | None:
+def _list(heard: Utterance) -> list[str] | None:
     match = heard.find(r"\b(?:add|order|buy|get|with|of|list|send) (?:some |me )?(.+)$")
     if match is None:
         return None
@@ -142,7 +144,9 @@ def _list(heard: Heard) -> list[str] | None:
     return [part.strip() for part in re.split(r",| and ", found) if part.strip()] or None
 
 
-def _text(name: str, schema: Mapping[str, Any], heard: Heard, *, is_required: bool) -> str | None:
+def _text(
+    name: str, schema: Mapping[str, Any], heard: Utterance, *, is_required: bool
+) -> str | None:
     key = name.lower()
     about = f"{key} {schema.get('description', '')}".lower()
     core = heard.core
@@ -179,7 +183,7 @@ def _title(text: str | None) -> str | None:
 
 
 def _device(core: str) -> str | None:
-    """What an order is about: "the kitchen lights" in "turn on the kitchen lights"."""
+    """Return the object of an order: "the kitchen lights" in "turn on the kitchen lights"."""
     found = _first(
         r"\b(?:turn|switch|put|set|open|close|lock|unlock|start|play|dim|cancel|book|order|find)"
         r"(?: (?:on|off|up|down))? (?:the |my |an? )?([a-z][a-z ]*?)(?: (?:on|off|up|down|to|for|at|in)\b|$)",

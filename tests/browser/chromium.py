@@ -15,6 +15,8 @@ import pytest
 from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, async_playwright
 
+from tests.browser.instruments import instruments
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HEARD_RATE_HZ = 24_000
 WAIT_MS = 20_000
@@ -32,6 +34,8 @@ _FLAGS = (
 GRANTED_MICROPHONE = ("--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream")
 DENIED_MICROPHONE = ("--deny-permission-prompts", "--use-fake-device-for-media-stream")
 NO_MICROPHONE = ("--use-fake-ui-for-media-stream", "--disable-audio-input")
+
+INSTRUMENTS = instruments(HEARD_RATE_HZ)
 
 Samples = NDArray[np.float32]
 
@@ -99,9 +103,12 @@ def dominant_hz(samples: Samples, rate_hz: int = HEARD_RATE_HZ) -> float:
     return float(np.argmax(spectrum) * rate_hz / samples.size)
 
 
-async def expect_sound(page: Page) -> None:
-    """From now on, something is heard from the newest remote track before the deadline."""
-    await page.evaluate("(deadline) => window.parleyTest.waitUntilLoud(deadline)", WAIT_MS)
+async def expect_sound(page: Page, *, is_of_any: bool = False) -> None:
+    """From now on, something is heard from the newest remote track, or from any of them, before the
+    deadline.
+    """
+    wait = "([deadline, isOfAny]) => window.parleyTest.waitUntilLoud(deadline, isOfAny)"
+    await page.evaluate(wait, [WAIT_MS, is_of_any])
 
 
 async def read_heard(page: Page) -> Heard:
@@ -120,76 +127,3 @@ async def read_events(page: Page) -> list[dict[str, Any]]:
     """Every server event that reached `page`, each with `at_ms` of the page's clock."""
     events: list[dict[str, Any]] = await page.evaluate("window.parleyTest.events")
     return events
-
-
-INSTRUMENTS = """
-(() => {
-  const tracks = [];
-  const connections = [];
-  const events = [];
-  const peers = [];
-  let context = null;
-  const encode = (samples) => {
-    let text = "";
-    for (const byte of new Uint8Array(samples.buffer)) text += String.fromCharCode(byte);
-    return btoa(text);
-  };
-  window.parleyTest = {
-    events,
-    connections: 0,
-    readVoice: async () => {
-      for (const entry of (await peers.at(-1).getStats()).values()) {
-        if (entry.type === "inbound-rtp" && entry.kind === "audio") return entry;
-      }
-      return {};
-    },
-    waitUntilLoud: async (deadlineMs) => {
-      const since = performance.now();
-      const isLoud = ([at, samples]) =>
-        at >= since && samples.some((sample) => Math.abs(sample) > 0.05);
-      while (!(tracks.at(-1) ?? []).some(isLoud)) {
-        if (performance.now() > since + deadlineMs) throw new Error("nothing is heard");
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
-    },
-    candidateTypes: async () => {
-      const found = { local: new Set(), remote: new Set() };
-      for (const { type, candidateType } of (await connections.at(-1).getStats()).values()) {
-        if (type === "local-candidate") found.local.add(candidateType);
-        if (type === "remote-candidate") found.remote.add(candidateType);
-      }
-      return { local: [...found.local], remote: [...found.remote] };
-    },
-    readHeard: () => (tracks.at(-1) ?? []).map(([at, samples]) => [at, encode(samples)]),
-  };
-  const record = (track) => {
-    context ??= new AudioContext({ sampleRate: RATE_HZ });
-    const pieces = [];
-    tracks.push(pieces);
-    const tap = context.createScriptProcessor(512, 1, 1);
-    tap.onaudioprocess = ({ inputBuffer }) =>
-      pieces.push([performance.now(), inputBuffer.getChannelData(0).slice()]);
-    context.createMediaStreamSource(new MediaStream([track])).connect(tap);
-    tap.connect(context.destination);
-  };
-  const listen = (channel) =>
-    channel.addEventListener("message", ({ data }) =>
-      events.push({ ...JSON.parse(data), at_ms: performance.now() }));
-  const Native = window.RTCPeerConnection;
-  window.RTCPeerConnection = class extends Native {
-    constructor(...parts) {
-      super(...parts);
-      connections.push(this);
-      window.parleyTest.connections += 1;
-      peers.push(this);
-      this.addEventListener("track", ({ track }) => record(track));
-      this.addEventListener("datachannel", ({ channel }) => listen(channel));
-    }
-    createDataChannel(...parts) {
-      const channel = super.createDataChannel(...parts);
-      listen(channel);
-      return channel;
-    }
-  };
-})();
-""".replace("RATE_HZ", str(HEARD_RATE_HZ))

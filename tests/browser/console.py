@@ -67,4 +67,4 @@ async def open_console(
     yield console
     await context.close()
     rest = [text for text in console.complaints if not any(word in text for word in tolerated)]
-    assert rest == []
+    assert not rest, rest

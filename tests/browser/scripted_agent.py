@@ -12,10 +12,10 @@ import numpy as np
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
 from rtc.options import MediaOptions, RtcOptions
+from tests.deadlines import DEADLINE_S
 from utils import OwnedTasks
 
 SAMPLE_RATE_HZ = 24_000
-DEADLINE_S = 20.0
 NAME = "Parley"
 LOUD = 1000
 
@@ -40,6 +40,7 @@ class ScriptedAgent:
         self.heard_at_s: list[float] = []
         self._tasks = OwnedTasks(logging.getLogger("scripted agent"))
         self._connected = asyncio.Event()
+        self._left = asyncio.Event()
         self.connections = 0
         self._listening_to: set[int] = set()
         self._channel: Channel = RtcEngine(url.rstrip("/"), media).create_channel(
@@ -57,6 +58,7 @@ class ScriptedAgent:
         """Join the room."""
         self._channel.on("event", self._handle_client_event)
         self._channel.on("user_connected", self._handle_user_connected)
+        self._channel.on("user_left", lambda *_: self._left.set())
         await self._channel.connect()
 
     async def stop(self) -> None:
@@ -70,6 +72,13 @@ class ScriptedAgent:
             while self.connections < connections:
                 self._connected.clear()
                 await self._connected.wait()
+
+    async def wait_until_alone(self) -> None:
+        """Until no person is in the channel."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self._channel.remote_users:
+                self._left.clear()
+                await self._left.wait()
 
     async def next_client_event(self) -> dict[str, Any]:
         """What the page sent next over its data channel."""
@@ -98,6 +107,14 @@ class ScriptedAgent:
         self._channel.push_audio_frame(pcm, key=key)
         if is_finished:
             self._channel.finish_audio(key)
+
+    async def hear(self) -> None:
+        """Until somebody is heard, from now on."""
+        count = len(self.heard_at_s)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(self.heard_at_s) == count:
+                self.heard_more.clear()
+                await self.heard_more.wait()
 
     def fall_silent(self) -> None:
         """Drop everything that is queued."""

@@ -14,6 +14,7 @@ from tests.browser.chromium import dominant_hz, expect_sound, open_chromium, rea
 from tests.browser.console import Console, open_console
 from tests.browser.scripted_agent import SAMPLE_RATE_HZ, ScriptedAgent
 from tests.browser.site import Site, open_site
+from tests.deadlines import DEADLINE_S
 
 pytestmark = pytest.mark.browser
 
@@ -43,10 +44,14 @@ async def test_start_sends_what_the_form_says() -> None:
         open_chromium() as browser,
         open_console(browser, site.url) as console,
     ):
-        await console.get("summary").click()
+        await console.page.get_by_text("Agent and call options").click()
         await console.get("#agent-uid").fill("77")
         await console.get("#greeting").fill("Good morning.")
         await console.get("#voice").fill("amy")
+        await console.get("#model").fill("qwen3:4b")
+        await console.get("#recogniser").select_option("whisper-base")
+        await console.get("#voice-engine").select_option("kokoro")
+        await console.get("#noise-suppression").check()
         await console.get("#turns").select_option("Push to talk")
         await console.get("#recording").check()
         await console.get("#tools").fill('[{"name": "ask_desk", "parameters": {}}]')
@@ -59,6 +64,12 @@ async def test_start_sends_what_the_form_says() -> None:
                 "language": "en",
                 "greeting": "Good morning.",
                 "voice": "amy",
+                "model": "qwen3:4b",
+                "cascade": {
+                    "recogniser": {"engine": "whisper-base"},
+                    "voice": {"engine": "kokoro"},
+                    "noise_suppression": True,
+                },
                 "toolset": "everyday",
                 "turn_detection": {"type": "none"},
                 "recording": True,
@@ -79,7 +90,7 @@ async def test_both_sides_are_heard_and_metered() -> None:
         await console.expect_level("user")
         heard = (await read_heard(console.page)).samples
         assert abs(dominant_hz(heard) - 440) < 10
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while not _is_loud(agent.heard):
                 await agent.heard_more.wait()
                 agent.heard_more.clear()
@@ -169,7 +180,6 @@ async def test_a_call_that_waits_for_the_page_is_answered_there() -> None:
         await console.get(".tool-answer").press("Enter")
         assert await agent.next_client_event() == {
             "type": "client_tool_result",
-            "session_id": "",
             "id": "c7",
             "name": "ask_desk",
             "output": "Yes, from six.",
@@ -286,3 +296,30 @@ async def test_without_a_key_one_stays_outside_and_is_told_why() -> None:
         await console.page.keyboard.press("Escape")
         await expect(console.notice("An API key is needed")).to_be_visible()
         await expect(console.get("#join")).to_be_enabled()
+
+
+@pytest.mark.asyncio
+async def test_the_start_page_says_what_answers_and_how_to_get_a_better_one() -> None:
+    async with open_site() as site, open_chromium() as browser:
+        async with open_console(browser, site.url) as console:
+            await expect(console.get("#mind-text")).to_contain_text("Built-in rules answer")
+            await expect(console.get("#mind-better")).to_contain_text("LLM_BASE_URL=")
+            await console.get("#local-settings summary").click()
+            shown = console.get("#settings-list")
+            await expect(shown).to_have_text("LLM_MODELnot setTTS_ENGINEpiper")
+        site.local_model["language_model"] = {
+            "kind": "server",
+            "model": EVIL,
+            "host": "127.0.0.1:11434",
+        }
+        async with open_console(browser, site.url) as console:
+            text = f"{EVIL} at 127.0.0.1:11434 answers."
+            await expect(console.get("#mind-text")).to_have_text(text)
+            await expect(console.get("#mind-better")).to_be_hidden()
+        site.local_model["is_default"] = False
+        async with open_console(browser, site.url) as console:
+            # Twice: the page has shown the first answer when it asks again.
+            for _ in range(2):
+                async with console.page.expect_response("**/local_model"):
+                    pass
+            await expect(console.get("#mind")).to_be_hidden()

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from playwright.async_api import expect
 
-from speech.engines.recogniser import WhisperRecogniser
-from speech.resampling import Resampler
+from audio import Resampler, write_wav
+from speech.engines.whisper import WhisperRecogniser
 from tests.browser.chromium import (
     HEARD_RATE_HZ,
     Heard,
@@ -28,7 +28,6 @@ from tests.browser.chromium import (
 from tests.browser.console import Console, open_console
 from tests.real_server import open_real_server, poll, wait_until_gone
 from tests.wav_files import read_wav
-from utils import write_wav
 
 pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.timeout(180)]
 
@@ -87,7 +86,7 @@ def likeness(one: str, other: str) -> float:
 
 async def start_talking(console: Console) -> None:
     """Start an agent with many first words, and join it."""
-    await console.get("summary").click()
+    await console.page.get_by_text("Agent and call options").click()
     await console.get("#greeting").fill(LONG_GREETING)
     await console.join("parlour")
     await expect(console.get("#status")).to_have_text("Connected")
@@ -124,6 +123,8 @@ async def test_a_spoken_conversation_from_start_to_stop(tmp_path: Path) -> None:
         await expect(tool.locator(".tool-name")).to_have_text("get_current_time")
         reply = console.entries("agent").last
         await expect(reply).to_have_attribute("data-state", "done", timeout=SPOKEN_WAIT_MS)
+        # The local model sees nothing.
+        await expect(console.get("#share-controls")).to_be_hidden()
 
         events, heard = await read_events(console.page), await read_heard(console.page)
         played = first(events, "agent_playout_done")
@@ -152,7 +153,7 @@ async def test_a_written_conversation_with_a_tool_of_the_page_until_the_server_d
         open_chromium(microphone=microphone) as browser,
         open_console(browser, server.url, tolerated=tolerated) as console,
     ):
-        await console.get("summary").click()
+        await console.page.get_by_text("Agent and call options").click()
         await console.get("#greeting").fill("")
         await console.get("#tools").fill(json.dumps([WEATHER_TOOL]))
         await console.join("parlour")
@@ -186,7 +187,7 @@ async def test_the_call_goes_on_by_itself_when_the_agents_process_is_killed(
         open_chromium(microphone=microphone) as browser,
         open_console(browser, server.url) as console,
     ):
-        await console.get("summary").click()
+        await console.page.get_by_text("Agent and call options").click()
         await console.get("#greeting").fill("")
         await console.join("parlour")
         await expect(console.get("#status")).to_have_text("Connected")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from httpd.origins import OriginCheck
+from http_server.origins import OriginCheck
 from tests.browser.chromium import open_chromium
 from tests.browser.console import open_console
 from tests.browser.site import open_site
@@ -14,7 +14,7 @@ from tests.browser.site import open_site
 pytestmark = pytest.mark.browser
 
 REPLY_TIMES = """async () => {
-  const { ReplyClock } = await import('/web/latency.js');
+  const { ReplyClock } = await import('/web/console/latency.js');
   const quiet = 0, voice = 0.8;
   const times = (steps) => {
     const clock = new ReplyClock();
@@ -35,7 +35,7 @@ REPLY_TIMES = """async () => {
 }"""
 
 CONVERSATION = """async () => {
-  const { Conversation } = await import('/web/conversation.js');
+  const { Conversation } = await import('/web/client/conversation.js');
   const conversation = new Conversation();
   const agent = { agent_id: 'a', agent_name: 'Parley' };
   const say = (type, fields) => conversation.apply({ type, ...agent, ...fields });
@@ -55,13 +55,15 @@ CONVERSATION = """async () => {
 }"""
 
 REFUSED = """async () => {
-  const { Signaling } = await import('/web/signaling.js');
-  const signaling = new Signaling({ channel: 'demo', hello: {}, mintToken: async () => null });
+  const { Signaling } = await import('/web/client/signaling.js');
+  const { RoomToken } = await import("/web/client/room_token.js");
+  const server = new URL("/", location.href);
+  const signaling = new Signaling({ server, channel: "demo", hello: {}, token: new RoomToken() });
   return signaling.connect().then(() => 'joined', ({ code, message }) => [code, message]);
 }"""
 
 HEARD = """async () => {
-  const { Conversation } = await import('/web/conversation.js');
+  const { Conversation } = await import('/web/client/conversation.js');
   const conversation = new Conversation();
   const say = (type, item_id, fields) =>
     conversation.apply({ type, agent_name: 'Parley', response_id: 'r', item_id, ...fields });
@@ -84,7 +86,7 @@ HEARD = """async () => {
 }"""
 
 PLAYOUT = """async () => {
-  const { PlayoutMeter } = await import('/web/playout.js');
+  const { PlayoutMeter } = await import('/web/client/playout.js');
   const meter = new PlayoutMeter();
   const voice = (jitterBufferDelay, jitterBufferEmittedCount) =>
     ({ type: 'inbound-rtp', kind: 'audio', jitterBufferDelay, jitterBufferEmittedCount });
@@ -103,10 +105,22 @@ PLAYOUT = """async () => {
 
 
 PATHS = """async () => {
-  const { PathWatch, DEAD_AFTER_MS } = await import('/web/path_watch.js');
+  const { PathWatch, DEAD_AFTER_MS } = await import('/web/client/path_watch.js');
   const watch = new PathWatch();
   return [[5, 1000], [6, 3500], [6, 6100], [6, 3500 + DEAD_AFTER_MS], [7, 9000]].map(
     ([count, now]) => watch.note(count, now));
+}"""
+
+
+AFTER_CALL = """async () => {
+  const { renderExtraction } = await import('/web/console/screens/calls/facts.js');
+  const shown = (call) => renderExtraction(call)?.textContent ?? null;
+  return [
+    shown({ summary: null, extraction: null }),
+    shown({ summary: { state: 'pending' }, extraction: null }),
+    shown({ summary: { state: 'done', text: 'A call.' }, extraction: { state: 'failed', reason: 'it is no JSON' } }),
+    shown({ extraction: { state: 'done', value: { order_number: 17, is_solved: true } } }),
+  ];
 }"""
 
 
@@ -132,6 +146,12 @@ async def test_pure_modules() -> None:
             None,
             {"playout_delay_ms": 110},
             {"playout_delay_ms": 60},
+        ]
+        assert await console.page.evaluate(AFTER_CALL) == [
+            None,
+            "SummarySummary: made after the call.",
+            "SummaryA call.Extraction failed: it is no JSON",
+            "SummaryOrder number17Is solvedYes",
         ]
         assert await console.page.evaluate(PATHS) == [False, False, False, True, False]
         assert await console.page.evaluate(CONVERSATION) == [

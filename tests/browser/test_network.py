@@ -15,22 +15,22 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, WebSocketRoute, expect
 
-from rtc.turn import IceServers
+from audio import write_wav
+from rtc.room_server.ice_servers import IceServers
 from tests.browser.chromium import GRANTED_MICROPHONE, expect_sound, find_chromium, open_chromium
 from tests.browser.console import Console, open_console
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.browser.site import Site, open_site
+from tests.deadlines import DEADLINE_S
 from tests.fakes.coturn import SECRET, running_coturn
 from tests.fakes.media_gate import MediaGate, own_address
 from tests.fakes.namespaces import HOME_ADDRESS, Namespaces
 from tests.rtc.sound import tone
-from utils import write_wav
 
 pytestmark = pytest.mark.browser
 
 PORTS = (29_330, 29_337)
 RATE_HZ = 24_000
-DEADLINE_S = 20.0
 HEALED_WITHIN_S = 20.0
 # 3 s, and what a busy machine takes to show it.
 NOTICED_WITHIN_S = 10.0
@@ -132,7 +132,7 @@ async def test_dead_paths_are_replaced_whichever_direction_died(tmp_path: Path) 
         for inwards, outwards in cuts:
             count = agent.connections + 1
             cut_at_s = time.monotonic()
-            gate.shut(inwards=inwards, outwards=outwards, used_only=True)
+            gate.shut(inwards=inwards, outwards=outwards, present_only=True)
             await agent.wait_for_user(count)
             await _both_heard(console, agent)
             healed_s = time.monotonic() - cut_at_s

@@ -42,7 +42,7 @@ async def test_two_people_hear_and_write_to_each_other() -> None:
             open_console(browser, site.url, tolerated=("502",)) as ada,
             open_console(browser, site.url, tolerated=("502",), viewport=PHONE) as bob,
         ):
-            await ada.get("summary").click()
+            await ada.page.get_by_text("Agent and call options").click()
             await ada.get("#name").fill("Ada")
             await join_without_agent(ada, "parlour")
             await join_without_agent(bob, "parlour")
@@ -199,3 +199,40 @@ async def test_a_page_that_goes_away_says_goodbye() -> None:
             await bob.page.goto("about:blank")
             await expect(ada.entries("note")).to_contain_text("left")
             await expect(ada.get(".person")).to_have_count(1)
+
+
+@pytest.mark.asyncio
+async def test_the_agents_of_the_app_are_offered_by_their_names() -> None:
+    desk = {"name": "orders", "display_name": "Order desk", "description": "Takes orders."}
+    cook = {"name": "cook", "display_name": "The cook", "description": ""}
+    async with open_site() as site, open_chromium(NO_MICROPHONE) as browser:
+        site.start_failure = START_FAILURE
+        async with open_console(browser, site.url, tolerated=("502",)) as console:
+            await expect(console.get("#join")).to_be_enabled()
+            await expect(console.get("#agent-field")).to_be_hidden()
+            agents = [{**one, "greeting": "Order desk, good day."} for one in (desk, cook)]
+            site.definitions = {"app": "orders.py", "agents": agents, "problems": []}
+            await expect(console.get("#agent-hint")).to_have_text("Takes orders.")
+            await console.page.get_by_text("Agent and call options").click()
+            greeting = console.get("#greeting")
+            await expect(greeting).to_have_attribute("placeholder", "Order desk, good day.")
+            join = console.page.get_by_role("button", name="Join without microphone")
+            await console.get("#channel").fill("desk")
+            await console.get("#join").click()
+            await join.click()
+            await expect(console.notice("The agent did not start")).to_be_visible()
+            start = {"channel_name": "desk", "uid": 1000, "show_tools": "full"}
+            assert site.requests == [("/start_agent", {**start, "agent": "orders"})]
+            # A choice stays when the app is loaded anew, and what is wrong with it is shown.
+            await console.get("#agent").select_option("The cook")
+            problem = {"text": "no such tool", "file": "orders.py", "line": 7}
+            site.definitions = {"app": "orders.py", "agents": agents[1:], "problems": [problem]}
+            notice = console.notice("orders.py cannot be loaded")
+            await expect(notice).to_contain_text("orders.py:7: no such tool")
+            await expect(console.get("#agent")).to_have_value("cook")
+            # None of them: the page's own suggestions are back.
+            await console.get("#agent").select_option("")
+            await expect(greeting).to_have_value("Hello, how can I help you?")
+            site.definitions = {"app": None, "agents": [], "problems": []}
+            await expect(notice).to_have_count(0)
+            await expect(console.get("#agent-field")).to_be_hidden()

@@ -14,10 +14,10 @@ from tests.browser.chromium import open_chromium
 from tests.browser.console import open_console
 from tests.browser.scripted_agent import ScriptedAgent
 from tests.browser.site import open_site
+from tests.deadlines import DEADLINE_S
 
 pytestmark = pytest.mark.browser
 
-DEADLINE_S: Final = 30.0
 HELLO: Final = json.dumps({"type": "client_text_append", "text": "hello"})
 CALL: Final = """async ({ kinds, labels, policy, channelFirst, hello }) => {
   const pc = new RTCPeerConnection({ bundlePolicy: policy });

@@ -9,8 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.console import Console
-from tests.browser.scripted_agent import DEADLINE_S, SAMPLE_RATE_HZ, ScriptedAgent
+from tests.browser.scripted_agent import SAMPLE_RATE_HZ, ScriptedAgent
 from tests.browser.test_agent import open_call
+from tests.deadlines import DEADLINE_S
 
 pytestmark = pytest.mark.browser
 
@@ -154,7 +155,6 @@ async def test_a_tool_that_asks_is_decided_about() -> None:
             verdict = {"id": call_id, "approve": approve, "always": always}
             assert await agent.next_client_event() == {
                 "type": "client_tool_approval",
-                "session_id": "",
                 **verdict,
             }
             await expect(question).to_have_count(0)

@@ -1,4 +1,4 @@
-"""The product's own agent with a fault in it: held in a state, or doing harm when it is told to."""
+"""The product's agent with a fault: held in a state, or doing harm on a signal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import time
 from typing import Any
 
 from agent import AgentObserver, RealtimeKitAgent
-from config import AgentConfig
+from config.agent import AgentConfig
 from conversation.lifecycle import AgentState, ExitReason
+from line.line import CreateLine
 
 HARM = signal.SIGUSR2
-"""At which it does what its system message says."""
+"""Signal that triggers the harm named in its system message."""
 
 _BITE_BYTES = 8 * 1024 * 1024
 _BITES = 12
@@ -22,16 +23,22 @@ _BITES = 12
 class FaultyAgent(RealtimeKitAgent):
     """System message: `hold=STATE harm=block|memory|descriptors|release`, each optional."""
 
-    def __init__(self, config: AgentConfig, observer: AgentObserver | None = None) -> None:
+    def __init__(
+        self,
+        config: AgentConfig,
+        observer: AgentObserver | None = None,
+        *,
+        line: CreateLine | None = None,
+    ) -> None:
         words = dict(word.split("=") for word in (config.system_message or "").split())
         self._hold = words.get("hold")
         self._harm = words.get("harm", "block")
         self._harmed: list[Any] = []
         self._released = asyncio.Event()
-        super().__init__(config, observer)
+        super().__init__(config, observer, line=line)
 
     async def run(self) -> ExitReason:
-        """As the product's, unless it is held before it begins."""
+        """Run as the product's agent, unless held before the start."""
         asyncio.get_running_loop().add_signal_handler(HARM, self._do_harm)
         await self._held(AgentState.STARTING)
         return await super().run()

@@ -15,10 +15,11 @@ from typing import Any
 import aiohttp
 import psutil  # type: ignore[import-untyped]
 
-from control.processes.ladder import Deadlines
+from control.supervisor.stop_sequence import Deadlines
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.control.sse import Told, listening
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import ServerProcess, all_gone, server_aside, until
@@ -30,7 +31,6 @@ ENTRY = "tests.chaos.faulty_agent:FaultyAgent"
 DEADLINES = Deadlines(
     start_s=25.0, ask_s=6.0, terminate_s=0.3, dump_s=0.3, kill_s=20.0, ping_interval_s=0.2
 )
-DEADLINE_S = 40.0
 UNRESPONSIVE_S = 3.0
 MEMORY_LIMIT_MIB = 80
 MAX_TOKENS = 30
@@ -44,7 +44,7 @@ BEFORE_READY = ("starting", "joining", "connecting")
 IN_CALL = ("ready", "running", "server_drains")
 STATES = (*BEFORE_READY, *IN_CALL, "draining", "stopping")
 """`server_drains`: running, while the server waits for its calls to end; `draining`: the agent says
-goodbye of its own accord, because a limit of the call is reached.
+goodbye because a limit of the call is reached.
 """
 
 Shown = dict[str, Any]
@@ -52,7 +52,7 @@ Shown = dict[str, Any]
 
 @dataclass
 class Scene:
-    """The server, the model's side and somebody in the room. `call_id` once the agent is there."""
+    """The server, the model's side and a person in the room. call_id: set once the agent exists."""
 
     server: ServerProcess
     provider: FakeRealtimeServer
@@ -62,11 +62,11 @@ class Scene:
     stream: list[Told] = field(default_factory=list)
 
     async def shown(self) -> Shown:
-        """What the API says of the agent."""
+        """Return the agent's status from the API."""
         return (await self.server.get("/agents/demo"))[1]
 
     async def wait_shown(self, condition: Callable[[Shown], object]) -> Shown:
-        """The agent, once it is as wanted."""
+        """Return the agent's status once it satisfies the condition."""
         shown: Shown = {}
         try:
             async with asyncio.timeout(DEADLINE_S):
@@ -86,11 +86,11 @@ class Scene:
                 await asyncio.sleep(0.05)
 
     async def start(self, words: str, **more: Any) -> tuple[int, dict[str, Any]]:
-        """The answer to a start of an agent with this fault."""
+        """Return the answer to a start of an agent with this fault."""
         return await self.server.post("/start_agent", START | {"system_message": words} | more)
 
     async def join(self) -> Person:
-        """Somebody joins."""
+        """Let a person join the room."""
         options = RtcOptions(channel_name="demo", uid=7, role="user")
         self.person = Person(RtcEngine(self.server.url).create_channel(options))
         await self.person.join()
@@ -112,7 +112,7 @@ class Scene:
         return await self.wait_shown(lambda one: one["state"] == "draining")
 
     async def is_heard_again(self, session: FakeSession, *, is_new_process: bool) -> None:
-        """The caller, who did nothing, hears what the model says now."""
+        """The caller hears the model again without any action of its own."""
         person = self.person
         assert person is not None
         if is_new_process:
@@ -122,11 +122,11 @@ class Scene:
         await until(lambda: person.loud_ms >= before_ms + 250, DEADLINE_S)
 
     def signal_agent(self, pid: int, number: signal.Signals) -> None:
-        """Do it to the agent's process."""
+        """Send a signal to the agent's process."""
         os.kill(pid, number)
 
     async def stored(self) -> dict[str, Any]:
-        """The call's record, once it says how the call ended."""
+        """Return the call's record once it has the end of the call."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 status, record = await self.server.get(f"/calls/{self.call_id}")
@@ -135,7 +135,7 @@ class Scene:
                 await asyncio.sleep(0.05)
 
     async def listen(self, last_event_id: str = "0") -> list[Told]:
-        """The whole stream of a call that is over."""
+        """Return the whole stream of a call that is over."""
         async with (
             aiohttp.ClientSession(self.server.url) as http,
             listening(http, "/agents/demo/events", last_event_id) as reader,
@@ -143,7 +143,7 @@ class Scene:
             return await reader.rest()
 
     async def nothing_left(self) -> None:
-        """The server takes what it took before the call, and goes when it is told to."""
+        """The server uses no more resources than before the call, and exits on SIGINT."""
         if self.person is not None:
             await self.person.leave()
             self.person = None
@@ -161,7 +161,7 @@ class Scene:
 async def scene(
     folder: Path, provider: FakeRealtimeServer, deadlines: Deadlines = DEADLINES, **more: Any
 ) -> AsyncIterator[Scene]:
-    """A server that loses patience soon."""
+    """Run a server with short limits."""
     wanted = settings(provider.uri) | {
         "agent_unresponsive_s": UNRESPONSIVE_S,
         "agent_memory_limit_mib": MEMORY_LIMIT_MIB,

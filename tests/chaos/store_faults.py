@@ -1,5 +1,5 @@
-"""What may happen to the server's memory of calls while they go on: it hangs, refuses, or the clock by
-which it deletes is far ahead when the server starts.
+"""Faults of the store during calls: it hangs, refuses writes, or the clock for its retention is far
+ahead when the server starts.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import psutil  # type: ignore[import-untyped]
 
 from control.store.database import SQLITE_NAME, database_url
 from control.store.store import Store
+from tests.chaos.environment_faults import DAY_S, EnvironmentFault, SteppedClock
 from tests.chaos.stage import IN_CALL, Scene
-from tests.chaos.surroundings import DAY_S, SteppedClock, Surrounding
 from tests.control.store.postgres import Postgres, running_postgres
 from tests.control.store.samples import put_call, put_entry, text
 from tests.fakes.openai_realtime import FakeRealtimeServer
@@ -27,24 +27,24 @@ from tests.processes.test_real_agent import START
 from utils import wall_clock_ms
 
 AT_ONCE_S = 4.0
-"""Less than a write that hangs is waited for, on a busy machine too."""
+"""Less than the timeout of a hanging write, with a margin for a busy machine."""
 
 STOPPED_S = 8.0
-"""An agent that is asked to go, and two seconds for the store, on a busy machine."""
+"""An agent's graceful stop and two seconds for the store, with a margin for a busy machine."""
 
 
-class HungDatabase(Surrounding):
-    """PostgreSQL takes what it is sent, and answers nothing."""
+class HungDatabase(EnvironmentFault):
+    """PostgreSQL accepts data and never answers."""
 
     @asynccontextmanager
-    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+    async def prepared(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
         with running_postgres() as self._postgres:
             try:
                 yield {"store_url": self._postgres.url}
             finally:
                 self.heal()
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         self._signal(signal.SIGSTOP)
         await is_not_in_the_way(here)
 
@@ -53,24 +53,24 @@ class HungDatabase(Surrounding):
 
     def _signal(self, number: signal.Signals) -> None:
         for process in processes_of(self._postgres):
-            # A helper of the database may end meanwhile.
+            # A worker of the database may exit meanwhile.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, number)
 
 
-class LockedDatabase(Surrounding):
-    """Somebody else writes to the SQLite file, and does not come to an end."""
+class LockedDatabase(EnvironmentFault):
+    """Another process holds the write lock of the SQLite file."""
 
     _connection: sqlite3.Connection | None = None
 
     @asynccontextmanager
-    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+    async def prepared(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
         try:
             yield {}
         finally:
             self.heal()
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         self._connection = _connect(self._folder)
         await asyncio.to_thread(self._connection.execute, "BEGIN IMMEDIATE")
         await is_not_in_the_way(here)
@@ -81,10 +81,10 @@ class LockedDatabase(Surrounding):
             self._connection = None
 
 
-class BrokenDatabase(Surrounding):
-    """A table that is written to all the time is not there."""
+class BrokenDatabase(EnvironmentFault):
+    """A table that is written frequently is missing."""
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         await asyncio.to_thread(self._rename, "calls", "gone")
         await is_not_in_the_way(here)
 
@@ -102,12 +102,12 @@ class ClockAhead(SteppedClock):
     """
 
     @asynccontextmanager
-    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+    async def prepared(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
         recordings = self._folder / "recordings"
         recordings.mkdir()
         (recordings / "yesterday.wav").write_bytes(b"said")
         await self._fill()
-        async with super().around(provider):
+        async with super().prepared(provider):
             self._set(40 * DAY_S)
             yield {"recordings_dir": str(recordings), "retention_days": 30}
         with contextlib.closing(sqlite3.connect(_database(self._folder))) as connection:
@@ -124,7 +124,7 @@ class ClockAhead(SteppedClock):
         await store.write([call, put_entry(0, text(0), "yesterday")])
         await store.close()
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         warnings = (await here.server.get("/readyz"))[1]["warnings"]
         assert any("40 days ahead" in warning or "41 days ahead" in warning for warning in warnings)
         status, call = await here.server.get("/calls/yesterday")
@@ -133,7 +133,7 @@ class ClockAhead(SteppedClock):
 
 
 async def is_not_in_the_way(here: Scene) -> None:
-    """Whoever asks the server for something else has it at once; whoever asks the store is told."""
+    """Requests that need no store are answered at once; the others report the fault."""
     async with asyncio.timeout(AT_ONCE_S):
         shown = await here.shown()
         _, ready = await here.server.get("/readyz")
@@ -151,14 +151,14 @@ async def is_not_in_the_way(here: Scene) -> None:
 
 
 def processes_of(postgres: Postgres) -> list[psutil.Process]:
-    """The database's server with its helpers."""
+    """Return the database server and its workers."""
     assert postgres._process is not None
     server = psutil.Process(postgres._process.pid)
     return [server, *server.children(recursive=True)]
 
 
 def _connect(folder: Path) -> sqlite3.Connection:
-    """For one who waits until others have written. Used off the loop, on which people listen."""
+    """Return a connection that waits for other writers. Used in threads, never on the loop."""
     made = sqlite3.connect(_database(folder), isolation_level=None, check_same_thread=False)
     made.execute("PRAGMA busy_timeout=20000")
     return made

@@ -15,22 +15,15 @@ import pytest
 
 from conversation.lifecycle import AgentState
 from tests.chaos.faulty_agent import HARM
-from tests.chaos.stage import (
-    BEFORE_READY,
-    DEADLINE_S,
-    LIMITED,
-    REPLY_MS,
-    STATES,
-    Scene,
-    scene,
-)
+from tests.chaos.stage import BEFORE_READY, LIMITED, REPLY_MS, STATES, Scene, scene
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import until
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to the process, and as what the supervisor knows it once the agent was ready."""
+    """Fault of the process, and the exit reason that the supervisor records once it was ready."""
 
     number: signal.Signals
     exit_reason: str
@@ -117,7 +110,7 @@ async def lose_while_stopping(here: Scene, fault: Fault) -> None:
 
 
 async def lose_in_goodbye(here: Scene, fault: Fault) -> None:
-    """The call was over, but for a word: nobody is called back to hear it."""
+    """The call was ending: no process follows for the goodbye."""
     status, answer = await here.start(words(fault), **LIMITED)
     assert status == 200, answer
     here.call_id = answer["agent_id"]

@@ -1,5 +1,5 @@
-"""What happens to the log while a call goes on, in every state of its agent: nobody reads it any
-more, its reader is gone, its disk is full. No call notices. CHAOS=long runs the whole table.
+"""Faults of the log in every state of an agent: a reader that hangs or is gone, a full disk. No call
+is affected. CHAOS=long runs the whole table.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import pytest
 
+from tests.chaos.environment_faults import EnvironmentFault, FullDisk
 from tests.chaos.stage import STATES, Scene
-from tests.chaos.surroundings import FullDisk, Surrounding
-from tests.chaos.test_surroundings import live_through
+from tests.chaos.test_environment_faults import run_call_with_fault
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.fakes.outputs import fill
 from tests.recordings import tiny_disk
@@ -22,15 +22,15 @@ from tests.recordings import tiny_disk
 _DISK_BYTES = 1024 * 1024
 
 
-class _LogPipe(Surrounding):
-    """The log is a pipe; until the strike it has room for what is said."""
+class _LogPipe(EnvironmentFault):
+    """The log is a pipe with space left until the fault."""
 
     @property
     def _path(self) -> Path:
         return self._folder / "server.log"
 
     @asynccontextmanager
-    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+    async def prepared(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
         os.mkfifo(self._path)
         self._reader: int | None = os.open(self._path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -45,27 +45,27 @@ class _LogPipe(Surrounding):
 
 
 class StuckLog(_LogPipe):
-    """Whoever reads the log reads no more, and it is full."""
+    """The reader of the log hangs, and the pipe is full."""
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         writer = os.open(self._path, os.O_WRONLY)
         fill(writer)
         os.close(writer)
 
 
 class BrokenLog(_LogPipe):
-    """Whoever read the log is gone."""
+    """The reader of the log is gone."""
 
-    async def strike(self, here: Scene) -> None:
+    async def inject(self, here: Scene) -> None:
         self._close()
         await here.server.get("/agents")
 
 
 class FullLog(FullDisk):
-    """The log has a disk of its own, and not a byte goes into it."""
+    """The disk of the log is full."""
 
     @asynccontextmanager
-    async def around(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
+    async def prepared(self, provider: FakeRealtimeServer) -> AsyncIterator[dict[str, Any]]:
         self._disk.mkdir()
         with tiny_disk(self._disk, _DISK_BYTES):
             (self._folder / "server.log").symlink_to(self._disk / "server.log")
@@ -86,4 +86,4 @@ TABLE: Final = (
 async def test_a_call_and_its_log(
     name: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await live_through(KINDS[name](tmp_path, monkeypatch), state, tmp_path)
+    await run_call_with_fault(KINDS[name](tmp_path, monkeypatch), state, tmp_path)

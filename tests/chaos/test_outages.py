@@ -1,5 +1,5 @@
-"""The server, and the rooms in it, killed in every state of an agent, and started again: nothing of the
-first one stays, and people come back by themselves. Only with CHAOS=long.
+"""The server with its rooms killed in every state of an agent, then started again: nothing of the first
+one remains, and clients reconnect by themselves. Only with CHAOS=long.
 """
 
 from __future__ import annotations
@@ -13,16 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.chaos.stage import (
-    BEFORE_READY,
-    DEADLINE_S,
-    DEADLINES,
-    ENTRY,
-    LIMITED,
-    STATES,
-    Scene,
-    scene,
-)
+from tests.chaos.stage import BEFORE_READY, DEADLINES, ENTRY, LIMITED, STATES, Scene, scene
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.loopback.stage import Person
 from tests.processes.conftest import all_gone, server_aside, until
@@ -84,13 +76,13 @@ async def reach(here: Scene, state: str) -> asyncio.Task[Any] | None:
 
 
 async def is_known(here: Scene) -> None:
-    """Whoever looks the call up has it written down."""
+    """The call is in the store."""
     status, record = await here.server.get(f"/calls/{here.call_id}")
     assert (status, record["ended_at_ms"]) == (200, None)
 
 
 async def kill_server(here: Scene) -> None:
-    """It has no time for anything, and no process of it stays."""
+    """Kill the server; none of its processes remains."""
     family = here.server.descendants()
     os.kill(here.server.process.pid, signal.SIGKILL)
     await asyncio.to_thread(here.server.wait)

@@ -1,6 +1,6 @@
-"""The store hangs, is locked or broken, or the clock is ahead when the server starts, in every state of
-an agent. No call, start or stop waits for it, and what it could not take is there afterwards. CHAOS=long
-runs the whole table.
+"""Faults of the store in every state of an agent: it hangs, is locked or broken, or the clock is ahead
+when the server starts. No call, start or stop waits for it, and delayed writes are there afterwards.
+CHAOS=long runs the whole table.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from tests.chaos import test_surroundings
+from tests.chaos import test_environment_faults
 from tests.chaos.stage import STATES
 from tests.chaos.store_faults import BrokenDatabase, ClockAhead, HungDatabase, LockedDatabase
 
@@ -35,5 +35,5 @@ TABLE: Final = (
 async def test_a_call_and_its_store(
     name: str, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    around = KINDS[name](tmp_path, monkeypatch)
-    await test_surroundings.live_through(around, state, tmp_path)
+    fault = KINDS[name](tmp_path, monkeypatch)
+    await test_environment_faults.run_call_with_fault(fault, state, tmp_path)

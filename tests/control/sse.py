@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import ClientResponse, ClientSession
 from aiohttp.test_utils import TestClient
 
-DEADLINE_S = 20.0
+from tests.deadlines import DEADLINE_S
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis import checks
 
-from config import Settings
+from config.settings import Settings
 from control.api.openapi import openapi_document
 from control.api.operations import OPERATIONS
 from control.store.archive import Archive
 from control.store.database import database_url
 from tests.control.served_api import serve_api
+from tests.deadlines import DEADLINE_S
 
 EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "5"))
 """Of each operation."""
@@ -54,6 +55,7 @@ def served(folder: Path) -> Iterator[str]:
         archive = Archive(database_url(folder, None), "this server")
         archive.start(list)
         async with serve_api(UNLIMITED, archive=archive) as api:
+            await api.keys.named.read()
             await api.post("/start_agent", json=LIVE)
             loop = asyncio.get_running_loop()
             stopped = loop.create_future()
@@ -67,7 +69,7 @@ def served(folder: Path) -> Iterator[str]:
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()
     try:
-        assert is_serving.wait(10)
+        assert is_serving.wait(DEADLINE_S)
         yield url[0]
     finally:
         stop = stops[0]
@@ -91,7 +93,10 @@ def test_every_answer_is_one_that_the_document_promises(name: str, tmp_path: Pat
         if is_live and "channel" in case.path_parameters:
             case.path_parameters["channel"] = LIVE["channel_name"]
         response = case.call(base_url=url, session=session, allow_redirects=False, timeout=10)
-        case.validate_response(response, checks=list(CHECKS))
+        # There is no local model here, which is what the document promises of it.
+        is_promised = (name, response.status_code) == ("voice_sample", 502)
+        checked = [one for one in CHECKS if not (is_promised and one is checks.not_a_server_error)]
+        case.validate_response(response, checks=checked)
 
     with served(tmp_path) as url, requests.Session() as session:
         send()

@@ -7,8 +7,10 @@ import pytest
 from aiohttp import ClientResponse
 
 from control.api.openapi import openapi_document
-from control.api.operations import OPERATIONS, Guard
+from control.api.operation import Guard
+from control.api.operations import OPERATIONS
 from tests.control.served_api import Api, serve_api
+from version import VERSION
 
 DOCUMENT = openapi_document(OPERATIONS)
 
@@ -42,6 +44,7 @@ async def test_routes_and_document_agree() -> None:
 
 def test_the_document_is_whole() -> None:
     assert DOCUMENT["openapi"].startswith("3.1")
+    assert DOCUMENT["info"]["version"] == VERSION
     names = set()
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
@@ -77,6 +80,12 @@ def test_guarded_operations_say_so() -> None:
         described = DOCUMENT["paths"][one.path][one.method.lower()]
         assert (described["security"] == []) == (one.guard is Guard.OPEN)
         assert ("401" in described["responses"]) == (one.guard is not Guard.OPEN)
+
+
+def test_what_needs_a_key_names_its_scope() -> None:
+    for one in OPERATIONS:
+        is_of_keys = one.guard in (Guard.KEY, Guard.METRICS, Guard.BRIDGE)
+        assert bool(one.scopes) == is_of_keys, f"{one.name}: set `scope` (docs/keys.md)"
 
 
 @pytest.mark.asyncio

@@ -1,4 +1,4 @@
-"""Who may do what to whom in a room: the table of docs/security.md, tried cell by cell.
+"""Rights in a room: the table of docs/security.md, tested cell by cell.
 
 A server with keys; its room has an agent (1000) and Ada (7). Each row of the table tries to do each
 thing to both of them.
@@ -15,8 +15,9 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 from pydantic import SecretStr
 
-from config import Settings
+from config.settings import Settings
 from tests.control.served_api import SECRET, Api, serve_api
+from tests.deadlines import DEADLINE_S
 
 AGENT, ADA, OTHER, OTHER_AGENT = 1000, 7, 8, 1001
 KEY = "key-one-of-the-tests"
@@ -43,12 +44,12 @@ WHO: Final = (NOBODY, UNNAMED, NAMED, TAB, ANOTHER_AGENT, OWNER, CALLER)
 Rights = dict[str, str]
 JOINS: Rights = {
     NOBODY: "no",
-    UNNAMED: "as somebody new",
+    UNNAMED: "as a new member",
     NAMED: "as its uid",
     TAB: "as its uid",
     ANOTHER_AGENT: "as its uid",
     OWNER: "no",
-    CALLER: "as somebody new",
+    CALLER: "as a new member",
 }
 RESUMES: Rights = dict.fromkeys(WHO, "no") | {TAB: "its own"}
 REPLACES: Rights = dict.fromkeys(WHO, "no") | {TAB: "its own", OWNER: "by a token"}
@@ -133,7 +134,7 @@ class World:
 
     async def next(self, uid: int, kind: str) -> dict[str, Any]:
         """The next frame of a kind that reaches `uid`."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while (frame := await self.sockets[uid].receive_json())["type"] != kind:
                 pass
         return dict(frame)
@@ -142,7 +143,7 @@ class World:
         """All that reached `uid` by now: the answer to its own question comes last."""
         await self.sockets[uid].send_json({"type": "ping"})
         frames: list[dict[str, Any]] = []
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while (frame := await self.sockets[uid].receive_json())["type"] != "pong":
                 frames.append(frame)
         return frames
@@ -155,7 +156,7 @@ class World:
             return None
         await socket.send_json(frame)
         await socket.send_json({"type": "ping"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while (message := await socket.receive()).type is WSMsgType.TEXT:
                 if message.json()["type"] == "pong":
                     break
@@ -187,7 +188,7 @@ async def test_joins(who: str) -> None:
             _, told = await room.ask_as(who)
         if JOINS[who] == "no":
             assert told["code"] == "unauthorized"
-        elif JOINS[who] == "as somebody new":
+        elif JOINS[who] == "as a new member":
             assert told["uid"] not in (AGENT, ADA, OTHER)
         else:
             own = {NAMED: OTHER, TAB: ADA, ANOTHER_AGENT: OTHER_AGENT}

@@ -16,7 +16,7 @@ SECRET = GuardrailRule(name="secret", pattern=r"project\s+x\b")
 def test_a_rule_is_told_once_where_the_words_break_it() -> None:
     guardrail = Guardrail([SECRET])
     pieces = ["We call it Pro", "ject", " X", ".", " Project X!"]
-    told = [guardrail.hear("i", piece) for piece in pieces]
+    told = [guardrail.append("i", piece) for piece in pieces]
     assert told == [None, None, SECRET, None, None]
     assert guardrail.finish("i", "We call it Project X. Project X!") is None
     assert guardrail.finish("j", "It is project x") is SECRET
@@ -27,14 +27,14 @@ def test_no_cut_of_the_pieces_hides_the_words(cuts: list[int]) -> None:
     text = "Well, since you are asking, this was project x all the time."
     at = sorted({0, *(cut for cut in cuts if cut < len(text)), len(text)})
     guardrail = Guardrail([SECRET])
-    told = [guardrail.hear("i", text[a:b]) for a, b in itertools.pairwise(at)]
+    told = [guardrail.append("i", text[a:b]) for a, b in itertools.pairwise(at)]
     assert [rule for rule in told if rule is not None] == [SECRET]
 
 
 def test_long_replies_are_looked_at_to_their_end() -> None:
     guardrail = Guardrail([SECRET])
-    assert all(guardrail.hear("i", "nothing of interest ") is None for _ in range(500))
-    assert guardrail.hear("i", "but project x") is SECRET
+    assert all(guardrail.append("i", "nothing of interest ") is None for _ in range(500))
+    assert guardrail.append("i", "but project x") is SECRET
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ def test_a_cut_reply_keeps_only_what_was_heard_and_ignores_late_words() -> None:
     history.finish_reply("i1")
     (item,) = history.items
     assert (item.text, item.status) == ("one two", ItemStatus.INTERRUPTED)
+    assert item.unheard == "three four"
 
 
 def test_a_second_cut_changes_nothing() -> None:
@@ -33,6 +34,43 @@ def test_a_second_cut_changes_nothing() -> None:
     _reply(history, "one two three four", 1)
     history.cut_reply("i1", "r1", played_ms=500)
     assert history.cut_reply("i1", "r1", played_ms=1000) == "one two"
+
+
+def test_complete_words_replace_their_pieces_and_never_those_of_a_cut_reply() -> None:
+    history = History()
+    _reply(history, "one two", 1)
+    history.finish_reply("i1")
+    history.append_words("i1", "r1", " three")
+    history.finish_words("i1", "r1", "one two three four")
+    history.finish_words("i1", "r1", "four")
+    assert history.heard_text("i1", 0) == "one two three four"
+    history.append_words("i2", "r1", "one two")
+    history.cut_reply("i2", "r1", played_ms=0)
+    history.finish_words("i2", "r1", "one two three")
+    assert history.heard_text("i2", 1000) == ""
+
+
+def test_a_voice_that_broke_off_keeps_the_words_of_its_audio_and_teaches_no_pace() -> None:
+    history = History()
+    words = " ".join(["word"] * 31)
+    _reply(history, words, 2)
+    heard = " ".join(["word"] * 6)
+    assert history.end_audio_early("i1") == (heard, 2000)
+    assert history.heard_text("i1", 1000) == " ".join(["word"] * 3)
+    history.finish_reply("i1")
+    assert history.heard_text("i1", 0) == heard
+    assert history.end_audio_early("unknown") == ("", 0)
+    history.append_words("i2", "r2", words)
+    history.append_audio("i2", "r2", pcm_bytes=96_000, sample_rate_hz=24_000)
+    assert history.heard_text("i2", 2000) == heard, "as at the default pace"
+
+
+def test_an_echo_is_compared_with_the_most_that_may_have_been_spoken() -> None:
+    history = History()
+    words = " ".join(["word"] * 31)
+    _reply(history, words, 2)
+    assert history.heard_text("i1", 1500) == " ".join(["word"] * 4)
+    assert history.longest_spoken_text("i1", 1500) == " ".join(["word"] * 23)
 
 
 def test_a_user_item_keeps_its_place_before_the_reply_to_it() -> None:

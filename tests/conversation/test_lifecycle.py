@@ -1,4 +1,4 @@
-"""The life of an agent as a table."""
+"""Transition table of an agent in its process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHOLE_LIFE = [
 ]
 
 
-def test_a_whole_life_is_told_step_by_step() -> None:
+def test_each_step_of_a_whole_life_is_published() -> None:
     steps: list[tuple[AgentState, AgentState]] = []
     life = Lifecycle(lambda old, new: steps.append((old, new)))
     for state in WHOLE_LIFE:
@@ -26,7 +26,7 @@ def test_a_whole_life_is_told_step_by_step() -> None:
     assert steps == list(zip([AgentState.STARTING, *WHOLE_LIFE], WHOLE_LIFE, strict=False))
 
 
-@pytest.mark.parametrize("start", list(AgentState))
+@pytest.mark.parametrize("start", list(TRANSITIONS))
 def test_a_step_outside_the_table_raises_and_changes_nothing(start: AgentState) -> None:
     for target in set(AgentState) - TRANSITIONS[start] - {start}:
         life = Lifecycle()
@@ -34,6 +34,11 @@ def test_a_step_outside_the_table_raises_and_changes_nothing(start: AgentState) 
         with pytest.raises(IllegalTransitionError):
             life.advance(target)
         assert life.state is start
+
+
+def test_states_of_the_supervisors_view_are_no_states_of_a_process() -> None:
+    assert set(AgentState) - set(TRANSITIONS) == {AgentState.BACKOFF, AgentState.FATAL}
+    assert set().union(*TRANSITIONS.values()) <= set(TRANSITIONS)
 
 
 def test_staying_is_no_step() -> None:

@@ -28,7 +28,7 @@ def test_of_a_short_limit_the_second_half_is_the_warning() -> None:
 def test_only_silence_of_both_sides_is_idle() -> None:
     watch = LimitWatch(CallLimits(idle_timeout_s=30), now_s=0)
     assert watch.observe(now_s=15, is_quiet=True) == []
-    # A long reply: nobody can be expected to speak meanwhile.
+    # A long reply: the user is not expected to speak meanwhile.
     assert watch.observe(now_s=100, is_quiet=False) == []
     assert watch.observe(now_s=106, is_quiet=True) == [LimitNear(ExitReason.IDLE, 9)]
     watch.note_user()

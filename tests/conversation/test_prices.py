@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation.prices import ModelPrice, dearest, parse_prices
+from conversation.prices import ModelPrice, max_cost, parse_prices
 
 GPT = "gpt-x=input_text:4,input_audio:32,input_cached:0.4,output_text:16,output_audio:64"
 
@@ -54,5 +54,5 @@ def test_cached_tokens_cost_less() -> None:
 
 def test_of_several_models_the_dearest_counts() -> None:
     cheap, dear = parse_prices("a=input:1,output:1;b=input:2,output:1")
-    assert dearest([cheap, dear], 1_000_000, 0, {}) == 2
-    assert dearest([], 1_000_000, 0, {}) == 0
+    assert max_cost([cheap, dear], 1_000_000, 0, {}) == 2
+    assert max_cost([], 1_000_000, 0, {}) == 0

@@ -37,7 +37,7 @@ def test_a_batch_that_was_given_up_is_not_followed_up() -> None:
     batches = ToolBatches()
     batches.call_started("r", "a")
     assert not batches.response_done("r")
-    assert not batches.call_given_up("r", "a")
+    assert not batches.call_closed("r", "a")
     assert not batches.call_answered("r", "a")
 
 
@@ -47,7 +47,7 @@ def test_what_is_left_of_a_batch_is_followed_up_whichever_ends_first() -> None:
         batches.call_started("r", "a")
         batches.call_started("r", "b")
         batches.response_done("r")
-        endings = [batches.call_given_up, batches.call_answered]
+        endings = [batches.call_closed, batches.call_answered]
         first, second = endings if given_up_first else reversed(endings)
         assert not first("r", "a")
         assert second("r", "b")

@@ -11,7 +11,7 @@ from conversation.turn_timings import TurnClock, TurnTimings
 
 
 def spoken(clock: TurnClock, item_id: str = "i1", *, at_s: float = 10.0) -> None:
-    """Somebody spoke for a second until `at_s`; the provider finds out half a second later."""
+    """A second of speech until `at_s`; the provider reports its end half a second later."""
     clock.voice_started()
     clock.voice_stopped(at_s)
     assert clock.turn_ended(item_id, at_s + 0.5) is None

@@ -11,7 +11,7 @@ from agents import function_tool
 from agents.realtime import RealtimeAgent, RealtimeRunner
 from agents.realtime.session import RealtimeSession
 
-DEADLINE_S = 20.0
+from tests.deadlines import DEADLINE_S
 
 
 @function_tool

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.ports import lasting_port
 
 SECRET = "a secret of the TURN server"
-DEADLINE_S = 20.0
 
 
 @dataclass

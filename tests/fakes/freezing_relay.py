@@ -31,6 +31,11 @@ class FreezingRelay:
         for passing in self._passing:
             passing.clear()
 
+    def cut(self) -> None:
+        """Reset the connections there are, as a network does that changes."""
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def __aenter__(self) -> FreezingRelay:
         self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
         return self

@@ -14,9 +14,10 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes import gemini_frames as wire
 from tests.fakes.gemini_frames import Frame, InvalidArgumentError
-from tests.fakes.provider_server import DEADLINE_S, ProviderSession
+from tests.fakes.provider_server import ProviderSession
 
 BYTES_PER_MS = 48
 

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 from typing import Any
+
+from aioice import stun
 
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
@@ -19,7 +20,8 @@ from rtc.options import MediaOptions
 Address = tuple[str, int]
 
 _MAX_DATAGRAM_BYTES = 65_535
-_IN_USE_S = 1.2
+# How a STUN binding request begins.
+_CHECK = b"\0\1"
 
 
 def own_address(number: int) -> str:
@@ -37,11 +39,12 @@ class MediaGate:
         self._public: dict[int, socket.socket] = {}
         # One socket for each stranger at each port; the participant sees its address.
         self._private: dict[tuple[int, Address], socket.socket] = {}
-        self._used_at_s: dict[int, float] = {}
         self._is_shut_in = False
         self._is_shut_out = False
-        # Where it is shut; None: everywhere.
-        self._shut_ports: frozenset[int] | None = None
+        # The ICE user name of each connection, by the ways on which its checks came.
+        self._names: dict[tuple[int, Address], str] = {}
+        # For which connections it is shut; None: for all.
+        self._shut_names: frozenset[str] | None = None
 
     @property
     def media(self) -> dict[str, Any]:
@@ -57,12 +60,14 @@ class MediaGate:
         """The same, for a channel."""
         return MediaOptions(has_loopback=False, network=MediaNetwork(**self.media))
 
-    def shut(self, *, inwards: bool = True, outwards: bool = True, used_only: bool = False) -> None:
-        """From now on datagrams are lost. used_only: at the ports that are in use now only."""
+    def shut(
+        self, *, inwards: bool = True, outwards: bool = True, present_only: bool = False
+    ) -> None:
+        """From now on datagrams are lost. present_only: those of the connections of now, on whichever
+        way; a new one gets through, also at a port that one of them had.
+        """
         self._is_shut_in, self._is_shut_out = inwards, outwards
-        recently_s = time.monotonic() - _IN_USE_S
-        used = frozenset(port for port, at_s in self._used_at_s.items() if at_s > recently_s)
-        self._shut_ports = used if used_only else None
+        self._shut_names = frozenset(self._names.values()) if present_only else None
 
     def open(self) -> None:
         """Everything gets through again."""
@@ -88,19 +93,29 @@ class MediaGate:
         if (private := self._private.get((port, stranger))) is None:
             private = self._private[port, stranger] = _socket(self.outer, 0)
             self._read(private, self._handle_inner, port, stranger, private)
-        if not self._loses(port, is_shut=self._is_shut_in):
+        if (name := _read_name(datagram)) is not None:
+            self._names[port, stranger] = name
+        if not self._loses((port, stranger), is_shut=self._is_shut_in):
             _send(private, datagram, (self.inner, port))
 
     def _handle_inner(self, port: int, stranger: Address, private: socket.socket) -> None:
         datagram, _ = private.recvfrom(_MAX_DATAGRAM_BYTES)
-        if not self._loses(port, is_shut=self._is_shut_out):
+        if not self._loses((port, stranger), is_shut=self._is_shut_out):
             _send(self._public[port], datagram, stranger)
 
-    def _loses(self, port: int, *, is_shut: bool) -> bool:
-        self._used_at_s[port] = time.monotonic()
-        is_lost = is_shut and (self._shut_ports is None or port in self._shut_ports)
+    def _loses(self, path: tuple[int, Address], *, is_shut: bool) -> bool:
+        is_meant = self._shut_names is None or self._names.get(path) in self._shut_names
+        is_lost = is_shut and is_meant
         self.lost += is_lost
         return is_lost
+
+
+def _read_name(datagram: bytes) -> str | None:
+    """The ICE user name in a connectivity check; None: this is none."""
+    if datagram[:2] != _CHECK:
+        return None
+    name = stun.parse_message(datagram).attributes.get("USERNAME")
+    return None if name is None else str(name)
 
 
 def _socket(host: str, port: int) -> socket.socket:

@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.media_gate import MediaGate, own_address
 from tests.fakes.namespaces import HOME_ADDRESS, Namespaces
 
-DEADLINE_S = 20.0
 PORTS = (29_320, 29_327)
 
 
@@ -70,7 +70,7 @@ class _GateNetwork:
         self.heal = gate.open
 
     async def move(self, caller: Talker) -> None:
-        self._gate.shut(used_only=True)
+        self._gate.shut(present_only=True)
         await caller.tell(addresses=[own_address(4)])
 
 

@@ -93,9 +93,13 @@ def _merged(old: Any, new: Any) -> Any:
 
 
 class Reply:
-    """One response in the making: the frames of its life, in order."""
+    """One response in the making: the frames of its life, in order.
 
-    def __init__(self) -> None:
+    params: `response` of the request for it
+    """
+
+    def __init__(self, params: Frame | None = None) -> None:
+        self._params = params or {}
         self.id = new_id("resp")
         self.item_id = new_id("item")
         self.transcript = ""
@@ -107,13 +111,19 @@ class Reply:
     def begin(self) -> Frame:
         return frame("response.created", response=self._response("in_progress", []))
 
+    @property
+    def is_beside(self) -> bool:
+        """Whether it stays outside of the conversation."""
+        return self._params.get("conversation") == "none"
+
     def add_item(self, item: Frame) -> list[Frame]:
-        return [
+        added = [
             frame(
                 "response.output_item.added", response_id=self.id, output_index=0, item=dict(item)
             ),
             frame("conversation.item.added", previous_item_id=None, item=dict(item)),
         ]
+        return added[: 1 if self.is_beside else None]
 
     def begin_speech(self) -> list[Frame]:
         part = {"type": "audio", "transcript": ""}
@@ -144,9 +154,26 @@ class Reply:
             *self.end_item(self._message(status, content)),
         ]
 
-    def end_item(self, item: Frame) -> list[Frame]:
+    def write(self, text: str) -> list[Frame]:
+        """A written answer, whole but for the end of its item."""
+        self.transcript = text
+        part = {"type": "text", "text": ""}
         return [
-            frame("conversation.item.done", previous_item_id=None, item=item),
+            *self.add_item(self._message("in_progress", [])),
+            frame("response.content_part.added", **self._part, part=part),
+            frame("response.output_text.delta", **self._part, delta=text),
+            frame("response.output_text.done", **self._part, text=text),
+            frame("response.content_part.done", **self._part, part=part | {"text": text}),
+        ]
+
+    def end_text(self) -> list[Frame]:
+        content = [{"type": "output_text", "text": self.transcript}]
+        return self.end_item(self._message("completed", content))
+
+    def end_item(self, item: Frame) -> list[Frame]:
+        ended = [frame("conversation.item.done", previous_item_id=None, item=item)]
+        return [
+            *ended[: 0 if self.is_beside else None],
             frame("response.output_item.done", response_id=self.id, output_index=0, item=item),
             frame("response.done", response=self._response(self._status(), [item])),
             frame("rate_limits.updated", rate_limits=[_TOKENS_LEFT]),
@@ -196,12 +223,12 @@ class Reply:
             "status": status,
             "status_details": details,
             "output": output,
-            "conversation_id": "conv_1",
-            "output_modalities": ["audio"],
+            "conversation_id": None if self.is_beside else "conv_1",
+            "output_modalities": self._params.get("output_modalities", ["audio"]),
             "max_output_tokens": "inf",
             "audio": {"output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin"}},
             "usage": None if status == "in_progress" else _USAGE,
-            "metadata": None,
+            "metadata": self._params.get("metadata"),
         }
 
 

@@ -42,6 +42,7 @@ class FakeRealtimeServer(ProviderServer[FakeSession]):
         self.faults = faults or Faults()
         self._vocabulary = vocabulary
         self.ephemeral_keys: set[str] = set()
+        self.asked_headers: list[dict[str, str]] = []
 
     def _add_routes(self, app: web.Application) -> None:
         app.router.add_get("/v1/realtime", self._handle_openai)
@@ -85,6 +86,7 @@ class FakeRealtimeServer(ProviderServer[FakeSession]):
         self, request: web.Request, model: str | None, vocabulary: Vocabulary
     ) -> web.StreamResponse:
         self.was_asked.set()
+        self.asked_headers.append(dict(request.headers))
         if self.faults.is_mute:
             await self._closing.wait()
         if not self._is_welcome(request):

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from aiohttp import WSMsgType, web
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_frames import (
     BYTES_PER_MS,
     Frame,
@@ -26,7 +27,7 @@ from tests.fakes.openai_frames import (
     new_id,
 )
 from tests.fakes.openai_vocabulary import GA, Vocabulary
-from tests.fakes.provider_server import DEADLINE_S, ProviderSession
+from tests.fakes.provider_server import ProviderSession
 from utils import wall_clock_ms
 
 _LOUD = 1500
@@ -107,6 +108,9 @@ class FakeSession(ProviderSession):
         self.audio = bytearray()
         # What a request for a reply gets; None: nothing until the test acts.
         self.reply_with: Callable[[FakeSession], Any] | None = None
+        # The same of one outside of the conversation, with `response` of the request.
+        self.reply_beside: Callable[[FakeSession, Frame], Any] | None = None
+        self._params: Frame | None = None
         self._faults = faults
         self._vocabulary = vocabulary
         self._active: Reply | None = None
@@ -207,6 +211,13 @@ class FakeSession(ProviderSession):
         await self._end(reply.end_speech())
         return reply
 
+    async def write(self, text: str) -> Reply:
+        """A written reply."""
+        reply = await self._begin()
+        await self.send(*reply.write(text))
+        await self._end(reply.end_text())
+        return reply
+
     async def call_tool(self, name: str, arguments: Any, *, call_id: str | None = None) -> str:
         """A reply that is one function call; returns its call id."""
         call_id = call_id or new_id("call")
@@ -220,6 +231,22 @@ class FakeSession(ProviderSession):
             ending = [each for each in ending if each["type"] != "response.output_item.done"]
         await self._end(ending)
         return call_id
+
+    async def begin_beside(self, params: Frame) -> Reply:
+        """Only the beginning of a reply outside of the conversation."""
+        reply = Reply(params)
+        await self.send(reply.begin())
+        return reply
+
+    async def answer_beside(self, params: Frame, text: str, *, pcm: bytes = b"") -> Reply:
+        """A reply outside of the conversation, written or with a voice, beside any other reply."""
+        reply = await self.begin_beside(params)
+        if pcm:
+            frames = [*reply.begin_speech(), reply.words(text), reply.audio(pcm)]
+            await self.send(*frames, *reply.end_speech())
+        else:
+            await self.send(*reply.write(text), *reply.end_text())
+        return reply
 
     async def fail(self, code: str, message: str = "it failed", **fields: Any) -> None:
         """An `error` event."""
@@ -277,7 +304,8 @@ class FakeSession(ProviderSession):
 
     async def _begin(self) -> Reply:
         assert self._active is None, "the test began a reply within a reply"
-        self._active = Reply()
+        self._active = Reply(self._params)
+        self._params = None
         self._is_reply_coming = False
         self._cut.clear()
         await self.send(self._active.begin())
@@ -374,10 +402,15 @@ class FakeSession(ProviderSession):
             await self.send(frame("conversation.item.deleted", item_id=event["item_id"]))
 
     async def _handle_response_create(self, event: Frame) -> None:
-        if self._active is not None or self._is_reply_coming:
+        params = event.get("response") or {}
+        if params.get("conversation") == "none":
+            if self.reply_beside is not None:
+                self._tasks.start(self.reply_beside(self, params), name="reply beside")
+        elif self._active is not None or self._is_reply_coming:
             code = "conversation_already_has_active_response"
             await self._refuse(event, code, "one at a time", None)
         else:
+            self._params = params
             self._start_scripted_reply()
 
     async def _handle_response_cancel(self, event: Frame) -> None:

@@ -1,4 +1,4 @@
-"""The words a fake speaks: OpenAI's GA, its beta, or DashScope's. Uses nothing of ours."""
+"""The words a fake speaks: OpenAI's GA, its beta, xAI's or DashScope's. Uses nothing of ours."""
 
 from __future__ import annotations
 
@@ -118,6 +118,32 @@ def new_dashscope_session(model: str) -> Frame:
     }
 
 
+def xai_frame(frame: Frame) -> Frame | None:
+    """A GA server frame as xAI sends it: a connection begins with its conversation."""
+    if frame["type"] == "session.created":
+        conversation = {"id": frame["session"]["id"], "object": "realtime.conversation"}
+        return {
+            "event_id": frame["event_id"],
+            "type": "conversation.created",
+            "conversation": conversation,
+        }
+    return None if frame["type"] == "rate_limits.updated" else frame
+
+
+def new_xai_session(model: str) -> Frame:
+    """The session of xAI: some of it nested, some not."""
+    pcm = {"type": "audio/pcm", "rate": 24_000}
+    return {
+        "id": new_id("sess"),
+        "model": model,
+        "instructions": "",
+        "voice": "eve",
+        "turn_detection": {"type": "server_vad", "threshold": 0.85, "prefix_padding_ms": 333},
+        "tools": [],
+        "audio": {"input": {"format": pcm}, "output": {"format": pcm}},
+    }
+
+
 def _nested_detection(session: Frame) -> Any:
     return session["audio"]["input"]["turn_detection"]
 
@@ -128,4 +154,5 @@ def _flat_detection(session: Frame) -> Any:
 
 GA = Vocabulary(new_session, _nested_detection, lambda frame: frame)
 BETA = Vocabulary(new_beta_session, _flat_detection, beta_frame)
+XAI = Vocabulary(new_xai_session, _flat_detection, xai_frame)
 DASHSCOPE = Vocabulary(new_dashscope_session, _flat_detection, dashscope_frame)

@@ -8,9 +8,8 @@ from aiohttp import web
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.http_server import HttpServer
-
-DEADLINE_S = 20.0
 
 
 class OtlpCollector:

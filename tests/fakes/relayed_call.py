@@ -13,15 +13,15 @@ import aiohttp
 import av
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
-from rtc.aiortc_adapter import close_connection, prefer_opus
+from rtc.aiortc_hooks.receiver import close_connection, prefer_opus
 from rtc.opus import OpusEncoder
+from tests.deadlines import DEADLINE_S
 from tests.fakes.loopback_candidates import use_loopback_candidates
 from tests.fakes.udp_relay import UdpRelay
 
 RATE_HZ = 24_000
 FRAME_BYTES = 960
 PTIME_S = 0.02
-DEADLINE_S = 15.0
 
 
 class SpeechTrack(MediaStreamTrack):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
-from rtc.aiortc_adapter import close_connection
+from rtc.aiortc_hooks.receiver import close_connection
 from tests.fakes.loopback_candidates import use_loopback_candidates
 
 Munge = Callable[[str], str]

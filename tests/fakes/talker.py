@@ -34,7 +34,7 @@ async def _listen(channel: Any) -> None:
             report("heard_at_s", frame.received_at)
 
 
-async def _obey() -> None:
+async def _execute() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
@@ -52,7 +52,7 @@ async def _talk(wanted: dict[str, Any]) -> None:
     await channel.connect()
     channel.push_audio_frame(tone(440, 120, 24_000))
     listening = asyncio.get_running_loop().create_task(_listen(channel))
-    await _obey()
+    await _execute()
     await cancel_and_wait(listening)
     await channel.disconnect()
 

@@ -18,10 +18,10 @@ from dashscope.audio.qwen_omni import (
 )
 from dashscope.audio.qwen_omni.omni_realtime import AudioFormatConfig
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.dashscope_realtime import FakeDashScopeServer, FakeQwenSession, QwenFaults
 from tests.fakes.openai_realtime import tone
 
-DEADLINE_S = 10.0
 MODEL = "qwen3.5-omni-flash-realtime"
 
 

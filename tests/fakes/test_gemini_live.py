@@ -11,10 +11,10 @@ import pytest_asyncio
 from google import genai
 from google.genai import errors, types
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiFaults, Tls
 from tests.fakes.openai_session import tone
 
-DEADLINE_S = 10.0
 MODEL = "gemini-3.8-live"
 VOICE = tone(200)
 ASK_AUDIO = b"\1\0" * 1_600

@@ -13,12 +13,12 @@ from openai.types.beta.realtime import RealtimeServerEvent as BetaServerEvent
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, Faults, tone
 from tests.fakes.openai_vocabulary import BETA, GA, Vocabulary
 
 BETA_EVENTS: TypeAdapter[Any] = TypeAdapter(BetaServerEvent)
 GA_EVENTS: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
-DEADLINE_S = 10.0
 
 
 def azure_preview(server: FakeRealtimeServer) -> AsyncOpenAI:

@@ -16,11 +16,11 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from realtime import struct as wire
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_frames import Frame
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
-DEADLINE_S = 10.0
 
 
 @pytest_asyncio.fixture

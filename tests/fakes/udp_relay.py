@@ -8,77 +8,16 @@ n-th packet of a direction depends on the seed alone.
 from __future__ import annotations
 
 import asyncio
-import random
 import re
-from dataclasses import dataclass
 from typing import Any, cast
+
+from rtc.bad_network import Conditions, Path, is_rtcp, is_rtp
+
+__all__ = ["Conditions", "Path", "UdpRelay", "is_rtcp", "is_rtp"]
 
 Address = tuple[str, int]
 
 _CANDIDATE = re.compile(r"^a=candidate:.*$\r?\n", re.MULTILINE)
-_MAX_QUEUED_S = 0.5
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """What the network does. jitter_s: each packet's own extra delay, uniform from 0; reorders.
-
-    has_reordering False keeps the order, as a busy wireless network does. rate_bps: packets queue
-    for a line of this rate, for at most half a second. has_rtcp: reports suffer as the media does.
-    """
-
-    loss: float = 0.0
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    duplicates: float = 0.0
-    has_reordering: bool = True
-    rate_bps: float | None = None
-    has_rtcp: bool = False
-    seed: int = 1
-
-
-class Path:
-    """One direction. Pure: says after how long copies of a packet arrive."""
-
-    def __init__(self, conditions: Conditions, salt: int = 0) -> None:
-        self._conditions = conditions
-        self._rng = random.Random(conditions.seed * 1000 + salt)
-        self._line_free_s = 0.0
-        self._last_arrival_s = 0.0
-
-    def delays_s(self, size_bytes: int, now_s: float) -> list[float]:
-        """One delay for each copy that arrives; none when the packet is lost."""
-        conditions = self._conditions
-        draws = [self._rng.random() for _ in range(4)]
-        at_s = self._through_line(size_bytes, now_s)
-        if draws[0] < conditions.loss or at_s is None:
-            return []
-        at_s += conditions.delay_s + draws[1] * conditions.jitter_s
-        if not conditions.has_reordering:
-            at_s = self._last_arrival_s = max(at_s, self._last_arrival_s)
-        copies = [at_s - now_s]
-        if draws[2] < conditions.duplicates:
-            copies.append(at_s - now_s + draws[3] * 0.05)
-        return copies
-
-    def _through_line(self, size_bytes: int, now_s: float) -> float | None:
-        if self._conditions.rate_bps is None:
-            return now_s
-        begin_s = max(now_s, self._line_free_s)
-        if begin_s - now_s > _MAX_QUEUED_S:
-            return None
-        self._line_free_s = begin_s + size_bytes * 8 / self._conditions.rate_bps
-        return self._line_free_s
-
-
-def is_rtp(datagram: bytes) -> bool:
-    """RTP and not STUN, DTLS or RTCP (RFC 7983, RFC 5761)."""
-    return len(datagram) > 1 and 128 <= datagram[0] < 192 and not 64 <= datagram[1] & 0x7F < 96
-
-
-def is_rtcp(datagram: bytes) -> bool:
-    """A report on media."""
-    return len(datagram) > 1 and 128 <= datagram[0] < 192 and 64 <= datagram[1] & 0x7F < 96
 
 
 class UdpRelay:

@@ -14,10 +14,10 @@ from aiortc.rtcdtlstransport import State
 from aiortc.rtcrtpparameters import RTCRtpCodecParameters, RTCRtpReceiveParameters
 from google_crc32c import value as crc32c
 
+from rtc.aiortc_hooks.rtp_fast_path import MediaProtocol
 from rtc.media_network import MediaNetwork
-from rtc.media_shortcut import MediaProtocol
 from rtc.options import MediaOptions
-from rtc.peer import Peer, PeerCallbacks, PeerError
+from rtc.peer.peer import Peer, PeerCallbacks, PeerError
 
 _OPUS: Final = RTCRtpCodecParameters(
     mimeType="audio/opus", clockRate=48_000, channels=2, payloadType=96

@@ -20,7 +20,6 @@ from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.fakes.openai_vocabulary import BETA
 from tests.fuzz.inputs import VALUES, places
 
-DEADLINE_S = 10.0
 MARKER = "and now to something else"
 
 

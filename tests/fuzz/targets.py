@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from aiortc.sdp import SessionDescription
+from websockets.frames import Opcode
 
-from control.live.streams import Streams, UnknownEventIdError
-from control.processes.link import CHILD_MESSAGE, LinkBrokenError, parse_message
-from conversation.client_events import InvalidClientEventError
-from conversation.client_events import parse_client_event as parse_room_event
+from bridge.dialect import DialectError
+from bridge.dialects import DIALECTS
+from bridge.dialects.parley import ParleyDialect
+from control.event_stream.streams import Streams, UnknownEventIdError
+from control.ipc.link import CHILD_MESSAGE, LinkBrokenError, parse_message
+from conversation.events.client_events import InvalidClientEventError
+from conversation.events.client_events import parse_client_event as parse_room_event
 from realtime import struct as wire
-from realtime.codec import Codec, GaCodec
 from realtime.dashscope.families import family_of
 from realtime.dashscope.wire import dashscope_codec
 from realtime.gemini import wire as gemini_wire
 from realtime.gemini.mapping import GeminiMapper
-from realtime.gemini.tool_book import ToolBook
-from realtime.lasting.bounds import Bounds
-from realtime.lasting.ids import ConversationIds, SessionIds
+from realtime.gemini.tool_calls import ToolCallTracker
 from realtime.openai.beta import BETA_CODEC
+from realtime.openai.codec import Codec, GaCodec
 from realtime.openai.mapping import OpenAIMapper
 from realtime.openai.reply_sequence import ReplySequence
-from rtc.candidates import read_candidate
-from rtc.peer import PeerError
-from rtc.sctp_packets import PacketError, count_data_chunks
-from rtc.sdp import DescriptionError, read_answer, read_offer
-from rtc.sdp_answer import compose_answer
-from rtc.signals import SignalError, parse_client_frame, parse_server_frame
-from rtc.tokens import RoomTokens, TokenError
+from realtime.raw_events import raw_event, raw_text
+from realtime.resilience.event_bounds import Bounds
+from realtime.resilience.id_mapping import ConversationIds, SessionIds
+from realtime_calls.offer import read_call_offer
+from rtc.aiortc_hooks.sctp_packets import PacketError, count_data_chunks
+from rtc.peer.peer import PeerError
+from rtc.room_server.tokens import RoomTokens, TokenError
+from rtc.signaling.candidates import read_candidate
+from rtc.signaling.protocol import SignalError, parse_client_frame, parse_server_frame
+from rtc.signaling.sdp import DescriptionError, read_answer, read_offer
+from rtc.signaling.sdp_answer import compose_answer
 from session.recording.wav import NotARecordingError, WavHead
+from speech.access import RefusedError
+from speech.engines.choice import expected_abilities
+from speech.options import SessionOptions
+from tests.fuzz.bridge import feed_frames, feed_messages, feed_opening, message
 from tests.fuzz.media import close, feed_datagram, feed_offer, feed_rtcp, feed_rtp, feed_sctp
 from tests.session.running import USER, RunningSession
-from tools import ToolContext
+from tool_docstring import read_docstring
+from tools import ToolContext, ToolError
+from toolsets.http_calls import read_http_answer
+from untrusted.images import InvalidImageError, require_image
 
 Json = dict[str, Any]
 
@@ -67,6 +81,52 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
+def _http_answer(data: bytes) -> object:
+    kind, _, rest = data.partition(b";")
+    charset, _, body = rest.partition(b";")
+    kinds = {b"json": "application/json", b"plain": "text/plain"}
+    return read_http_answer(200, kinds.get(kind, _text(kind)), _text(charset), body)
+
+
+_BRIDGE_CREATE: Final[Json] = {
+    "type": "client_session_create",
+    "session_id": "s1",
+    "secret": "7-x",
+    "last_seq": 3,
+    "config": {
+        "audio_in": {"encoding": "opus", "rate": 48_000},
+        "audio_out": "alaw",
+        "user_uid": 7,
+    },
+}
+_BRIDGE_MESSAGES: Final = (
+    '0{"type": "client_audio_append", "audio": "AAAA"}\n1abcd\n0{"type": "client_activity_end"}',
+    '0{"type": "client_text_append", "text": "hi"}',
+)
+_BRIDGE: Final = (
+    message(Opcode.TEXT, '{"type": "client_text_append", "text": "hi"}'),
+    message(Opcode.BINARY, b"\x7f\xff" * 80),
+    message(Opcode.TEXT, '{"type": "client_audio', fin=False)
+    + message(Opcode.PING, b"x")
+    + message(Opcode.CONT, '_append", "audio": "AAAA", "format": {"rate": 16000}}'),
+    message(Opcode.TEXT, '{"type": "client_leave"}'),
+    message(Opcode.CLOSE, b"\x03\xe8bye"),
+)
+
+_DOCSTRINGS: Final = (
+    "Find.\n\nArgs:\n    a (int): One,\n        two.\n\nReturns:\n    x",
+    "Find.\n\nParameters\n----------\na, b : int\n    One.\n",
+    "Find.\n\n:param int a: One.\n:returns: x",
+)
+
+
+def _raw_event(data: bytes) -> None:
+    """What is passed on can be sent again."""
+    event = raw_event(data)
+    if event is not None and event.data:
+        raw_text(event.data, needs_type=False)
+
+
 def _reading(codec: Codec) -> Callable[[bytes], object]:
     """From a frame to what an agent is told of it, as a session of this dialect goes."""
 
@@ -85,7 +145,7 @@ def _reading(codec: Codec) -> Callable[[bytes], object]:
 
 
 def _gemini(data: bytes) -> object:
-    book = ToolBook((), is_blocking=True)
+    book = ToolCallTracker((), is_blocking=True)
     mapper = GeminiMapper(book, input_sample_rate_hz=16_000, output_sample_rate_hz=24_000)
     ids, bounds = SessionIds(ConversationIds(lambda _id: False)), Bounds()
     events = mapper.map(gemini_wire.parse(data), now_s=1.0)
@@ -121,6 +181,36 @@ async def _hear(text: str) -> None:
         assert session.unforeseen == [], session.unforeseen
 
 
+def _bridge(name: str) -> Callable[[bytes], object]:
+    """As the first message of a connection, else as a further one, text and bytes."""
+
+    def read(data: bytes) -> object:
+        text = _text(data)
+        route = {"channel": "demo", "user_id": text[:80], "session_id": "s"}
+        with contextlib.suppress(DialectError):
+            DIALECTS[name]().read(data)
+        with contextlib.suppress(DialectError):
+            return DIALECTS[name]().open(text, route)
+        return DIALECTS[name]().read(text)
+
+    return read
+
+
+_ABILITIES: Final = expected_abilities(SessionOptions())
+_CALL_FORM: Final = "\r\n".join(
+    (
+        "--b",
+        'Content-Disposition: form-data; name="sdp"',
+        "",
+        "v=0",
+        "--b",
+        'Content-Disposition: form-data; name="session"',
+        "Content-Type: application/json",
+        "",
+        '{"type": "realtime", "audio": {"output": {"voice": "marin", "speed": 1.2}}}',
+        "--b--",
+    )
+)
 _CANDIDATE: Final = "candidate:1 1 udp 2130706431 192.0.2.1 5000 typ host"
 _SDP: Final = "\r\n".join(
     (
@@ -144,6 +234,20 @@ _RTP_EXTENDED: Final = b"\x90\x60\0\x02\0\0\0\x02\0\0\0\x07\xbe\xde\0\x01\x10a\x
 _RTCP_REPORT: Final = b"\x81\xc9\0\x07\0\0\0\x07OURS" + b"\x01" * 20
 _RTCP_FEEDBACK: Final = b"\x81\xcd\0\x03\0\0\0\x07OURS\0\x01\0\x01"
 _STUN: Final = b"\0\x01\0\x08\x21\x12\xa4\x42" + b"t" * 12 + b"\0\x24\0\x04\0\0\0\x01"
+_IMAGES: Final = (b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP")
+_BRIDGE_SEEDS: Final[dict[str, tuple[Json | str | bytes, ...]]] = {
+    "agentscope": (
+        {"type": "client_session_create", "config": {"instructions": "x", "user_name": "y"}},
+        {"type": "client_audio_append", "audio": "AA==", "format": {"encoding": "pcm16"}},
+        {"type": "client_image_append", "data": "AAAA", "format": {"mime_type": "image/png"}},
+        {"type": "client_tool_result", "id": "c", "output": [{"type": "text", "text": "z"}]},
+    ),
+    "agentflow": (
+        {"thread_id": "a", "modalities": ["AUDIO"], "vad": {"enabled": True}, "voice": "v"},
+        {"type": "text", "text": "hi"},
+        {"type": "close"},
+    ),
+}
 _RESPONSE: Final = {
     "id": "r",
     "object": "realtime.response",
@@ -241,6 +345,7 @@ TARGETS: Final = (
         (
             {"type": "client_text_append", "text": "hi", "session_id": ""},
             {"type": "client_image_append", "image": "AAAA", "format": {"type": "image/png"}},
+            {"type": "client_image_chunk", "id": "a", "index": 0, "count": 2, "data": "AAAA"},
             {"type": "client_tool_result", "id": "c", "name": "n", "output": [{"a": 1}]},
             {"type": "client_tool_approval", "id": "c", "approve": True, "always": False},
             {"type": "client_session_create", "config": {"x": [1, 2]}},
@@ -254,6 +359,7 @@ TARGETS: Final = (
         (
             {"type": "client_text_append", "text": "hi"},
             {"type": "client_image_append", "image": "AAAA", "format": {"type": "image/png"}},
+            {"type": "client_image_chunk", "id": "a", "index": 0, "count": 1, "data": "/9j/"},
             {"type": "client_response_create"},
             {"type": "client_response_cancel"},
             {"type": "client_audio_commit"},
@@ -293,6 +399,16 @@ TARGETS: Final = (
                 "content_index": 0,
                 "transcript": "hi",
             },
+        ),
+    ),
+    Target(
+        "raw_provider_event",
+        _raw_event,
+        (),
+        (
+            {"type": "session.mystery", "level": 3, "text": "\ud83d"},
+            {"serverContent": {"a": [1.5, None]}, "usageMetadata": {}},
+            '{"type": "x", "n": NaN}',
         ),
     ),
     Target("openai_beta_frame", _reading(BETA_CODEC), (wire.InvalidEventError,), _BETA_SEEDS),
@@ -359,6 +475,18 @@ TARGETS: Final = (
         ),
     ),
     Target("session_description", _description, (DescriptionError,), (_SDP,)),
+    Target(
+        "form_of_a_call",
+        lambda data: read_call_offer("multipart/form-data; boundary=b", data, _ABILITIES),
+        (RefusedError,),
+        (_CALL_FORM,),
+    ),
+    Target(
+        "content_type_of_a_call",
+        lambda data: read_call_offer(_text(data), b"v=0", _ABILITIES),
+        (RefusedError,),
+        ("application/sdp", "Application/SDP; charset=utf-8"),
+    ),
     Target("ice_candidate", lambda data: read_candidate(_text(data)), (), (_CANDIDATE,)),
     Target("sctp_packet", count_data_chunks, (PacketError,), (_SCTP,)),
     Target("offer_to_a_connection", feed_offer, (PeerError,), (_SDP,), close),
@@ -372,12 +500,29 @@ TARGETS: Final = (
         close,
     ),
     Target("datagram_of_a_stranger", feed_datagram, (), (_STUN, _RTP), close),
+    Target("image", lambda data: require_image(data, None), (InvalidImageError,), _IMAGES),
+    *(
+        Target(f"bridge_message_{name}", _bridge(name), (DialectError,), seeds)
+        for name, seeds in _BRIDGE_SEEDS.items()
+    ),
     Target("room_token", _token, (TokenError,), ("eyJhbGciOiJIUzI1NiJ9.eyJ1aWQiOjd9.c2ln",)),
     Target(
         "event_id",
         lambda data: Streams().reader("demo", _text(data)),
         (UnknownEventIdError,),
         ("agent-1:17", "0"),
+    ),
+    Target("docstring", lambda data: read_docstring(_text(data)), (), _DOCSTRINGS),
+    Target(
+        "http_tool_answer", _http_answer, (ToolError,), ('json;utf-8;{"a": 1}', "plain;latin-1;x")
+    ),
+    Target("bridge_frames", feed_frames, (), _BRIDGE),
+    Target("bridge_messages", feed_messages, (), _BRIDGE_MESSAGES),
+    Target(
+        "bridge_opening",
+        lambda data: feed_opening(ParleyDialect(), data),
+        (DialectError,),
+        (_BRIDGE_CREATE, json.dumps(_BRIDGE_CREATE)),
     ),
     Target("recording_head", WavHead.parse, (NotARecordingError,), ("RIFF", "RF64")),
 )

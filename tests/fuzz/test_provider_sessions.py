@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from realtime import events as ours
 from realtime.model import RealtimeModel
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import tone
-from tests.fuzz.provider_logs import DEADLINE_S, MARKER, STAGES, Stage, wrong
+from tests.fuzz.provider_logs import MARKER, STAGES, Stage, wrong
 
 EXAMPLES = 25
 

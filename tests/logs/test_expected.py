@@ -1,4 +1,4 @@
-"""What others did is one line; what we did wrong keeps its traceback."""
+"""Expected errors are one line; bugs keep their traceback."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import logging
 import socket
 import ssl
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -14,13 +15,12 @@ import sqlalchemy.exc
 from aiohttp.http_exceptions import BadHttpMessage, InvalidHeader
 from yarl import URL
 
-from control.placement import AgentStartError
-from control.processes.link import LinkBrokenError
-from conversation.lifecycle import IllegalTransitionError
-from logs.expected import describe, is_expected
+from control.ipc.link import LinkBrokenError
+from conversation.lifecycle import AgentStartError, IllegalTransitionError
+from logs.expected import _OWN, describe, is_expected
 from logs.repeats import in_one_line
 from realtime.model import ModelConnectError
-from rtc.peer import PeerError
+from rtc.peer.peer import PeerError
 
 WORLD: list[BaseException] = [
     ConnectionRefusedError(111, "Connection refused"),
@@ -92,7 +92,14 @@ def test_what_a_malformed_request_held_is_not_repeated(error: Exception) -> None
     assert "sk-secret" not in in_one_line(record(error)).getMessage()
 
 
-def test_each_member_of_a_group_is_told_once() -> None:
+def test_each_member_of_a_group_is_described_once() -> None:
     group = ExceptionGroup("tasks", [OSError("a"), OSError("a"), TimeoutError()])
     assert describe(group) == "OSError: a; TimeoutError"
     assert describe(aiohttp.InvalidURL(URL("http://x"))) == "InvalidURL: http://x"
+
+
+def test_every_module_and_package_of_the_project_is_known_as_its_own() -> None:
+    root = Path(__file__).parents[2]
+    modules = {path.stem for path in root.glob("*.py")}
+    packages = {path.parent.name for path in root.glob("*/__init__.py")}
+    assert modules | packages == _OWN | {"main", "bench", "tests"}

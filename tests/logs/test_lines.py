@@ -92,7 +92,7 @@ class Odd:
 
 
 @pytest.mark.parametrize("arguments", [(Odd(),), (1, 2)])
-def test_a_message_that_does_not_fit_is_told_all_the_same(arguments: tuple[object, ...]) -> None:
+def test_a_message_that_does_not_fit_its_arguments_is_logged(arguments: tuple[object, ...]) -> None:
     assert "got %d" in text_of(record("got %d", *arguments))
 
 

@@ -17,7 +17,7 @@ def record(
 
 
 def told(repeats: Repeats, now_s: float, one: logging.LogRecord) -> list[str]:
-    """What is told when this record comes."""
+    """Return the lines logged for this record."""
     records = [*repeats.due(now_s), repeats.judge(one, now_s)]
     return [one.getMessage() for one in records if one is not None]
 
@@ -33,7 +33,7 @@ def failure(text: str = "on purpose") -> ValueError:
     return error
 
 
-def test_the_same_line_is_told_a_few_times_then_counted_and_summed_up() -> None:
+def test_a_repeated_line_is_logged_a_few_times_then_counted_and_summed_up() -> None:
     repeats = Repeats()
     lines = [line for _ in range(1_000) for line in told(repeats, 1.0, record("no %s", "room"))]
     assert lines == ["no room"] * MAX_SAME
@@ -44,7 +44,7 @@ def test_the_same_line_is_told_a_few_times_then_counted_and_summed_up() -> None:
     assert repeats.due(1.0 + 3 * WINDOW_S) == []
 
 
-def test_what_differs_is_told_but_of_one_place_not_without_end() -> None:
+def test_different_lines_of_one_place_are_limited_too() -> None:
     repeats = Repeats()
     lines = [
         line for number in range(1_000) for line in told(repeats, 1.0, record("peer %d", number))
@@ -55,7 +55,7 @@ def test_what_differs_is_told_but_of_one_place_not_without_end() -> None:
     assert summed.getMessage() == f"peer {MAX_OF_PLACE} (and 900 lines like it within 10 s)"
 
 
-def test_steps_of_many_calls_are_all_told() -> None:
+def test_state_changes_of_many_calls_are_all_logged() -> None:
     repeats = Repeats()
     lines = [
         line
@@ -65,20 +65,20 @@ def test_steps_of_many_calls_are_all_told() -> None:
     assert len(lines) == 400
 
 
-def test_what_is_written_for_development_is_never_counted() -> None:
+def test_debug_lines_are_never_suppressed() -> None:
     repeats = Repeats()
     one = record("frame", level=logging.DEBUG)
     assert sum(len(told(repeats, 1.0, one)) for _ in range(200)) == 200
 
 
-def test_what_is_remembered_is_bounded() -> None:
+def test_the_memory_of_repeats_is_bounded() -> None:
     repeats = Repeats()
     for number in range(5_000):
         told(repeats, 1.0, record(f"{number}" * 50, line=number, error=failure()))
     assert len(repeats) <= 3 * 512
 
 
-def test_a_traceback_is_told_once_then_its_error_alone() -> None:
+def test_a_traceback_is_logged_once_then_its_error_alone() -> None:
     repeats = Repeats()
     first = repeats.judge(record("task failed", error=failure("one")), 1.0)
     second = repeats.judge(record("task failed", error=failure("two")), 2.0)

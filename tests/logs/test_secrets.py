@@ -1,4 +1,4 @@
-"""No secret gets into a line, whoever writes it."""
+"""No secret gets into a line, whatever logs it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from config import Settings
+from config.settings import Settings
 from logs.lines import JsonFormatter, LineFormatter, TextFormatter
 from logs.secrets import Secrets, secrets_of
 
@@ -76,7 +76,7 @@ def test_a_known_secret_is_hidden_however_it_is_spelled(
         "input_value='cut {} … (30000 characters) … {}",
     ],
 )
-def test_what_is_known_by_its_name_is_hidden_too(text: str) -> None:
+def test_secrets_named_by_their_header_or_parameter_are_masked_too(text: str) -> None:
     hidden = Secrets().hide(text.replace("{}", "S3cr3tWord"))
     assert "S3cr3t" not in hidden
 

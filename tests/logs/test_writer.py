@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from logs.writer import LineStream, LineWriter, try_write
+from tests.deadlines import DEADLINE_S
 from tests.fakes.outputs import KINDS, bad_output, fill, is_blocking
-
-DEADLINE_S = 10.0
 
 
 def told(count: int, reason: str) -> str:
@@ -57,7 +56,7 @@ def test_lines_come_whole_and_in_their_order_from_many_threads(pipe: tuple[int, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_whoever_has_a_line_never_waits_and_never_fails(kind: str) -> None:
+def test_put_never_blocks_and_never_raises(kind: str) -> None:
     with bad_output(kind) as output:
         writer = LineWriter(output.fd, max_waiting_bytes=10_000)
         began_s = time.monotonic()
@@ -75,19 +74,19 @@ def test_whoever_has_a_line_never_waits_and_never_fails(kind: str) -> None:
         writer.close(DEADLINE_S)
 
 
-def test_what_was_lost_is_told_when_somebody_reads_again(pipe: tuple[int, int]) -> None:
+def test_lost_lines_are_reported_when_the_reader_is_back(pipe: tuple[int, int]) -> None:
     reader, descriptor = pipe
     fill(descriptor)
-    writer = LineWriter(descriptor, max_waiting_bytes=30, tell_lost=told)
+    writer = LineWriter(descriptor, max_waiting_bytes=30, format_lost=told)
     for number in range(10):
         writer.put(f"line {number}!!")  # 10 bytes with its end
     assert writer.lost == 7
-    lines = read_lines(reader, 3)
+    lines = read_lines(reader, 4)  # three and the report of the lost ones
     writer.put("after")
     lines += read_lines(reader, 1)
     assert writer.flush(DEADLINE_S)
     assert [line for line in lines if line.startswith("line")] == [f"line {n}!!" for n in range(3)]
-    assert "7 lost: nobody read them" in lines
+    assert "7 lost: the reader is too slow" in lines
     assert lines[-1] == "after"
     writer.close(DEADLINE_S)
 
@@ -98,7 +97,7 @@ def test_a_disk_with_room_again_gets_the_next_line_and_the_number_of_lost_ones(
     path = tmp_path / "log"
     with Path("/dev/full").open("wb") as full, path.open("wb") as file:
         place = os.dup(full.fileno())
-        writer = LineWriter(place, tell_lost=told)
+        writer = LineWriter(place, format_lost=told)
         writer.put("one")
         writer.put("two")
         assert writer.flush(DEADLINE_S)
@@ -138,7 +137,7 @@ def test_without_a_thread_to_be_had_lines_are_written_at_once_or_lost(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_process_without_threads_drops_what_is_not_taken_at_once(kind: str) -> None:
+def test_a_process_without_threads_drops_lines_that_would_block(kind: str) -> None:
     with bad_output(kind) as output:
         assert not try_write(output.fd, b"x\n")
         assert is_blocking(output.fd)
@@ -156,7 +155,7 @@ def test_a_process_without_threads_writes_to_pipes_and_files(
     assert (tmp_path / "log").read_bytes() == b"one\ntwo\n"
 
 
-def test_what_is_printed_in_pieces_becomes_lines() -> None:
+def test_text_printed_in_pieces_becomes_lines() -> None:
     lines: list[str] = []
     stream = LineStream(2, lines.append)
     print("a", "b", file=stream)

@@ -16,11 +16,10 @@ from aiohttp import web
 
 from rtc.channel import Channel, RtcOptions
 from rtc.engine import RtcEngine
-from rtc.room_server import RoomServer, RoomServerOptions
-from rtc.turn import IceServers
+from rtc.room_server.ice_servers import IceServers
+from rtc.room_server.server import RoomServer, RoomServerOptions
+from tests.deadlines import DEADLINE_S
 from tests.fakes.http_server import HttpServer
-
-DEADLINE_S = 30.0
 
 
 class Recorder:

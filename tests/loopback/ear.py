@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rtc.aiortc_adapter import RtpPacket
+from rtc.aiortc_hooks.receiver import RtpPacket
 from rtc.channel import Channel
 from rtc.opus import OpusDecoder
 

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from pydantic import SecretStr
 
-from config import ProviderConfig
+from config.providers import ProviderConfig
 from tests.fakes.gemini_live import FakeGeminiServer, GeminiSession
 from tests.loopback.stage import Stage
 
@@ -19,14 +19,17 @@ class GeminiStage(Stage):
         # A stage needs of a server that it starts, ends and has sessions.
         self.provider = cast(Any, FakeGeminiServer(**server))
 
-    async def start_gemini(self, **changes: Any) -> GeminiSession:
-        """`start`, with Gemini as the model."""
-        provider = ProviderConfig(
+    def gemini(self) -> ProviderConfig:
+        """Gemini, as this stage plays it."""
+        return ProviderConfig(
             name="gemini",
             model="gemini-3.8-live",
             base_uri=self.provider.uri,
             api_key=SecretStr("k"),
         )
-        session = cast(Any, await self.start(provider=provider, **changes))
+
+    async def start_gemini(self, **changes: Any) -> GeminiSession:
+        """`start`, with Gemini as the model."""
+        session = cast(Any, await self.start(provider=self.gemini(), **changes))
         assert isinstance(session, GeminiSession)
         return session

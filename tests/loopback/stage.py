@@ -11,19 +11,23 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from agent import RealtimeKitAgent
-from config import AgentConfig, ProviderConfig
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
+from conversation.events.server_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
-from conversation.server_events import ServerEvent
+from conversation.owner_failure import OwnerFailure
+from line.participants import RemoteUser
+from parley import Agent
 from rtc.channel import Channel
 from rtc.engine import RtcEngine
-from rtc.options import RemoteUser, RtcOptions
-from rtc.room_server import RoomServer
+from rtc.options import RtcOptions
+from rtc.room_server.server import RoomServer
+from tests.deadlines import DEADLINE_S
 from tests.fakes.http_server import HttpServer
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
 from tests.loopback.ear import listen
 from utils import cancel_and_wait
 
-DEADLINE_S = 20.0
 AGENT_UID = 1000
 API_KEY = "sk-test"
 
@@ -83,10 +87,18 @@ class Person:
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Until something holds that an event or a packet brings about."""
-        async with asyncio.timeout(DEADLINE_S):
-            while not condition():
-                self._changed.clear()
-                await self._changed.wait()
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not condition():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise TimeoutError(f"the last events are: {self._last_events()}") from None
+
+    def _last_events(self) -> str:
+        told = ("type", "transcript", "heard", "item_id", "code", "message", "reason")
+        last = [{key: event[key] for key in told if key in event} for event in self.events[-40:]]
+        return json.dumps(last, indent=1)
 
     def all_of(self, event_type: str) -> list[dict[str, Any]]:
         """Every event of this type so far."""
@@ -120,6 +132,8 @@ class Stage:
         self.states: list[AgentState] = []
         self.published: list[ServerEvent] = []
         self.people: list[Person] = []
+        self.call_states: list[tuple[dict[str, Any], str]] = []
+        self.owner_failures: list[OwnerFailure] = []
         self.room_url = ""
         self.agent: RealtimeKitAgent | None = None
         self._running: asyncio.Task[ExitReason] | None = None
@@ -164,12 +178,19 @@ class Stage:
         }
         return AgentConfig(**(values | changes))
 
-    def run(self, **changes: Any) -> asyncio.Task[ExitReason]:
+    def run(self, *, definition: Agent | None = None, **changes: Any) -> asyncio.Task[ExitReason]:
         """Start the agent; its end is the task's result."""
         self._ready = asyncio.Event()
-        self.agent = RealtimeKitAgent(self.config(**changes), self)
+        self.agent = RealtimeKitAgent(self.config(**changes), self, definition=definition)
         self._running = asyncio.get_running_loop().create_task(self.agent.run())
         return self._running
+
+    @property
+    def channel(self) -> Channel:
+        """What the agent talks through."""
+        assert self.agent is not None
+        assert isinstance(self.agent._line, Channel)
+        return self.agent._line
 
     async def wait_ready(self) -> None:
         """Until the agent is ready."""
@@ -201,6 +222,12 @@ class Stage:
 
     def handle_event(self, event: ServerEvent) -> None:
         self.published.append(event)
+
+    def handle_call_state(self, state: str, agent: str) -> None:
+        self.call_states.append((json.loads(state), agent))
+
+    def handle_owner_failure(self, failure: OwnerFailure) -> None:
+        self.owner_failures.append(failure)
 
     # -- people --------------------------------------------------------------------------------
 

@@ -8,11 +8,11 @@ import json
 import numpy as np
 import pytest
 
-from agent import StartFailedError
-from conversation.client_events import ClientTextAppend
-from conversation.lifecycle import AgentState, ExitReason
+from conversation.events.client_events import ClientTextAppend
+from conversation.lifecycle import AgentStartError, AgentState, ExitReason
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeSession, Faults, tone
-from tests.loopback.stage import API_KEY, DEADLINE_S, Stage, soon
+from tests.loopback.stage import AGENT_UID, API_KEY, Stage, soon
 from tests.rtc.sound import has_tone
 from tools import ToolContext
 
@@ -41,6 +41,15 @@ async def test_a_life_from_joining_to_leaving() -> None:
             AgentState.STOPPING,
             AgentState.EXITED,
         ]
+
+
+@pytest.mark.asyncio
+async def test_the_room_shows_the_name_of_the_agent() -> None:
+    async with Stage() as stage:
+        await stage.start(name="Ada")
+        person = await stage.join()
+        assert person.channel.remote_users[AGENT_UID].name == "Ada"
+        assert (await person.wait_event("agent_ready"))["agent_name"] == "Ada"
 
 
 @pytest.mark.asyncio
@@ -111,7 +120,7 @@ async def test_barge_in_silences_at_once_and_tells_the_model_what_was_heard() ->
         await session.speech_started()
         truncate = await session.wait_for("conversation.item.truncate")
         assert stage.agent is not None
-        on_its_way_ms = stage.agent._channel.statistics().users[7].heard_after_ms
+        on_its_way_ms = stage.channel.statistics().users[7].heard_after_ms
         assert on_its_way_ms is not None
         interrupted = await person.wait_event("agent_interrupted")
         reply = await soon(saying)
@@ -200,7 +209,7 @@ async def test_a_pass_through_tool_is_answered_by_the_client() -> None:
 
 @pytest.mark.asyncio
 async def test_a_client_that_never_answers_a_tool_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.ToolContext", lambda: ToolContext(client_timeout_s=0.1))
+    monkeypatch.setattr("session.call_tools.ToolContext", lambda: ToolContext(client_timeout_s=0.1))
     async with Stage() as stage:
         session = await stage.start(tools=(CLIENT_TOOL,))
         await stage.join()
@@ -312,7 +321,7 @@ async def test_a_model_lost_for_good_ends_the_agent_with_its_reason() -> None:
 @pytest.mark.asyncio
 async def test_a_refused_key_fails_the_start_and_names_phase_and_cause() -> None:
     async with Stage(Faults(api_key="another")) as stage:
-        with pytest.raises(StartFailedError) as caught:
+        with pytest.raises(AgentStartError) as caught:
             await soon(stage.run())
         assert (caught.value.phase, caught.value.code) == ("connecting", "invalid_api_key")
         assert API_KEY not in str(caught.value)
@@ -323,10 +332,10 @@ async def test_a_refused_key_fails_the_start_and_names_phase_and_cause() -> None
 async def test_a_silent_provider_fails_the_start_and_says_what_was_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in ("start_phase", "lasting_model"):
+    for module in ("start_phase", "model_setup"):
         monkeypatch.setattr(f"session.{module}.PHASE_TIMEOUT_S", 1.5)
     async with Stage(Faults(is_mute=True)) as stage:
-        with pytest.raises(StartFailedError, match="waiting for the handshake's answer") as caught:
+        with pytest.raises(AgentStartError, match="waiting for the handshake's answer") as caught:
             await soon(stage.run())
         assert (caught.value.phase, caught.value.code) == ("connecting", "timeout")
 
@@ -334,7 +343,7 @@ async def test_a_silent_provider_fails_the_start_and_says_what_was_waited_for(
 @pytest.mark.asyncio
 async def test_an_unreachable_room_fails_the_start() -> None:
     async with Stage() as stage:
-        with pytest.raises(StartFailedError) as caught:
+        with pytest.raises(AgentStartError) as caught:
             await soon(stage.run(room_url="http://127.0.0.1:9"))
         assert (caught.value.phase, caught.value.code) == ("joining", "unreachable")
 
@@ -356,12 +365,12 @@ async def test_a_flood_leaves_room_for_others_and_for_the_owner() -> None:
         await stage.join(7)
         await stage.join(8)
         assert stage.agent is not None
-        clients = stage.agent._session.clients
+        requests = stage.agent._session.requests
         # In one step, before the agent can look at any of it.
         for _ in range(250):
-            clients.handle_message('{"type": "client_response_cancel"}', 7)
-        clients.handle_message('{"type": "client_text_append", "text": "hello"}', 8)
-        await soon(clients.obey(ClientTextAppend(text="and from the owner")))
+            requests.handle_message('{"type": "client_response_cancel"}', 7)
+        requests.handle_message('{"type": "client_text_append", "text": "hello"}', 8)
+        await soon(requests.execute(ClientTextAppend(text="and from the owner")))
         items = [await session.wait_for("conversation.item.create", number) for number in (1, 2)]
         texts = [item["item"]["content"][0]["text"] for item in items]
         assert texts == ["hello", "and from the owner"]
@@ -375,7 +384,7 @@ async def test_a_flood_of_events_is_told_of_once_and_harms_nobody() -> None:
         assert stage.agent is not None
         for _ in range(250):
             # As fast as no data channel would bring them.
-            stage.agent._session.clients.handle_message('{"type": "client_response_cancel"}', 7)
+            stage.agent._session.requests.handle_message('{"type": "client_response_cancel"}', 7)
         refused = await flooder.wait_event("agent_error")
         assert refused["code"] == "too_many_events"
         other.send(type="client_text_append", text="hello")

@@ -12,10 +12,12 @@ import pytest
 
 from rtc.channel import Channel, ChatMessage, ConnectionState, RoomError, RtcOptions
 from rtc.engine import RtcEngine
-from rtc.tokens import mint_token
-from tests.loopback.conftest import DEADLINE_S, OpenSite, Recorder, Site
+from rtc.room_server.tokens import mint_token
+from tests.deadlines import DEADLINE_S
+from tests.loopback.conftest import OpenSite, Recorder, Site
 from tests.loopback.ear import listen
 from tests.rtc.sound import frequency_hz, loudness, tone
+from tests.wav_files import read_dump
 
 RATE_HZ = 24_000
 FRAME_BYTES = 960
@@ -327,7 +329,7 @@ async def test_refusals_and_silence_have_codes(open_site: OpenSite, unused_port:
 
 @pytest.mark.asyncio
 async def test_a_mute_room_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtc.signaling_client.CONNECT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("rtc.signaling.client.CONNECT_TIMEOUT_S", 0.2)
     writers: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda _r, w: writers.append(w), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -353,8 +355,8 @@ async def test_dumps_hold_what_was_sent_and_heard(site: Site, tmp_path: Path) ->
     await _hear_loud(agent[0], ADA, 8)
     await agent[1].wait_for("playout_done")
     await agent[0].disconnect()
-    sent = (tmp_path / f"demo-{AGENT}-sent.pcm").read_bytes()
-    heard = (tmp_path / f"demo-{AGENT}-from-{ADA}.pcm").read_bytes()
+    sent = await asyncio.to_thread(read_dump, tmp_path, f"demo-{AGENT}-sent")
+    heard = await asyncio.to_thread(read_dump, tmp_path, f"demo-{AGENT}-from-{ADA}")
     assert sent[: RATE_HZ // 5 * 2] == tone(440, 0.2, RATE_HZ)
     assert abs(frequency_hz(heard, RATE_HZ) - 880) < 15
 

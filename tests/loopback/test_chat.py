@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
-from conversation.client_events import ClientTextAppend
+from conversation.events.client_events import ClientTextAppend
 from conversation.lifecycle import ExitReason
 from rtc.channel import ChatMessage
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
-from session import clients
-from tests.fakes.openai_realtime import FakeSession
+from session import requests
+from tests.fakes.openai_frames import Reply
+from tests.fakes.openai_realtime import FakeSession, tone
 from tests.loopback.stage import Person, Stage, soon
 
 
@@ -76,12 +78,50 @@ async def test_an_agent_may_leave_people_to_themselves() -> None:
 
 
 @pytest.mark.asyncio
+@pytest.mark.parametrize("posts_deltas", [True, False])
+async def test_growing_transcripts_are_posted_where_the_start_says_so(posts_deltas: bool) -> None:
+    async with Stage() as stage:
+        session = await stage.start(posts_deltas=posts_deltas)
+        person = await stage.join()
+        messages: asyncio.Queue[ChatMessage] = asyncio.Queue()
+        person.channel.on("message", lambda message, _uid: messages.put_nowait(message))
+        reply = Reply()
+        await session.send(reply.begin(), *reply.begin_speech(), reply.words("one two"))
+        posted = [await soon(messages.get())] if posts_deltas else []
+        await session.send(reply.words(" three"), reply.audio(tone(100)), *reply.end_speech())
+        while not posted or json.loads(posted[-1].text)["kind"] != "transcript":
+            posted.append(await soon(messages.get()))
+        assert {message.message_id for message in posted} == {reply.item_id}
+        texts = [json.loads(message.text) for message in posted]
+        assert texts[-1] == {"kind": "transcript", "role": "agent", "text": "one two three"}
+        deltas = [(each["kind"], each["role"], each["text"]) for each in texts[:-1]]
+        expected = [("transcript_delta", "agent", text) for text in ("one two", " three")]
+        assert deltas == (expected if posts_deltas else [])
+
+
+@pytest.mark.asyncio
+async def test_a_picture_that_is_too_large_is_refused_with_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Ours would not send it; a browser sends up to 64 KiB.
+    monkeypatch.setattr("rtc.channel.MAX_EVENT_BYTES", 64 * 1024)
+    async with Stage() as stage:
+        session = await stage.start()
+        person = await stage.join()
+        person.send(type="client_image_append", image="A" * 62_000)
+        refused = await person.wait_event("agent_error")
+        assert (refused["code"], refused["error_type"]) == ("invalid_event", "client")
+        assert "at most 61440 bytes" in refused["message"]
+        assert session.all_of("conversation.item.create") == []
+
+
+@pytest.mark.asyncio
 async def test_a_message_that_fails_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async with Stage() as stage:
         session = await stage.start()
         person = await stage.join()
         with monkeypatch.context() as broken:
-            broken.setattr(clients, "AddText", None)
+            broken.setattr(requests, "AddText", None)
             await write(person, "one")
             assert (await person.wait_event("agent_error"))["code"] == "internal_error"
         await write(person, "two")
@@ -100,7 +140,7 @@ async def test_who_only_writes_from_outside_keeps_the_agent() -> None:
         began_s = asyncio.get_running_loop().time()
         await soon(stage.wait_ready())
         for number in range(5):
-            await stage.agent.obey(ClientTextAppend(text=f"question {number}"))
+            await stage.agent.execute(ClientTextAppend(text=f"question {number}"))
             await asyncio.sleep(0.2)
         assert not running.done()
         assert len(texts(session)) == 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conversation.lifecycle import ExitReason
-from conversation.remembered import RememberedCall, RememberedText, continued
+from conversation.snapshot import SnapshotText, SnapshotToolCall, continued
 from tests.loopback.provider_sides import SCRIPTED_SIDES, OpenSide
 from tests.loopback.stage import Stage
 from tests.loopback.test_conversation_everywhere import (
@@ -17,9 +17,9 @@ from tests.loopback.test_conversation_everywhere import (
 )
 
 EARLIER = (
-    RememberedText(number=0, role="user", text="My name is Robert."),
-    RememberedText(number=1, role="assistant", text="Nice to meet you, Robert."),
-    RememberedCall(
+    SnapshotText(number=0, role="user", text="My name is Robert."),
+    SnapshotText(number=1, role="assistant", text="Nice to meet you, Robert."),
+    SnapshotToolCall(
         number=2,
         call_id="call_before",
         name="get_weather",
@@ -27,8 +27,8 @@ EARLIER = (
         output="It is sunny in Tokyo.",
     ),
     # Cut where the earlier call ended: nobody waits for the rest, or for an answer.
-    RememberedText(number=3, role="assistant", text="It is sun", is_open=True),
-    RememberedText(number=4, role="user", text="Wait."),
+    SnapshotText(number=3, role="assistant", text="It is sun", is_open=True),
+    SnapshotText(number=4, role="user", text="Wait."),
 )
 
 

@@ -9,7 +9,7 @@ import statistics
 import pytest
 from pydantic import SecretStr
 
-from config import ProviderConfig
+from config.providers import ProviderConfig
 from conversation.lifecycle import ExitReason
 from tests.fakes.dashscope_realtime import FakeDashScopeServer, FakeQwenSession, QwenFaults
 from tests.fakes.openai_realtime import tone

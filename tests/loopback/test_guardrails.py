@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from conversation.guardrail import parse_guardrails
-from session.guardrails import MAX_RETRIES
+from session.guardrail_enforcer import MAX_RETRIES
 from tests.fakes.openai_realtime import tone
 from tests.loopback.stage import Stage, soon
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from config import ConfigError, Settings
+from config.hosted_tools import HostedTool
+from config.settings import ConfigError, Settings
 from tests.fakes.openai_realtime import FakeSession, tone
 from tests.loopback.gemini_stage import GeminiStage
 from tests.loopback.stage import Stage
@@ -71,6 +72,19 @@ async def test_a_conversation_is_handed_over_and_back() -> None:
         await session.wait_for("response.create", 4)
         assert facts(session) == ("You answer the phone.", "cedar")
         assert sorted(tools_of(session)) == sorted(own)
+
+
+@pytest.mark.asyncio
+async def test_tool_servers_of_the_provider_stay_after_a_hand_over() -> None:
+    hosted = HostedTool(server_label="docs", server_url="https://tools.example/mcp")
+    async with Stage() as stage:
+        session = await stage.start(agents=AGENTS, hosted_tools=(hosted,))
+        await stage.join()
+        assert hosted.declaration() in session.settings["tools"]
+        await session.call_tool("transfer_to_repairs", {})
+        await session.wait_for("response.create")
+        assert facts(session)[0] == "You repair."
+        assert hosted.declaration() in session.settings["tools"]
 
 
 @pytest.mark.asyncio

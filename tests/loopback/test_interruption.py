@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeSession, tone
 from tests.loopback.loop_watch import watching_loop
-from tests.loopback.stage import DEADLINE_S, Person, Stage, soon
+from tests.loopback.stage import Person, Stage, soon
 from tests.real_server import poll
 
 RATE_HZ = 24_000
@@ -67,7 +68,7 @@ class Scene:
     async def all_is_heard(self) -> None:
         """Until nothing of the paused reply is on its way any more; nobody is told of that."""
         assert self.stage.agent is not None
-        outgoing = self.stage.agent._channel.outgoing
+        outgoing = self.stage.channel.outgoing
 
         async def has_landed() -> bool:
             position = outgoing.position()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conversation.backchannel import Backchannels, words_of
+from conversation.turn_taking.backchannel import Backchannels, words_of
 from tests.loopback.provider_sides import local
 from tests.loopback.stage import Person, Stage
 from tests.speech.talk import spoken, utterance
@@ -75,3 +75,22 @@ async def test_uh_huh_lets_the_story_go_on_and_stop_stops_it() -> None:
         # The order is answered, the "uh-huh" was not.
         await person.wait_event("agent_response_created", replies + 1)
         assert len(person.all_of("agent_response_created")) == replies + 1
+
+
+@pytest.mark.speech
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio
+async def test_a_start_with_semantic_detection_lets_a_speaker_think() -> None:
+    """A second of silence in the middle of a sentence; plain detection ends a turn there."""
+    thinking = bytes(1_000 * 48)
+    words = spoken("The package arrived yesterday but,") + thinking + spoken("the box was damaged.")
+    async with local() as model, Stage() as stage:
+        await stage.run_until_ready(
+            provider=model.config, turn_detection={"type": "semantic_vad", "eagerness": "auto"}
+        )
+        person = await stage.join()
+        say(person, words)
+        heard = (await person.wait_event("agent_input_transcription_done"))["transcript"].lower()
+        # Both halves are in one turn, whichever words of them a small recogniser gets.
+        assert any(word in heard for word in ("package", "arrived", "yesterday")), heard
+        assert any(word in heard for word in ("box", "damaged")), heard

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from rtc.media_network import MediaNetwork
+from tests.deadlines import DEADLINE_S
 from tests.fakes.networks import PORTS, Network, Talker, some_network, talking
 from tests.fakes.openai_session import FakeSession
 from tests.loopback.stage import Stage
@@ -50,7 +51,7 @@ class Call:
     async def hear(self, after_s: float) -> None:
         """Until both sides hear each other after that moment."""
         await self.caller.hear(after_s=after_s)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while sum(at_s > after_s for at_s in self.model_heard_at_s()) < 25:
                 count = len(self.session.all_of("input_audio_buffer.append"))
                 await self.session.wait_for("input_audio_buffer.append", count + 10)
@@ -64,7 +65,7 @@ class Call:
     def assert_own_ports_only(self) -> None:
         """The agent offers addresses within its range of ports."""
         assert self.stage.agent is not None
-        peer = self.stage.agent._channel._mesh.links[7].peer
+        peer = self.stage.channel._mesh.links[7].peer
         assert peer is not None
         lines = peer._pc.localDescription.sdp.splitlines()
         ports = {int(line.split()[5]) for line in lines if line.startswith("a=candidate")}

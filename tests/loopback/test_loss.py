@@ -13,10 +13,11 @@ import pytest
 from bench.loss import hear
 from bench.speech import Sentence, load_speech, sentences, wrong_words
 from rtc.channel import Channel, PcmAudioFrame
-from speech.engines.recogniser import WhisperRecogniser
+from speech.engines.whisper import WhisperRecogniser
+from tests.deadlines import DEADLINE_S
 from tests.fakes.relayed_call import SpeechTrack, answering_room, calling_through
 from tests.fakes.udp_relay import Conditions, UdpRelay
-from tests.loopback.conftest import DEADLINE_S, Site
+from tests.loopback.conftest import Site
 from tests.loopback.loop_watch import watching_loop
 from tests.rtc.sound import loudness
 from utils import cancel_and_wait

@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 import pytest
 from aiortc import RTCPeerConnection, RTCSessionDescription
 
-from rtc.aiortc_adapter import close_connection
+from rtc.aiortc_hooks.path_monitor import CALM_INTERVAL_S, GIVE_UP_AFTER_S
+from rtc.aiortc_hooks.receiver import close_connection
 from rtc.channel import Channel, ConnectionState, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
-from rtc.path_watch import CALM_INTERVAL_S, GIVE_UP_AFTER_S
+from tests.deadlines import DEADLINE_S
 from tests.fakes.media_gate import MediaGate, own_address
 from tests.fakes.relayed_call import answering_room
-from tests.loopback.conftest import DEADLINE_S, Recorder, Site
+from tests.loopback.conftest import Recorder, Site
 from tests.loopback.loop_watch import watching_loop
 from tests.rtc.sound import loudness, tone
 from utils import OwnedTasks
@@ -123,7 +124,7 @@ async def test_a_dead_path_is_replaced_and_nobody_leaves(
 ) -> None:
     async with talking(site) as (talk, gate), watching_loop() as watch:
         cut_at_s = time.monotonic()
-        gate.shut(inwards=inwards, outwards=outwards, used_only=True)
+        gate.shut(inwards=inwards, outwards=outwards, present_only=True)
         await talk.connected_again()
         await talk.hear(time.monotonic())
         assert gate.lost > 0
@@ -157,7 +158,7 @@ async def test_media_and_signaling_lost_together_come_back(site: Site) -> None:
     """The offer that is to heal the path has nowhere to go until the room is back."""
     async with talking(site) as (talk, gate):
         await site.stop()
-        gate.shut(used_only=True)
+        gate.shut(present_only=True)
         for side, other in ((talk.agent, ADA), (talk.ada, AGENT)):
             await side.recorder.wait_for("connection_state_changed", ConnectionState.DISCONNECTED)
             link = side.channel._mesh.links[other]

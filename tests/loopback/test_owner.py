@@ -6,8 +6,12 @@ import asyncio
 
 import pytest
 
-from conversation.client_events import ClientResponseCancel, ClientTextAppend, ClientToolResult
-from conversation.live_commands import (
+from conversation.events.client_events import (
+    ClientResponseCancel,
+    ClientTextAppend,
+    ClientToolResult,
+)
+from conversation.events.commands import (
     CommandRefusedError,
     CommandResult,
     LiveCommand,
@@ -21,14 +25,14 @@ from tests.loopback.stage import Stage, soon
 TOOL = {"type": "function", "name": "look_up", "description": "Look up."}
 
 
-async def obey(stage: Stage, command: LiveCommand) -> CommandResult:
+async def execute(stage: Stage, command: LiveCommand) -> CommandResult:
     assert stage.agent is not None
-    return await soon(stage.agent.obey(command))
+    return await soon(stage.agent.execute(command))
 
 
 async def refusal(stage: Stage, command: LiveCommand) -> str:
     with pytest.raises(CommandRefusedError) as refused:
-        await obey(stage, command)
+        await execute(stage, command)
     return refused.value.code
 
 
@@ -37,21 +41,21 @@ async def test_the_agent_says_what_it_is_told_and_stops_when_told() -> None:
     async with Stage() as stage:
         session = await stage.start()
         person = await stage.join()
-        assert (await obey(stage, Say(text="One moment."))).was_speaking is False
+        assert (await execute(stage, Say(text="One moment."))).was_speaking is False
         asked = await session.wait_for("response.create")
         assert asked["response"]["instructions"] == "Say exactly: One moment."
         saying = asyncio.get_running_loop().create_task(
             session.say(tone(8_000), "a long story", pace=0.5)
         )
         await person.wait_loud(300)
-        assert (await obey(stage, Say(text="Stop!", should_interrupt=True))).was_speaking
+        assert (await execute(stage, Say(text="Stop!", should_interrupt=True))).was_speaking
         await person.wait_event("agent_interrupted")
         await soon(saying)
         asked = await session.wait_for("response.create", 2)
         assert asked["response"]["instructions"] == "Say exactly: Stop!"
         await session.say(tone(200), "Stop!")
         await person.wait_event("agent_playout_done")
-        assert (await obey(stage, ClientResponseCancel())).was_speaking is False
+        assert (await execute(stage, ClientResponseCancel())).was_speaking is False
 
 
 @pytest.mark.asyncio
@@ -59,7 +63,7 @@ async def test_a_text_is_a_turn_of_nobody_in_the_room() -> None:
     async with Stage() as stage:
         session = await stage.start()
         person = await stage.join()
-        result = await obey(stage, ClientTextAppend(text="What time is it?"))
+        result = await execute(stage, ClientTextAppend(text="What time is it?"))
         told = await person.wait_event("agent_input_transcription_done")
         assert (told["transcript"], told["uid"]) == ("What time is it?", None)
         assert told["item_id"] == result.item_id
@@ -77,7 +81,7 @@ async def test_an_update_changes_the_models_session_and_the_agent() -> None:
             tools=(TOOL | {"name": "book"},),
             turn_detection={"type": "none"},
         )
-        await obey(stage, command)
+        await execute(stage, command)
         update = (await session.wait_for("session.update", 2))["session"]
         assert update["instructions"] == "Be brief."
         assert [tool["name"] for tool in update["tools"]] == ["book"]
@@ -91,7 +95,7 @@ async def test_an_update_changes_the_models_session_and_the_agent() -> None:
         call_id = await session.call_tool("book", {})
         asked = await person.wait_event("agent_response_tool_use_done")
         assert asked["is_client_tool"] is True
-        await obey(stage, ClientToolResult(id=call_id, name="book", output="done"))
+        await execute(stage, ClientToolResult(id=call_id, name="book", output="done"))
         assert (await person.wait_event("agent_response_tool_result"))["tool_result"][
             "output"
         ] == "done"
@@ -122,7 +126,7 @@ async def test_a_muted_agent_is_not_heard_until_it_is_unmuted() -> None:
         await session.say(tone(400), "unheard")
         await person.wait_event("agent_playout_done")
         assert person.loud_ms == 0
-        await obey(stage, Mute(is_muted=False))
+        await execute(stage, Mute(is_muted=False))
         await session.say(tone(400), "heard")
         await person.wait_loud(300)
 

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCSessionDescription
 
-from rtc.signals import RelayedCandidate, RelayedDescription
+from rtc.signaling.protocol import RelayedCandidate, RelayedDescription
+from tests.deadlines import DEADLINE_S
 from tests.fakes.loopback_candidates import use_loopback_candidates
-from tests.loopback.conftest import DEADLINE_S, Site, receive
+from tests.loopback.conftest import Site, receive
 from tests.rtc.sound import frequency_hz, loudness, tone
 
 AGENT, ADA = 1000, 1

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from config import ProviderConfig
+from config.providers import ProviderConfig
 from conversation.lifecycle import AgentState
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Stage
-from tests.realtime.lasting import told
+from tests.realtime.resilience.stage import told
 
 
 async def say_to(session: FakeSession, words: str) -> None:
@@ -36,7 +36,8 @@ async def test_a_drop_in_the_middle_of_a_reply_is_a_short_pause() -> None:
         await second.wait_for("response.create")
         lines = told(second)
         assert lines[0] == "user: tell me about the sea"
-        assert lines[1].startswith("assistant: the sea is")
+        # Rounded down to whole words of the audio that came.
+        assert lines[1].startswith("assistant: the sea")
         before_ms = person.loud_ms
         await second.say(tone(300), "and full of fish")
         await person.wait_loud(before_ms + 290)
@@ -62,7 +63,7 @@ async def test_a_drop_in_the_middle_of_the_users_words_loses_none_of_them() -> N
         await first.drop()
         second = await stage.provider.next_session()
         assert stage.agent is not None
-        heard = stage.agent._channel._audio[7].statistics
+        heard = stage.channel._audio[7].statistics
         # What the agent left out to catch up, if this process was held up, was not lost by a drop.
         while second.loud_ms + heard.trimmed_ms < 1100:
             appends = len(second.all_of("input_audio_buffer.append"))

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import tone
 from tests.loopback.provider_sides import (
     SCRIPTED_SIDES,
@@ -16,7 +17,7 @@ from tests.loopback.provider_sides import (
     ScriptedSide,
     local,
 )
-from tests.loopback.stage import DEADLINE_S, Person, Stage, soon
+from tests.loopback.stage import Person, Stage, soon
 from tests.speech.talk import spoken
 
 # Made beforehand: it takes long, and the call would stand still meanwhile.
@@ -41,9 +42,9 @@ class Pusher:
 
     async def start(self) -> None:
         assert self._stage.agent is not None
-        hearing = self._stage.agent._session.hearing
+        hearing = self._stage.agent._session.parts.audio_input
         self._person.send(type="client_activity_start")
-        await self.until(lambda: hearing.is_anybody_active)
+        await self.until(lambda: hearing.is_any_active)
 
     async def say(self, pcm: bytes, heard_ms: float = HEARD_MS) -> None:
         """Push, speak, let go when so much of it was heard."""
@@ -98,7 +99,7 @@ async def test_turns_are_taken_by_hand(open_side: OpenSide) -> None:
         assert measured["timings"]["turn"] == 3
         assert measured["timings"]["endpoint_to_first_byte_ms"] >= 0
         assert stage.agent is not None
-        made_up_ms = 20 * stage.agent._channel._audio[7].statistics.concealed
+        made_up_ms = 20 * stage.channel._audio[7].statistics.concealed
         assert side._voice_ms() <= 3 * 400 + made_up_ms, "more was heard than was said pushing"
         await side.close()
 
@@ -111,7 +112,7 @@ async def test_the_local_model_takes_turns_by_hand() -> None:
         person = await start(side, stage)
         question = await asyncio.to_thread(spoken, "How much is five plus two?")
         assert stage.agent is not None
-        hearing = stage.agent._session.hearing
+        hearing = stage.agent._session.parts.audio_input
         pusher = Pusher(stage, person, lambda: hearing.activity_ms)
         # A little longer than it is: silence says nothing else.
         await pusher.say(question, len(question) / 48 + 400)
@@ -132,7 +133,7 @@ async def start(side: AnySide, stage: Stage) -> Person:
 async def stage_heard(stage: Stage, duration_ms: float) -> None:
     """The agent received so much of its first user."""
     assert stage.agent is not None
-    channel = stage.agent._channel
+    channel = stage.channel
     uid = next(iter(channel.remote_users))
     begin = channel._audio[uid].statistics.frames
     while channel._audio[uid].statistics.frames < begin + duration_ms / 20:  # noqa: ASYNC110

@@ -71,7 +71,7 @@ async def test_a_cut_reply_ends_where_it_was_cut(tmp_path: Path) -> None:
         await session.speech_started()
         heard = await person.wait_event("agent_interrupted")
         await soon(saying)
-        on_its_way_ms = stage.agent._channel.statistics().users[7].heard_after_ms
+        on_its_way_ms = stage.channel.statistics().users[7].heard_after_ms
         assert on_its_way_ms is not None
         call = await recorded(stage, tmp_path)
         beyond_ms = call.right.total_ms - heard["audio_end_ms"]

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from aiortc import RTCPeerConnection
 
-from rtc.call import Call, CallError
-from rtc.offer_pace import OFFER_BURST
-from rtc.peer import Peer
-from rtc.room_call import CallOutlet
-from rtc.signals import RelayedRefusal
+from audio import write_wav
+from cli.call import Call, CallError
+from rtc.peer.offer_rate import OFFER_BURST
+from rtc.peer.peer import Peer
+from rtc.room_server.one_request_call import AnswerSink
+from rtc.signaling.protocol import RelayedRefusal
+from tests.deadlines import DEADLINE_S
 from tests.fakes.stock_caller import StockCaller
-from tests.loopback.conftest import DEADLINE_S, Site, receive
-from utils import write_wav
+from tests.loopback.conftest import Site, receive
 
 AGENT, ADA, BEN = 1000, 1, 2
 
@@ -91,7 +92,7 @@ async def _read(request: Any) -> tuple[int, Any]:
 
 @pytest.mark.asyncio
 async def test_a_refusal_after_the_answer_changes_nothing() -> None:
-    outlet = CallOutlet()
+    outlet = AnswerSink()
     outlet.answer.set_result("v=0")
     outlet.deliver(RelayedRefusal(sender=AGENT, connection_id="c", code="invalid", message="no"))
     assert await outlet.answer == "v=0"
@@ -176,7 +177,7 @@ async def test_an_answer_that_cannot_be_used_is_refused_with_the_reason(
 async def test_the_terminal_caller_says_why_there_is_no_connection(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtc.call._CONNECT_TIMEOUT_S", 2.0)
+    monkeypatch.setattr("cli.call._CONNECT_TIMEOUT_S", 2.0)
     agent = await site.socket()
     await agent.send_json({"type": "join", "role": "agent", "uid": AGENT})
     question = tmp_path / "question.wav"
@@ -189,7 +190,7 @@ async def test_the_terminal_caller_says_why_there_is_no_connection(
         await agent.send_json(
             {"type": "refuse", "code": "invalid", "message": "need Opus", **refusal}
         )
-    assert calling.result() == "the agent makes no connection with us: need Opus"
+    assert calling.result() == "the agent refused a media connection: need Opus"
 
 
 async def _failure(running: Coroutine[Any, Any, None]) -> str:

@@ -6,15 +6,17 @@ import asyncio
 import json
 import random
 import string
+from functools import partial
 from typing import Any
 
 import aiohttp
 import pytest
 
-from rtc.room_server import RoomServer
-from rtc.room_socket import FRAME_BURST
-from rtc.tokens import mint_token
-from rtc.turn import IceServers
+from rtc.room_server.ice_servers import IceServers
+from rtc.room_server.server import RoomServer
+from rtc.room_server.socket import FRAME_BURST
+from rtc.room_server.tokens import mint_token
+from tests.deadlines import DEADLINE_S
 from tests.loopback.conftest import OpenSite, Site, receive
 
 SECRET = "s" * 32
@@ -179,6 +181,39 @@ async def test_one_who_comes_back_in_time_is_not_missed(site: Site) -> None:
     await new.send_json({"type": "chat", "text": "I am"})
     seen = [(await watcher.receive_json())["type"] for _ in range(2)]
     assert seen == ["member_joined", "chat"]
+
+
+@pytest.mark.asyncio
+async def test_who_is_in_the_room_stays_when_the_key_of_the_token_is_revoked(
+    open_site: OpenSite,
+) -> None:
+    revoked: set[str] = set()
+    site: Site = await open_site(
+        secrets=(SECRET,), is_key_revoked=revoked.__contains__, resume_grace_s=DEADLINE_S
+    )
+    mint = partial(mint_token, SECRET, channel="demo", role="user", ttl_s=60, key="shop")
+    watcher, inside, stranger = [await site.socket() for _ in range(3)]
+    await _join(watcher, uid=1, token=mint(uid=1, key=""))
+    joined = await _join(inside, uid=2, token=mint(uid=2))
+    revoked.add("shop")
+    await stranger.send_json({"type": "join", "role": "user", "uid": 3, "token": mint(uid=3)})
+    assert (await receive(stranger, "error"))["code"] == "unauthorized"
+    await inside.send_json({"type": "chat", "text": "still here"})
+    assert (await receive(watcher, "chat"))["text"] == "still here"
+    # The network goes and comes back.
+    await inside.close()
+    back, guessed = await site.socket(), await site.socket()
+    again = await _join(back, **_again(joined), token=mint(uid=2))
+    assert again["is_resumed"] is True
+    wrong = {"uid": 2, "resume_secret": "r" * 40, "token": mint(uid=2)}
+    await guessed.send_json({"type": "join", "role": "user", **wrong})
+    assert (await receive(guessed, "error"))["code"] == "unauthorized"
+    # Once they have left, their place proves nothing.
+    await back.send_json({"type": "leave"})
+    assert await _close_code(back) == 1000
+    late = await site.socket()
+    await late.send_json({"type": "join", "role": "user", **_again(joined), "token": mint(uid=2)})
+    assert (await receive(late, "error"))["code"] == "unauthorized"
 
 
 @pytest.mark.asyncio

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rtc.flight import ASSUMED_PLAYOUT_S
+from line.playout.listener_delay import ASSUMED_PLAYOUT_S
+from tests.deadlines import DEADLINE_S
 from tests.fakes.relayed_call import answering_room, calling_through
 from tests.fakes.udp_relay import Conditions, UdpRelay
-from tests.loopback.conftest import DEADLINE_S, Site
+from tests.loopback.conftest import Site
 from tests.loopback.loop_watch import watching_loop
 from tests.real_server import poll
 from tests.rtc.sound import tone

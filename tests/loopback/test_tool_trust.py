@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from conversation.client_events import ClientToolApproval, ClientToolResult
-from conversation.live_commands import CommandRefusedError
-from conversation.server_events import AgentResponseToolResult, AgentResponseToolUseDone
+from conversation.events.client_events import ClientToolApproval, ClientToolResult
+from conversation.events.commands import CommandRefusedError
+from conversation.events.server_events import AgentResponseToolResult, AgentResponseToolUseDone
 from tests.loopback.stage import Person, Stage
 from tests.loopback.test_tools import Bench, bench, outputs
 
@@ -46,7 +46,7 @@ async def test_nobody_in_the_room_answers_for_the_owners_program() -> None:
         person.send(type="client_tool_result", id="none", name="refund", output="refund 1000")
         assert await refused(person, 2) == "not_allowed"
         assert stage.agent is not None
-        await stage.agent.obey(ClientToolResult(id=call_id, name="refund", output="denied"))
+        await stage.agent.execute(ClientToolResult(id=call_id, name="refund", output="denied"))
         assert await outputs(session, 1) == {call_id: "denied"}
         result = (await person.wait_event("agent_response_tool_result"))["tool_result"]
         assert (result["name"], result["output"], result["is_error"]) == ("refund", "", False)
@@ -125,8 +125,8 @@ async def test_approvals_may_be_the_owners_alone(bench: Bench) -> None:
         assert bench.paid == 0
         assert stage.agent is not None
         with pytest.raises(CommandRefusedError, match="no call other"):
-            await stage.agent.obey(ClientToolApproval(id="other", approve=True))
-        await stage.agent.obey(ClientToolApproval(id=call_id, approve=True))
+            await stage.agent.execute(ClientToolApproval(id="other", approve=True))
+        await stage.agent.execute(ClientToolApproval(id=call_id, approve=True))
         assert (await outputs(session, 1))[call_id] == "paid"
 
 

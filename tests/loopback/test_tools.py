@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiohttp import web
 
-import toolsets
-from conversation.remembered import ConversationSeed, RememberedCall
+from conversation.snapshot import ResumeState, SnapshotToolCall
+from parley import Agent, HttpTool, Progress, Result
+from tests.fakes.http_server import serving
 from tests.fakes.openai_frames import Reply, frame, new_id
 from tests.fakes.openai_realtime import FakeSession
+from tests.fakes.openai_session import tone
 from tests.loopback.gemini_stage import GeminiStage
 from tests.loopback.stage import Stage
 from tools import ToolContext
-from toolsets import ToolServices, everyday
+from toolsets import everyday, registry
+from toolsets.services import ToolServices
 
 
 class Bench:
@@ -32,6 +37,7 @@ class Bench:
     def create(self, _services: ToolServices) -> ToolContext:
         tools = ToolContext(approval_timeout_s=self.approval_timeout_s)
         tools.register_function("quick", "Answer at once.", self.quick)
+        tools.register_function("note", "Take a note.", self.quick, start_response=False)
         tools.register_function("hang", "Never answer.", self.hang, timeout_s=0.05)
         tools.register_function("work", "Work on.", self.work)
         tools.register_function("pay", "Pay.", self.pay, needs_approval=True)
@@ -69,7 +75,7 @@ class Bench:
 def bench(monkeypatch: pytest.MonkeyPatch) -> Bench:
     """The tool set `bench`."""
     made = Bench()
-    monkeypatch.setitem(toolsets._TOOLSETS, "bench", made.create)
+    monkeypatch.setitem(registry._TOOLSETS, "bench", made.create)
     return made
 
 
@@ -117,6 +123,70 @@ async def test_several_calls_at_once_run_side_by_side_and_are_followed_up_once(
         await session.wait_for("response.create")
         await person.wait_event("agent_response_tool_result", 4)
         assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+async def test_a_silent_result_reaches_the_model_and_asks_for_no_reply(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench")
+        person = await stage.join()
+        calls = await call_tools(session, "note")
+        assert await outputs(session, 1) == {calls["note"]: "quick done"}
+        await person.wait_event("agent_response_tool_result")
+        await person.wait_event("agent_response_done")
+        # Another call of the same kind beside one that is not silent: one follow-up.
+        calls = await call_tools(session, "note", "quick")
+        await outputs(session, 3)
+        await session.wait_for("response.create")
+        await person.wait_event("agent_response_tool_result", 3)
+        assert len(session.all_of("response.create")) == 1
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("21 degrees", "21 degrees"),
+        (21.5, "21.5"),
+        (7, "7"),
+        (True, "true"),
+        (None, "null"),
+        ({"degrees": [21, None]}, '{"degrees": [21, null]}'),
+        ([1, "two"], '[1, "two"]'),
+    ],
+)
+async def test_a_client_answers_with_any_json_value(
+    output: object, told: str, bench: Bench
+) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench", tools=({"name": "thermometer"},))
+        person = await stage.join()
+        calls = await call_tools(session, "thermometer")
+        call_id = calls["thermometer"]
+        await person.wait_event("agent_response_tool_use_done")
+        person.send(type="client_tool_result", id=call_id, name="thermometer", output=output)
+        assert await outputs(session, 1) == {call_id: told}
+        await session.wait_for("response.create")
+
+
+@pytest.mark.asyncio
+async def test_a_client_may_answer_silently(bench: Bench) -> None:
+    async with Stage() as stage:
+        session = await stage.start(toolset="bench", tools=({"name": "thermometer"},))
+        person = await stage.join()
+        calls = await call_tools(session, "thermometer")
+        call_id = calls["thermometer"]
+        await person.wait_event("agent_response_tool_use_done")
+        answer = {"id": call_id, "name": "thermometer", "output": 21, "start_response": False}
+        person.send(type="client_tool_result", **answer)
+        assert await outputs(session, 1) == {call_id: "21"}
+        await person.wait_event("agent_response_tool_result")
+        # Whatever would have been asked for by the result is asked for before this.
+        person.send(type="client_response_create")
+        await session.wait_for("response.create")
+        person.send(type="client_text_append", text="well?")
+        await session.wait_for("response.create", 2)
+        assert len(session.all_of("response.create")) == 2
 
 
 @pytest.mark.asyncio
@@ -254,7 +324,7 @@ async def test_silence_is_no_approval(bench: Bench) -> None:
         await stage.join()
         call_id = await session.call_tool("pay", {})
         told = (await outputs(session, 1))[call_id]
-        assert json.loads(told) == {"error": "not approved: nobody approved it in time"}
+        assert json.loads(told) == {"error": "not approved: no approval came in time"}
         await session.wait_for("response.create")
         assert bench.paid == 0
 
@@ -291,7 +361,7 @@ async def test_tools_that_the_provider_runs_are_approved_in_the_room(bench: Benc
 async def test_a_timer_outlives_the_process_that_set_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(everyday, "SETTLE_S", 0.5)
     rings_at = datetime.now(UTC).isoformat()
-    entry = RememberedCall(
+    entry = SnapshotToolCall(
         number=0,
         call_id="c",
         name="set_timer",
@@ -299,12 +369,65 @@ async def test_a_timer_outlives_the_process_that_set_it(monkeypatch: pytest.Monk
         output=json.dumps({"status": "timer set", "label": "tea", "rings_at": rings_at}),
     )
     async with Stage() as stage:
-        seed = ConversationSeed(entries=(entry,))
+        seed = ResumeState(entries=(entry,))
         session = await stage.start(toolset="everyday", conversation_seed=seed)
         request = await session.wait_for("response.create")
         assert "Your tea timer is done." in request["response"]["instructions"]
     async with Stage() as stage:
-        seed = ConversationSeed(entries=(entry,), is_of_earlier_call=True)
+        seed = ResumeState(entries=(entry,), is_of_earlier_call=True)
         await stage.start(toolset="everyday", conversation_seed=seed)
         assert stage.agent is not None
         assert not stage.agent.take_past_outputs("set_timer"), "timers end with their call"
+
+
+@pytest.mark.asyncio
+async def test_progress_of_an_owners_tool_is_spoken_while_it_runs() -> None:
+    is_spoken = asyncio.Event()
+
+    async def look_up() -> AsyncIterator[Any]:
+        yield Progress("One moment")
+        await is_spoken.wait()
+        yield Result("found", shown="It was found.")
+
+    async with Stage() as stage:
+        session = await stage.start(definition=Agent("orders", tools=[look_up]))
+        person = await stage.join()
+        calls = await call_tools(session, "look_up")
+        asked = await session.wait_for("response.create")
+        assert asked["response"]["instructions"] == "Say exactly: One moment"
+        assert session.all_of("conversation.item.create") == []
+        await session.say(tone(100), "One moment")
+        is_spoken.set()
+        assert await outputs(session, 1) == {calls["look_up"]: "found"}
+        await session.wait_for("response.create", 2)
+        result = await person.wait_event("agent_response_tool_result")
+        assert result["tool_result"]["output"] == "It was found."
+
+
+@pytest.mark.asyncio
+async def test_an_http_tool_and_a_rule_for_approvals_in_a_call() -> None:
+    async def show(request: web.Request) -> web.Response:
+        return web.json_response({"order": request.match_info["order"], "state": "on its way"})
+
+    app = web.Application()
+    app.router.add_get("/orders/{order}", show)
+    async with serving(app) as port, Stage() as stage:
+        look_up = HttpTool(
+            name="look_up",
+            description="State of an order.",
+            url=f"http://127.0.0.1:{port}/orders/{{order}}",
+            needs_approval=lambda call, arguments: call.channel == arguments["order"],
+        )
+        session = await stage.start(
+            definition=Agent("orders", tools=[look_up]), http_tool_hosts=[f"127.0.0.1:{port}"]
+        )
+        person = await stage.join()
+        await session.call_tool("look_up", {"order": "7"})
+        told = await session.wait_for("conversation.item.create")
+        assert json.loads(told["item"]["output"]) == {"order": "7", "state": "on its way"}
+        await session.call_tool("look_up", {"order": "demo"})
+        asked = await person.wait_event("agent_tool_approval_required")
+        assert asked["tool_use"]["input"] == {"order": "demo"}
+        person.send(type="client_tool_approval", id=asked["tool_use"]["id"], approve=False)
+        told = await session.wait_for("conversation.item.create", 2)
+        assert "not approved" in told["item"]["output"]

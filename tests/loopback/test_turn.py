@@ -15,9 +15,10 @@ from rtc.channel import Channel, RtcOptions
 from rtc.engine import RtcEngine
 from rtc.media_network import MediaNetwork
 from rtc.options import MediaOptions
-from rtc.turn import IceServers
+from rtc.room_server.ice_servers import IceServers
+from tests.deadlines import DEADLINE_S
 from tests.fakes.coturn import SECRET, Coturn, running_coturn
-from tests.loopback.conftest import DEADLINE_S, OpenSite, Recorder, Site
+from tests.loopback.conftest import OpenSite, Recorder, Site
 from tests.rtc.sound import frequency_hz, loudness, tone
 
 AGENT, ADA = 1000, 1
@@ -96,7 +97,7 @@ class _Warnings(logging.Handler):
 
 @pytest.fixture
 def warnings() -> Iterator[asyncio.Queue[str]]:
-    handler, logger = _Warnings(), logging.getLogger("rtc.ice_gathering")
+    handler, logger = _Warnings(), logging.getLogger("rtc.aiortc_hooks.ice_gathering")
     logger.addHandler(handler)
     yield handler.text
     logger.removeHandler(handler)

@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeSession, tone
-from tests.loopback.stage import DEADLINE_S, Stage, soon
+from tests.loopback.stage import Stage, soon
 from tests.loopback.test_interruption import is_loud, open_scene
 
 ENDPOINT_S = 0.2

@@ -19,21 +19,22 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from config import AgentConfig, ProviderConfig
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
+from control.forkserver.forkserver import Forkserver
+from control.forkserver.process import ForkserverProcess
+from control.forkserver.run import ForkserverRun
+from control.ipc.link import ChildMessage, Event
+from control.machine.prctl import adopt_orphans
 from control.observers import CallObserver
 from control.placement import ExitRecord
-from control.processes.forkserver import Forkserver
-from control.processes.forkserver_process import ForkserverProcess
-from control.processes.ladder import Deadlines
-from control.processes.leash import adopt_orphans
-from control.processes.link import ChildMessage, Event
-from control.processes.started import ChildProcess
-from control.supervision.supervisor import Supervisor
-from conversation.server_events import ServerEvent
+from control.supervisor.stop_sequence import Deadlines
+from control.supervisor.supervisor import Supervisor
+from conversation.events.server_events import ServerEvent
+from tests.deadlines import DEADLINE_S
 
 SCRIPTED = "tests.processes.scripted_agent:ScriptedAgent"
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 20.0
 QUICK = Deadlines(
     start_s=20.0, ask_s=5.0, terminate_s=5.0, dump_s=1.0, kill_s=10.0, ping_interval_s=0.1
 )
@@ -41,18 +42,20 @@ QUICK = Deadlines(
 HASTY = dataclasses.replace(QUICK, ask_s=0.5, terminate_s=0.3)
 
 
+class SharedRun(ForkserverRun):
+    """Use of a forkserver's process that outlives it."""
+
+    async def close(self) -> None:
+        self.release()
+
+
 class SharedForkserver(Forkserver):
     """A source of processes for one test; the forkserver's own process stays for the next ones."""
 
     server: ForkserverProcess
 
-    def _launch(self, on_exit: Callable[[], None]) -> tuple[ForkserverProcess, ChildProcess]:
-        return self.server, ChildProcess(self.server.pid, on_exit)
-
-    async def _dismiss(self, server: ForkserverProcess, process: ChildProcess) -> int | None:
-        self._lose_all(server)
-        process.disown()
-        return None
+    def _launch(self) -> ForkserverRun:
+        return SharedRun(self.server)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -77,8 +80,8 @@ async def forkserver_source(entry: str = SCRIPTED) -> AsyncIterator[Forkserver]:
         yield source
     finally:
         await source.stop()
-        # What killed servers of other tests leave is not ours to reap.
-        adopt_orphans(is_wanted=False)
+        # Orphans of servers that other tests killed are not this process's to reap.
+        adopt_orphans(is_enabled=False)
 
 
 def agent_config(channel_name: str = "demo", script: str = "ready", **more: Any) -> AgentConfig:
@@ -95,7 +98,7 @@ def agent_config(channel_name: str = "demo", script: str = "ready", **more: Any)
 
 
 class Observing(CallObserver):
-    """What agents told their rooms, and how their processes ended."""
+    """Record events of agents and ends of their processes."""
 
     def __init__(self, on_exit: Callable[[ExitRecord], None] | None) -> None:
         self.events: list[tuple[str, ServerEvent]] = []
@@ -169,6 +172,10 @@ class ServerProcess:
         async with aiohttp.ClientSession(self.url) as http, http.post(path, json=body) as response:
             return response.status, await response.json()
 
+    async def delete(self, path: str) -> tuple[int, dict[str, Any]]:
+        async with aiohttp.ClientSession(self.url) as http, http.delete(path) as response:
+            return response.status, await response.json()
+
     async def get(self, path: str) -> tuple[int, dict[str, Any]]:
         async with aiohttp.ClientSession(self.url) as http, http.get(path) as response:
             return response.status, await response.json()
@@ -194,15 +201,25 @@ def server_process(
     deadlines: Deadlines = QUICK,
     port: int = 0,
     error_output: int | None = None,
+    *,
+    should_reload: bool = False,
+    warm_processes: int = 0,
 ) -> Iterator[ServerProcess]:
     """error_output: a descriptor to log to, rather than to `server.log`"""
-    # Without a warm pool every process can be told apart.
-    usual = {"warm_processes": 0, "drain_deadline_s": 0, "data_dir": str(tmp_path / "data")}
+    # Without a warm pool each process can be identified; no start is refused for the load that other
+    # programs cause.
+    usual = {
+        "warm_processes": warm_processes,
+        "drain_deadline_s": 0,
+        "max_cpu_percent": 100,
+        "data_dir": str(tmp_path / "data"),
+    }
     wanted = {
         "settings": usual
         | ({"local_model_uri": "ws://127.0.0.1:9"} if settings is None else settings),
         "agent_entry": entry,
         "port": port,
+        "should_reload": should_reload,
         "deadlines": dataclasses.asdict(deadlines),
     }
     log = tmp_path / "server.log"
@@ -235,7 +252,7 @@ async def server_aside(*arguments: Any, **options: Any) -> AsyncIterator[ServerP
 
 
 def _end(server: ServerProcess) -> None:
-    """However the test ended, nothing of its server may stay."""
+    """Kill the server and its descendants, however the test ended."""
     left = [] if server.process.poll() is not None else server.descendants()
     server.process.kill()
     server.process.wait(DEADLINE_S)

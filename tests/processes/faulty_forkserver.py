@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-from control.processes import forkserver_main
+from control.forkserver import main as forkserver_main
 
 FILE = "fork"
 

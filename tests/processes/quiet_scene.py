@@ -57,7 +57,7 @@ async def command(*arguments: str) -> str:
 
 
 async def foreground(server: RealServer) -> None:
-    """An agent of its own process is ready, then told to end."""
+    """Run an agent in its own process until it is ready, then stop it."""
     process = await spawn("agent", "--channel_name=two", "--uid=1001", f"--server={server.url}")
     assert process.stdout is not None
     async with asyncio.timeout(DEADLINE_S):
@@ -72,7 +72,7 @@ async def spawn(*arguments: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "main", *arguments),
         cwd=ROOT,
-        env=kept | {"ROOM_TOKEN_SECRET": SECRET},
+        env=kept | {"ROOM_TOKEN_SECRET": SECRET, "PARLEY_ENV_FILE": ""},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )

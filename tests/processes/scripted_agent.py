@@ -7,57 +7,66 @@ import os
 import signal
 import time
 
-from agent import AgentObserver, StartFailedError
-from config import AgentConfig
-from conversation.lifecycle import AgentState, ExitReason, Lifecycle
-from conversation.live_commands import (
-    CommandRefusedError,
-    CommandResult,
-    LiveCommand,
-    Mute,
-    Say,
-)
-from conversation.remembered import RememberedEntry, RememberedText
-from conversation.server_events import AgentReady
+from agent import AgentObserver
+from config.agent import AgentConfig
+from conversation.events.commands import CommandRefusedError, CommandResult, LiveCommand, Mute, Say
+from conversation.events.server_events import AgentReady
+from conversation.lifecycle import AgentStartError, AgentState, ExitReason, Lifecycle
+from conversation.snapshot import SnapshotEntry, SnapshotText
 from conversation.vitals import MediaCounts, Vitals
+from line.line import CreateLine
+
+HOG_BYTES = 128 * 1024 * 1024
 
 
 class ScriptedAgent:
     """Greeting: `ready` (default), `fail`, `raise`, `never_ready`, `deaf` (ignores the first ask),
     `hang` (blocks its loop once ready), `leave` (ends by itself), `environment` (reports it),
     `refused_later` (ready once; with a conversation to go on with, the key is refused),
-    `never_answers` (to commands),
+    `never_answers` (to commands), `hog` (uses `HOG_BYTES` once ready),
     `hang_once` (likewise, but not with a conversation to go on with), `crash` (dies as soon as it is ready).
 
     It remembers the conversation it was given, and that it was there.
     """
 
-    def __init__(self, config: AgentConfig, observer: AgentObserver) -> None:
+    def __init__(
+        self, config: AgentConfig, observer: AgentObserver, *, line: CreateLine | None = None
+    ) -> None:
+        del line
         self.timings_ms: dict[str, float] = {}
         self._config = config
         self._script = config.greeting or "ready"
         self._observer = observer
         self._lifecycle = Lifecycle(observer.handle_state)
         self._packets_sent = 0
+        self._is_saving_work = False
         self._ended: asyncio.Future[ExitReason] = asyncio.get_running_loop().create_future()
 
     def stop(self, reason: ExitReason = ExitReason.STOPPED) -> None:
         if self._script != "deaf" and not self._ended.done():
             self._ended.set_result(reason)
 
-    def conversation(self) -> list[RememberedEntry]:
+    def conversation(self) -> list[SnapshotEntry]:
         seed = self._config.conversation_seed
         told = [] if seed is None else list(seed.entries)
-        mine = RememberedText(number=len(told), role="assistant", text=f"I was {os.getpid()}")
+        mine = SnapshotText(number=len(told), role="assistant", text=f"I was {os.getpid()}")
         return [*told, mine]
 
     def vitals(self) -> Vitals:
         self._packets_sent += 50
         media = MediaCounts(packets_sent=self._packets_sent)
         # As if each process had spent that much.
-        return Vitals(tokens=self._config.limits.spent_tokens + 10, cost=0.5, media=media)
+        return Vitals(
+            tokens=self._config.limits.spent_tokens + 10,
+            cost=0.5,
+            media=media,
+            is_saving_work=self._is_saving_work,
+        )
 
-    async def obey(self, command: LiveCommand) -> CommandResult:
+    def save_work(self, *, is_wanted: bool) -> None:
+        self._is_saving_work = is_wanted
+
+    async def execute(self, command: LiveCommand) -> CommandResult:
         if self._script == "never_answers":
             await asyncio.Event().wait()
         if isinstance(command, Mute):
@@ -73,9 +82,9 @@ class ScriptedAgent:
     async def run(self) -> ExitReason:
         self._lifecycle.advance(AgentState.JOINING)
         if self._script == "fail":
-            raise StartFailedError("joining", "room_full", "the room is full")
+            raise AgentStartError("joining", "room_full", "the room is full")
         if self._script == "refused_later" and self._config.conversation_seed is not None:
-            raise StartFailedError("connecting", "invalid_api_key", "no", is_retryable=False)
+            raise AgentStartError("connecting", "invalid_api_key", "no", is_retryable=False)
         if self._script == "raise":
             raise RuntimeError("a defect")
         self._lifecycle.advance(AgentState.CONNECTING)
@@ -99,6 +108,8 @@ class ScriptedAgent:
         is_first = self._config.conversation_seed is None
         if self._script == "hang" or (self._script == "hang_once" and is_first):
             asyncio.get_running_loop().call_later(0.05, self._hang)
+        if self._script == "hog":
+            self._hogged = b"x" * HOG_BYTES
         if self._script == "environment":
             words = " ".join(sorted(os.environ))
             self._observer.handle_event(AgentReady(agent_id=str(os.getsid(0)), agent_name=words))

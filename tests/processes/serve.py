@@ -12,11 +12,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from config import Settings
-from control.processes import environment, forkserver_process
-from control.processes.ladder import Deadlines
-from control.serving import run_server
-from control.supervision import model_server
+from config.settings import Settings
+from control.child import environment
+from control.forkserver import process as forkserver_process
+from control.run import run_server
+from control.supervisor import local_model
+from control.supervisor.stop_sequence import Deadlines
 from logs import configure_logging, guard_standard_output
 from logs.secrets import secrets_of
 
@@ -24,7 +25,7 @@ FAULTY_FORKSERVER = (sys.executable, "-m", "tests.processes.faulty_forkserver")
 
 
 def write_counts(path: Path) -> None:
-    """How many live objects there are of each class, once nothing but live ones are left."""
+    """Return the number of live objects by class, after a collection."""
     gc.collect()
     kinds = (type(one) for one in gc.get_objects())
     counts = Counter(f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
@@ -43,6 +44,7 @@ async def serve(settings: Settings, wanted: dict[str, Any]) -> None:
         wanted["port"],
         agent_entry=wanted["agent_entry"],
         deadlines=Deadlines(**wanted["deadlines"]),
+        should_reload=wanted["should_reload"],
     )
 
 
@@ -56,10 +58,10 @@ def main() -> None:
     forkserver_process.COMMAND = command  # type: ignore[misc]
     if "PARLEY_TEST_MODEL" in os.environ:
         command = json.loads(os.environ["PARLEY_TEST_MODEL"])
-        model_server.DEFAULT_COMMAND = command  # type: ignore[misc]
+        local_model.SPEECH_COMMAND = command  # type: ignore[misc]
     context = {"process": "server"}
     configure_logging(
-        "INFO",
+        settings.log_level,
         log_format=settings.log_format,
         context=context,
         secrets=secrets_of(settings),

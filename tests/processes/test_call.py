@@ -12,21 +12,21 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from rtc.call import SAMPLE_RATE_HZ
-from speech.engines.recogniser import WhisperRecogniser
-from speech.resampling import Resampler
+from audio import Resampler, write_wav
+from cli.call import SAMPLE_RATE_HZ
+from speech.engines.whisper import WhisperRecogniser
+from tests.deadlines import DEADLINE_S
 from tests.fakes.outputs import bad_output
 from tests.real_server import ROOT, RealServer, open_real_server, wait_until_gone
+from tests.speech.understood import shared_words
 from tests.wav_files import read_wav
-from utils import write_wav
 
 SPEECH = ROOT / "tests" / "data" / "speech"
-DEADLINE_S = 50.0
 
 
 @dataclass
 class Terminal:
-    """What the command printed and recorded."""
+    """Output and recording of the command."""
 
     lines: list[str]
     code: int
@@ -68,7 +68,7 @@ async def _call(
         *(sys.executable, "-m", "main", "call", "--channel_name=demo"),
         *(f"--server={server.url}", f"--in={question}", f"--out={answer}"),
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"]},
+        env={"PATH": os.environ["PATH"], "PARLEY_ENV_FILE": ""},
         stdout=output,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -88,7 +88,7 @@ def _recognise(path: Path) -> str:
 @pytest.mark.timeout(180)
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", ["stuck pipe", "broken pipe", "full disk"])
-async def test_a_call_goes_on_though_nobody_takes_what_it_prints(kind: str, tmp_path: Path) -> None:
+async def test_a_call_goes_on_when_its_output_is_not_read(kind: str, tmp_path: Path) -> None:
     question = _question(tmp_path / "question.wav", "u01_f")
     async with open_real_server(TZ="UTC") as server:
         await _start_agent(server, toolset="everyday", greeting="Good day.")
@@ -113,7 +113,8 @@ async def test_a_question_is_answered_with_a_tool_and_heard(tmp_path: Path) -> N
         assert greeting == "Good day."
         heard = _recognise(call.answer)
         assert "good day" in heard
-        assert answer.lower().split()[0] in heard.split("good day")[1]
+        # Not each word: how well the time of day is heard depends on it.
+        assert shared_words(answer, heard.split("good day")[1]), (answer, heard)
         async with aiohttp.ClientSession() as http:
             body = {"channel_name": "demo"}
             async with http.post(f"{server.url}stop_agent", json=body) as stopped:
@@ -146,7 +147,7 @@ async def test_an_agent_in_the_foreground_leaves_on_a_signal(number: signal.Sign
             *(sys.executable, "-m", "main", "agent", "--channel_name=demo", "--uid=5"),
             f"--server={server.url.rstrip('/')}",
             cwd=ROOT,
-            env={"PATH": os.environ["PATH"]},
+            env={"PATH": os.environ["PATH"], "PARLEY_ENV_FILE": ""},
             stderr=asyncio.subprocess.PIPE,
         )
         assert process.stderr is not None

@@ -1,4 +1,4 @@
-"""Connections of a whole server: strangers who ask for nothing keep nobody out."""
+"""Connections of a whole server: idle clients do not block others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ QUICKLY = {"local_model_uri": "ws://127.0.0.1:9", "head_timeout_s": 2.0}
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("data", [b"", b"GET /healthz HTTP/1.1\r\nX: "])
-async def test_a_crowd_that_asks_for_nothing_keeps_nobody_out(data: bytes, tmp_path: Path) -> None:
+async def test_idle_connections_do_not_block_new_ones(data: bytes, tmp_path: Path) -> None:
     limits = {"max_connections": 120, "max_connections_per_address": 60}
     with server_process(tmp_path, QUICKLY | limits) as server:
         port = int(server.url.rpartition(":")[2])

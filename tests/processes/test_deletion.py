@@ -1,10 +1,12 @@
-"""A call that is deleted is gone from everywhere in the server: what it tells, what it keeps, its disk."""
+"""A deleted call is gone from the server's answers, its memory and its disk."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ import aiohttp
 import pytest
 
 from agent import AgentObserver
-from config import AgentConfig
-from conversation.remembered import RememberedEntry, RememberedText
-from conversation.server_events import AgentInputTranscriptionDone, AgentReady
+from config.agent import AgentConfig
+from conversation.events.server_events import AgentInputTranscriptionDone, AgentReady
+from conversation.snapshot import SnapshotEntry, SnapshotText
+from line.line import CreateLine
 from tests.control.sse import listening
+from tests.deadlines import DEADLINE_S
 from tests.processes.conftest import ServerProcess, server_process
 from tests.processes.scripted_agent import ScriptedAgent
 from tests.processes.test_server import restarted, start_body
@@ -25,15 +29,17 @@ ENTRY = "tests.processes.test_deletion:TalkingAgent"
 
 
 class TalkingAgent(ScriptedAgent):
-    """Somebody tells it its system message; once ready it tells the room what it knew before."""
+    """Hears its system message as a user's words; once ready it sends the room what it knew before."""
 
-    def __init__(self, config: AgentConfig, observer: AgentObserver) -> None:
-        super().__init__(config, observer)
+    def __init__(
+        self, config: AgentConfig, observer: AgentObserver, *, line: CreateLine | None = None
+    ) -> None:
+        super().__init__(config, observer, line=line)
         self._heard = config.system_message or ""
 
-    def conversation(self) -> list[RememberedEntry]:
+    def conversation(self) -> list[SnapshotEntry]:
         *seed, mine = super().conversation()
-        said = RememberedText(number=len(seed), role="user", text=self._heard)
+        said = SnapshotText(number=len(seed), role="user", text=self._heard)
         return [*seed, said, mine.model_copy(update={"number": len(seed) + 1})]
 
     def _become_ready(self) -> None:
@@ -73,6 +79,18 @@ def files_with(folder: Path, words: str) -> list[str]:
     return [one.name for one in files if words.encode() in one.read_bytes()]
 
 
+def tables_with(folder: Path, words: str) -> set[str]:
+    """Names of the tables that hold these words."""
+    [path] = folder.rglob("parley.sqlite3")
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as database:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+        return {
+            name
+            for (name,) in tables
+            if words in str(database.execute(f"SELECT * FROM {name}").fetchall())
+        }
+
+
 async def start_with_key(http: aiohttp.ClientSession, words: str) -> tuple[int, dict[str, Any]]:
     headers = {"Idempotency-Key": "order 66"}
     body = start_body() | {"system_message": words, "thread_id": "t"}
@@ -81,7 +99,7 @@ async def start_with_key(http: aiohttp.ClientSession, words: str) -> tuple[int, 
 
 
 @pytest.mark.asyncio
-async def test_a_deleted_call_is_told_by_nothing_and_is_in_no_file(tmp_path: Path) -> None:
+async def test_a_deleted_call_is_in_no_answer_and_in_no_file(tmp_path: Path) -> None:
     with server_process(tmp_path, settings(tmp_path), ENTRY) as server:
         async with aiohttp.ClientSession(server.url) as http:
             status, answer = await start_with_key(http, SECRET)
@@ -108,8 +126,9 @@ async def test_a_deleted_call_is_told_by_nothing_and_is_in_no_file(tmp_path: Pat
                 assert status == 404, (path, body)
             assert (await server.get("/calls"))[1]["calls"] == []
             assert files_with(tmp_path, SECRET) == []
-            assert files_with(tmp_path / "data", call_id) == []
-            # The key is used up: no second agent is started by it, and nothing is told of the first.
+            # Who did what to which call, without its words.
+            assert tables_with(tmp_path, call_id) <= {"audit"}
+            # The key is used: it starts no second agent, and the answer holds nothing of the first.
             status, answer = await start_with_key(http, SECRET)
             assert (status, answer["code"]) == (410, "call_deleted")
             assert call_id not in str(answer)
@@ -118,15 +137,64 @@ async def test_a_deleted_call_is_told_by_nothing_and_is_in_no_file(tmp_path: Pat
             assert SECRET not in str(await events(server))
 
 
+@pytest.mark.asyncio
+async def test_all_of_a_person_is_in_no_answer_and_in_no_file(tmp_path: Path) -> None:
+    with server_process(tmp_path, settings(tmp_path), ENTRY) as server:
+        calls: list[str] = []
+        for thread_id in ("t", "t", "u"):
+            more = {"person_id": "ann", "thread_id": thread_id}
+            if calls:
+                await server.post("/stop_agent", {"channel_name": "demo"})
+            calls.append(await begin(server, SECRET, **more))
+        for call_id in calls[:2]:
+            (tmp_path / "recordings" / f"{call_id}.wav").write_bytes(SECRET.encode())
+        remember(tmp_path, "ann", SECRET)
+        assert SECRET in str(await server.get("/memory/ann"))
+        status, refusal = await server.delete("/people/ann")
+        assert (status, refusal["code"]) == (409, "call_is_live")
+        assert [one["call_id"] for one in refusal["details"]] == [calls[2]]
+        assert len((await server.get("/calls?person=ann"))[1]["calls"]) == 3
+        await server.post("/stop_agent", {"channel_name": "demo"})
+        other = await begin(server, "of somebody else", person_id="bob")
+        assert {f"{calls[0]}.wav", f"{calls[1]}.wav"} < set(files_with(tmp_path, SECRET))
+
+        status, deleted = await server.delete("/people/ann")
+        assert (status, deleted) == (
+            200,
+            {"status": "Deleted", "calls": 3, "memories": 1, "recordings": 2},
+        )
+        assert files_with(tmp_path, SECRET) == []
+        for call_id in calls:
+            # Who did what to which call, without its words.
+            assert tables_with(tmp_path, call_id) <= {"audit"}
+            for part in ("", "/transcript", "/timeline", "/export", "/recording"):
+                assert (await server.get(f"/calls/{call_id}{part}"))[0] == 404
+        assert (await server.get("/memory/ann"))[1]["texts"] == []
+        left = (await server.get("/calls"))[1]["calls"]
+        assert [one["call_id"] for one in left] == [other]
+        await server.post("/stop_agent", {"channel_name": "demo"})
+        status, deleted = await server.delete(f"/threads/{other}")
+        assert (status, deleted["calls"]) == (200, 1)
+        assert (await server.get("/calls"))[1]["calls"] == []
+        assert (await server.delete("/people/a%20b"))[1]["code"] == "invalid_request"
+
+
+def remember(folder: Path, key: str, words: str) -> None:
+    """Keep a text in the long-term memory, as a model does."""
+    [path] = folder.rglob("parley.sqlite3")
+    with contextlib.closing(sqlite3.connect(path, timeout=20)) as database, database:
+        database.execute("INSERT INTO memories VALUES (?, 'm1', 5, ?)", (key, words))
+
+
 async def knowledge(server: ServerProcess, **more: Any) -> list[str]:
-    """What the agent of a new call is told of earlier ones; the call is stopped."""
+    """Return what the agent of a new call gets of earlier ones; the call is stopped."""
     await begin(server, "something else", **more)
     await server.post("/stop_agent", {"channel_name": "demo"})
     return [one["agent_name"] for one in await events(server) if one["type"] == "agent_ready"]
 
 
 @pytest.mark.asyncio
-async def test_another_process_of_a_live_call_is_not_told_what_is_deleted(tmp_path: Path) -> None:
+async def test_a_replacement_process_does_not_get_deleted_entries(tmp_path: Path) -> None:
     with server_process(tmp_path, settings(tmp_path), ENTRY) as server:
         calls: list[str] = []
         for words in (f"{SECRET} one", f"{SECRET} two", "of the live one"):
@@ -152,7 +220,7 @@ async def test_another_process_of_a_live_call_is_not_told_what_is_deleted(tmp_pa
 
 async def until_told(server: ServerProcess, call_id: str, count: int) -> list[dict[str, Any]]:
     """The transcript, once it has so many entries."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             status, body = await server.get(f"/calls/{call_id}/transcript")
             if status == 200 and len(body["entries"]) == count:

@@ -11,7 +11,7 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from control.processes.child import DEFAULT_ENTRY
+from control.child.entry import DEFAULT_ENTRY
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
@@ -41,7 +41,7 @@ async def test_a_full_server_refuses_with_figures_until_a_place_is_free(tmp_path
         refused = next(answer for status, answer in answers if status == 429)
         assert refused["details"] == [
             {
-                "msg": "2 agents run here, 2 may",
+                "msg": "2 agents are live, the limit is 2",
                 "cause": "agents",
                 "figures": {"agents": 2, "max_agents": 2},
             }
@@ -81,7 +81,7 @@ async def test_a_drain_lets_calls_end_and_ends_the_others_at_the_deadline(tmp_pa
         assert (status, refused["code"]) == (503, "draining")
         status, ready = await server.get("/readyz")
         assert (status, ready["is_draining"], ready["agents"]) == (503, True, 2)
-        # A call that ends by itself, and one that has to be ended once somebody is in a hurry.
+        # A call that ends by itself, and one that a second drain with a deadline ends.
         await server.post("/stop_agent", {"channel_name": "one"})
         assert (await server.get("/agents/two"))[1]["state"] == "ready"
         await server.post("/drain", {"deadline_s": 0})
@@ -129,7 +129,7 @@ async def test_a_second_signal_ends_a_drain_at_once(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         assert await asyncio.to_thread(server.wait) == 0
         await until(lambda: all_gone(family))
-        assert "SIGTERM again" in server.log.read_text()
+        assert "SIGTERM while stopping" in server.log.read_text()
 
 
 GOODBYE = "We have to close. Goodbye."

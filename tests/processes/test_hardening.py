@@ -1,4 +1,4 @@
-"""What other processes of the same user can learn of a server."""
+"""Access of other processes of the same user to a server."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.processes.conftest import DEADLINE_S, ROOT
+from tests.deadlines import DEADLINE_S
+from tests.processes.conftest import ROOT
 
 _HARDENED = """
 import os, sys
-from control.processes.hardening import forbid_peeking
+from control.machine.prctl import make_undumpable
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
-forbid_peeking()
+make_undumpable()
 print("ready", flush=True)
 sys.stdin.read()
 """
 
 
-def test_nobody_of_the_same_user_reads_the_first_environment() -> None:
+def test_no_process_of_the_same_user_reads_the_first_environment() -> None:
     command = [sys.executable, "-c", _HARDENED]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, text=True

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
+import json
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
-from control.live.orders import Orders
 from control.placement import AgentGoneError, AgentSilentError, NotRunningError
+from control.supervisor.pending_commands import PendingCommands
+from conversation.events.commands import CommandRefusedError, Mute, Say, Update
 from conversation.lifecycle import AgentState
-from conversation.live_commands import CommandRefusedError, Mute, Say, Update
 from tests.control.sse import listening
+from tests.images import jpeg, shown
 from tests.processes.conftest import agent_config, supervised, until
 from tests.processes.test_recall import calling, say_words
 from tests.processes.test_restart import QUICKLY, is_ready_again
+from untrusted.images import MAX_IMAGE_BYTES
 
 
 @pytest.mark.asyncio
@@ -67,9 +73,9 @@ async def test_what_was_changed_holds_for_the_next_process() -> None:
 
 @pytest.mark.asyncio
 async def test_a_silent_agent_costs_the_deadline_and_no_more() -> None:
-    orders = Orders()
+    pending = PendingCommands()
     with pytest.raises(AgentSilentError):
-        await orders.ask(Say(text="hi"), lambda _: None, deadline_s=0.01)
+        await pending.execute(lambda _number: None, deadline_s=0.01)
     async with supervised() as supervisor:
         await supervisor.start(agent_config(script="never_answers"))
         asking = [
@@ -77,7 +83,7 @@ async def test_a_silent_agent_costs_the_deadline_and_no_more() -> None:
             for _ in range(65)
         ]
         done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
-        with pytest.raises(CommandRefusedError, match="wait for its answer"):
+        with pytest.raises(CommandRefusedError, match="are pending"):
             await done.pop()
         await supervisor.stop("demo")
         failures = await asyncio.gather(*asking, return_exceptions=True)
@@ -110,3 +116,36 @@ async def test_a_calls_stream_goes_on_over_kill_9_and_ends_with_the_call(tmp_pat
         log = scene.server.log.read_text()
         assert "sesame" not in log
         assert "abracadabra" not in log
+
+
+@pytest.mark.asyncio
+async def test_images_over_http_reach_the_model_through_a_real_process(tmp_path: Path) -> None:
+    largest, small = jpeg(MAX_IMAGE_BYTES), jpeg(5_000)
+    async with calling(tmp_path) as scene, aiohttp.ClientSession(scene.server.url) as http:
+
+        async def post(**body: Any) -> tuple[int, str]:
+            async with http.post("/agents/demo/image", **body) as response:
+                answer = await response.json()
+                return response.status, answer.get("code", answer.get("status"))
+
+        text = base64.b64encode(largest).decode()
+
+        async def post_json() -> tuple[int, str]:
+            body = io.BytesIO(json.dumps({"image": text}).encode())
+            return await post(data=body, headers={"Content-Type": "application/json"})
+
+        assert await post_json() == (200, "done")
+        raw = {"Content-Type": "image/jpeg"}
+        assert await post(data=small, headers=raw) == (200, "done")
+        webp = b"RIFF\0\0\0\0WEBPVP8 "
+        seen_by_none = await post(data=webp, headers={"Content-Type": "image/webp"})
+        assert seen_by_none == (422, "unsupported_by_model")
+        flood = await asyncio.gather(*(post_json() for _ in range(12)))
+        assert set(flood) <= {(200, "done"), (429, "too_many_events")}
+        assert (200, "done") in flood
+        taken = 2 + flood.count((200, "done"))
+        await scene.session.wait_for("conversation.item.create", taken)
+        frames = scene.session.all_of("conversation.item.create")
+        assert shown(frames) == [largest, small] + [largest] * (taken - 2)
+        status, _ = await scene.server.post("/agents/demo/text", {"text": "still there?"})
+        assert status == 200

@@ -12,8 +12,8 @@ import aiohttp
 import pytest
 
 from control.api.operations import OPERATIONS
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeSession, tone
 from tests.fakes.ports import lasting_port
 from tests.processes.conftest import server_process
@@ -33,10 +33,13 @@ async def talk(session: FakeSession) -> None:
 
 
 @pytest.mark.asyncio
-async def test_every_line_parses_and_none_tells_words_or_secrets(tmp_path: Path) -> None:
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
+async def test_every_line_parses_and_none_holds_words_or_secrets(
+    tmp_path: Path, level: str
+) -> None:
     async with calling(
         tmp_path,
-        changes={"log_format": "json"},
+        changes={"log_format": "json", "log_level": level},
         greeting=GREETING,
         system_message=PROMPT,
         tools=[TOOL],
@@ -113,7 +116,7 @@ async def ask(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("what", ["refused", "unknown", "no tls", "program"])
-async def test_a_start_that_fails_for_others_is_told_in_one_line(what: str, tmp_path: Path) -> None:
+async def test_a_start_that_others_fail_is_logged_in_one_line(what: str, tmp_path: Path) -> None:
     port = lasting_port()
     wanted = settings(f"ws://127.0.0.1:{port}") | {"mcp_servers": "words=/no/such/program"}
     start = dict(START)

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process
-from tests.test_mcp import until
+from tests.toolsets.test_mcp import until
 from toolsets.mcp import OPEN_TIMEOUT_S
 
 SCRIPT = Path(__file__).parents[1] / "fakes" / "mcp_server.py"
@@ -86,7 +86,7 @@ async def test_a_silent_program_fails_the_start_in_time_and_nothing_is_left(tmp_
 
 
 def _running(duration: str) -> list[psutil.Process]:
-    """Those that sleep for so long, whoever their parent is."""
+    """Return the processes that sleep for this time, whatever their parent."""
     return [
         one for one in psutil.process_iter(["cmdline"]) if duration in (one.info["cmdline"] or ())
     ]

@@ -10,10 +10,10 @@ import aiohttp
 import pytest
 
 from tests.control.metrics.test_metrics import read
+from tests.deadlines import DEADLINE_S
 from tests.processes.conftest import ServerProcess, server_process
 from tests.real_server import poll
 
-DEADLINE_S = 20.0
 WORDS = "words that nobody else may read"
 
 
@@ -30,7 +30,7 @@ async def agent_pid(server: ServerProcess) -> int | None:
 
 
 @pytest.mark.asyncio
-async def test_counters_never_fall_over_a_restart_and_tell_no_secret(tmp_path: Path) -> None:
+async def test_counters_never_fall_over_a_restart_and_hold_no_secret(tmp_path: Path) -> None:
     with server_process(tmp_path) as server:
         before = read(await scrape(server))
         body = {"channel_name": "secret-channel", "uid": 54321, "system_message": WORDS}

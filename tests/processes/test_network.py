@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 from aiortc import RTCPeerConnection
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
+from tests.deadlines import DEADLINE_S
 from tests.fakes.media_gate import own_address
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import server_process
@@ -58,7 +59,7 @@ async def test_settings_reach_agents_and_people(tmp_path: Path) -> None:
                 http.ws_connect(f"{server.url}/rooms/demo/ws") as socket,
             ):
                 await socket.send_json({"type": "join", "role": "user", "uid": 7})
-                joined = await socket.receive_json(timeout=10)
+                joined = await socket.receive_json(timeout=DEADLINE_S)
             (turn,) = joined["ice_servers"]
             assert turn["urls"] == ["turn:127.0.0.1:9?transport=tcp"]
             assert turn["username"].endswith(":7")

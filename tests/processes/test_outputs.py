@@ -1,4 +1,4 @@
-"""A server whose log or standard output nobody reads, or that has none: it serves all the same."""
+"""A server serves although its log or standard output is not read, or is missing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ import aiohttp
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+from tests.deadlines import DEADLINE_S
 from tests.fakes.outputs import KINDS, bad_output, is_blocking
 from tests.fakes.ports import lasting_port
-from tests.processes.conftest import DEADLINE_S, ROOT, all_gone, server_process, until
+from tests.processes.conftest import ROOT, all_gone, server_process, until
 from tests.processes.test_server import start_body
 
 QUIET_S = 3.0
@@ -61,6 +62,7 @@ def command(shell: str, *arguments: str) -> tuple[str, ...]:
 def environment(folder: Path) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
+        "PARLEY_ENV_FILE": "",
         "DATA_DIR": str(folder / "data"),
         "LOCAL_MODEL_URI": "ws://127.0.0.1:9",
         "WARM_PROCESSES": "0",

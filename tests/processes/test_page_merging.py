@@ -1,4 +1,4 @@
-"""Equal memory pages of agents may be merged, where the server's owner wants that."""
+"""Equal memory pages of agents may be merged if the setting asks for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.processes.test_server import start, start_body
 
 
 def is_mergeable(pid: int) -> bool:
-    """Whether the kernel may merge pages of this process (flag mg of its mappings)."""
+    """Return true if the kernel may merge pages of this process (flag mg of its mappings)."""
     lines = Path(f"/proc/{pid}/smaps").read_text().splitlines()
     return any("mg" in line.split() for line in lines if line.startswith("VmFlags:"))
 

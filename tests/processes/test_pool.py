@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from control.forkserver.started_process import ProcessSource, StartedProcess
 from control.machine.memory import Memory
-from control.processes.pool import RESERVED_AGENTS, ProcessPool
-from control.processes.started import ProcessSource, StartedProcess
-from control.supervision.supervisor import Supervisor
+from control.supervisor.pool import RESERVED_AGENTS, ProcessPool
+from control.supervisor.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from tests.processes.conftest import QUICK, agent_config, forkserver_source, is_gone, until
 
@@ -127,7 +127,7 @@ async def test_a_stop_while_a_process_is_claimed_leaves_nothing() -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_fork_nobody_waits_for_any_more_leaves_nothing() -> None:
+async def test_a_cancelled_fork_leaves_nothing() -> None:
     async with forkserver_source() as forkserver:
         before = set(os.listdir("/proc/self/fd"))
         starting = asyncio.get_running_loop().create_task(forkserver.start_process())
@@ -137,7 +137,7 @@ async def test_a_fork_nobody_waits_for_any_more_leaves_nothing() -> None:
         assert starting.cancelled()
         await forkserver.settle()
         assert set(os.listdir("/proc/self/fd")) <= before
-        # Whoever comes next is served as ever.
+        # The next start succeeds as before.
         process = await forkserver.start_process()
         process.sock.close()
         await until(process.exited.is_set)

@@ -1,4 +1,4 @@
-"""Nothing of Parley or of what it depends on asks for a name or sends a packet of its own accord."""
+"""Nothing of Parley or of what it depends on resolves a name or sends a packet unasked."""
 
 from __future__ import annotations
 

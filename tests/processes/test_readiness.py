@@ -14,12 +14,13 @@ from typing import IO, Any
 import aiohttp
 import pytest
 
-from config import Settings
-from control.api.errors import ApiError
+from config.settings import Settings
 from control.api.schemas import StartAgentRequest
 from control.api.starts import AgentConfigurator
-from control.readiness import Surroundings, look, missing_provider
-from tests.processes.conftest import DEADLINE_S, ROOT, server_aside, until
+from control.http.errors import ApiError
+from control.readiness import ReadinessChecks, find_problems, missing_provider
+from tests.deadlines import DEADLINE_S
+from tests.processes.conftest import ROOT, server_aside, until
 
 START = {"channel_name": "demo", "uid": 1000, "wait": False}
 
@@ -29,6 +30,7 @@ def by_command(tmp_path: Path, **environ: str) -> Iterator[tuple[IO[str], Path]]
     """`main server` with this environment; gives its standard output and its log."""
     log = tmp_path / "server.log"
     usual = {"SERVER_PORT": "0", "DATA_DIR": str(tmp_path / "data"), "WARM_PROCESSES": "0"}
+    usual["PARLEY_ENV_FILE"] = ""
     kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     with (
         log.open("w") as stderr,
@@ -46,7 +48,7 @@ def by_command(tmp_path: Path, **environ: str) -> Iterator[tuple[IO[str], Path]]
             yield process.stdout, log
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(DEADLINE_S)
 
 
 async def ask(url: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
@@ -91,7 +93,7 @@ async def test_the_line_says_ready_when_the_local_model_is(tmp_path: Path) -> No
         assert line.startswith("Parley is ready: http://127.0.0.1:"), log.read_text()
         status, ready = await ask(line.split()[-1], "/readyz")
         assert (status, ready["local_model"], ready["problems"]) == (200, "ready", [])
-        # The log is written behind our back.
+        # The log is written by a thread.
         await until(lambda: log.read_text().count("is no setting, and not read") == 2)
         assert "MAX_AGENT is no setting, and not read: is MAX_AGENTS meant?" in log.read_text()
 
@@ -110,7 +112,7 @@ async def test_the_line_says_ready_when_the_local_model_is(tmp_path: Path) -> No
         {"MAX_COST": "3", "MODEL_PRICES": "parley-local=input:1,output:2"},
     ],
 )
-def test_a_problem_is_told_exactly_when_a_start_is_refused(environ: dict[str, str]) -> None:
+def test_a_problem_is_reported_exactly_when_a_start_is_refused(environ: dict[str, str]) -> None:
     settings = Settings.from_env({"LOCAL_MODEL_URI": "ws://127.0.0.1:9", **environ})
     configurator = AgentConfigurator(settings, "http://127.0.0.1:1", None)
     try:
@@ -166,9 +168,9 @@ def test_an_address_that_no_url_can_hold_is_a_problem() -> None:
 
 def test_a_data_folder_that_is_gone_is_a_warning(tmp_path: Path) -> None:
     settings = Settings.from_env({"DATA_DIR": str(tmp_path / "data")})
-    assert [line.partition(":")[0] for line in look(settings)] == ["DATA_DIR"]
+    assert [line.partition(":")[0] for line in find_problems(settings)] == ["DATA_DIR"]
     settings.data_dir.mkdir()
-    assert not [*look(settings)]
+    assert not [*find_problems(settings)]
 
 
 @pytest.mark.asyncio
@@ -181,16 +183,16 @@ async def test_what_starts_may_ask_for_is_looked_at_while_the_server_runs(tmp_pa
             "MCP_SERVERS": "here=python3 -m x;there=http://127.0.0.1:9/mcp;gone=no-such-program --key k",
         }
     )
-    lines = [*look(settings)]
+    lines = [*find_problems(settings)]
     assert [line.partition(":")[0] for line in lines] == ["RECORDINGS_DIR", "MCP_SERVERS"]
     assert "the program of gone is not found" in lines[1]
     assert "--key" not in lines[1]
     folder.mkdir()
-    assert [*look(settings)] == lines[1:]
-    surroundings = Surroundings(settings)
-    surroundings.start()
-    await until(lambda: surroundings.warnings() == lines[1:])
-    await surroundings.close()
+    assert [*find_problems(settings)] == lines[1:]
+    checks = ReadinessChecks(settings)
+    checks.start()
+    await until(lambda: checks.warnings() == lines[1:])
+    await checks.close()
 
 
 @pytest.mark.asyncio

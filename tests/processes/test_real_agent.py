@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 from tests.fakes.openai_realtime import FakeRealtimeServer
 from tests.processes.conftest import ServerProcess, all_gone, server_process, until
 

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of real calls: what the people notice, and what the next process knows."""
+"""kill -9 in the middle of real calls: effect on the caller, and knowledge of the next process."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from typing import Any
 
 import pytest
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
-from conversation.remembered import LOST_OUTPUT
-from rtc.call import Call
+from audio import write_wav
+from cli.call import Call
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
+from conversation.snapshot import LOST_OUTPUT
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults, tone
 from tests.loopback.stage import Person
-from tests.processes.conftest import DEADLINE_S, ServerProcess, server_process
+from tests.processes.conftest import ServerProcess, server_process
 from tests.processes.test_real_agent import START, settings
 from tests.wav_files import read_wav
-from utils import write_wav
 
 TOOL = {"name": "look_up", "description": "", "parameters": {"type": "object"}}
 
 
 @dataclass
 class Scene:
-    """One call: the server, the model's side of it, and somebody in the room."""
+    """One call: the server, the model's side of it, and a person in the room."""
 
     server: ServerProcess
     provider: FakeRealtimeServer
@@ -108,7 +109,7 @@ async def test_the_next_process_knows_all_that_was_said_and_called(tmp_path: Pat
         await person.wait_event("agent_response_tool_use_done")
         await scene.wait_shown(lambda shown: shown["remembered"] == 3)
         revived = await scene.kill()
-        # Nobody did anything: the person has media with the new process, which goes on.
+        # Without any action the person has media with the new process, which resumes the call.
         await person.wait_ready_agents(2)
         await revived.wait_for("response.create")
         told = items(revived)

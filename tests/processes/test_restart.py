@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import os
 import signal
 import time
 
 import pytest
 
+from config.agent import AgentConfig
+from control.health.rules import HealthLimits
+from control.observers import CallObserver
 from control.placement import AlreadyRunningError, ExitRecord
-from control.processes.ladder import Rung
-from control.processes.watch import WatchLimits
-from control.supervision.restart import RestartPolicy
-from control.supervision.supervisor import Supervisor
+from control.store.changes import Change, PutCall
+from control.store.recorder import Recorder
+from control.supervisor.restart import RestartPolicy
+from control.supervisor.stop_sequence import StopStep
+from control.supervisor.supervisor import Supervisor
 from conversation.lifecycle import AgentState, ExitReason
 from conversation.limits import CallLimits
-from conversation.remembered import ConversationSeed, RememberedText
+from conversation.snapshot import ResumeState, SnapshotText
 from tests.processes.conftest import agent_config, is_gone, supervised, until
+from tests.processes.scripted_agent import HOG_BYTES
 
 QUICKLY = RestartPolicy(first_s=0.05, cap_s=0.2, budget=3, window_s=60, immediate=1)
 
@@ -28,22 +34,22 @@ def is_ready_again(supervisor: Supervisor, restarts: int) -> bool:
     return status.restarts == restarts and status.state is AgentState.READY
 
 
-def told(supervisor: Supervisor) -> list[str]:
-    """What the supervisor would tell the next process of the channel."""
+def conversation_of(supervisor: Supervisor) -> list[str]:
+    """Return the conversation that a replacement process would resume."""
     entries = supervisor._agents["demo"]._process.conversation.seed().entries
-    return [entry.text for entry in entries if isinstance(entry, RememberedText)]
+    return [entry.text for entry in entries if isinstance(entry, SnapshotText)]
 
 
 @pytest.mark.asyncio
 async def test_a_killed_agent_is_back_at_once_with_its_conversation() -> None:
     ended: list[ExitRecord] = []
-    seed = ConversationSeed(entries=(RememberedText(number=0, role="user", text="hello"),))
+    seed = ResumeState(entries=(SnapshotText(number=0, role="user", text="hello"),))
     # Any pause before the first restart would be longer than is waited for here.
     policy = RestartPolicy(first_s=60, cap_s=60, budget=3, window_s=60, immediate=1)
     async with supervised(on_exit=ended.append, policy=policy) as supervisor:
         first = await supervisor.start(agent_config(conversation_seed=seed))
         assert first.pid is not None
-        await until(lambda: told(supervisor) == ["hello", f"I was {first.pid}"])
+        await until(lambda: conversation_of(supervisor) == ["hello", f"I was {first.pid}"])
         os.kill(first.pid, signal.SIGKILL)
         await until(lambda: is_ready_again(supervisor, 1))
         second = supervisor.status("demo")
@@ -52,7 +58,10 @@ async def test_a_killed_agent_is_back_at_once_with_its_conversation() -> None:
         assert second.last_exit == ended[0]
         assert (ended[0].exit_reason, ended[0].is_restarted) == (ExitReason.CRASHED, True)
         await until(
-            lambda: told(supervisor) == ["hello", f"I was {first.pid}", f"I was {second.pid}"]
+            lambda: (
+                conversation_of(supervisor)
+                == ["hello", f"I was {first.pid}", f"I was {second.pid}"]
+            )
         )
         with pytest.raises(AlreadyRunningError):
             await supervisor.start(agent_config())
@@ -67,7 +76,7 @@ async def test_a_killed_agent_is_back_at_once_with_its_conversation() -> None:
 @pytest.mark.parametrize("is_stopped", [False, True])
 async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: bool) -> None:
     ended: list[ExitRecord] = []
-    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.5)
+    limits = HealthLimits(silent_warning_s=1.0, silent_limit_s=2.5)
     script = "ready" if is_stopped else "hang_once"
     async with supervised(on_exit=ended.append, policy=QUICKLY, limits=limits) as supervisor:
         first = await supervisor.start(agent_config(script=script))
@@ -77,7 +86,10 @@ async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: b
             os.kill(first.pid, signal.SIGSTOP)
         await until(lambda: is_ready_again(supervisor, 1))
         assert is_gone(first.pid)
-        assert (ended[0].exit_reason, ended[0].stopped_by) == (ExitReason.UNRESPONSIVE, Rung.KILL)
+        assert (ended[0].exit_reason, ended[0].stopped_by) == (
+            ExitReason.UNRESPONSIVE,
+            StopStep.KILL,
+        )
         assert ended[0].error is not None
         assert "has not answered" in ended[0].error
         if not is_stopped:
@@ -89,10 +101,10 @@ async def test_a_hung_agent_is_killed_with_its_stacks_and_replaced(is_stopped: b
 
 
 @pytest.mark.asyncio
-async def test_a_server_that_was_held_up_blames_nobody() -> None:
+async def test_a_stalled_server_restarts_no_agent() -> None:
     """As one that was stopped or starved: what it did not hear may have been said."""
     ended: list[ExitRecord] = []
-    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.0)
+    limits = HealthLimits(silent_warning_s=1.0, silent_limit_s=2.0)
     async with supervised(on_exit=ended.append, limits=limits) as supervisor:
         first = await supervisor.start(agent_config())
         await until(lambda: supervisor.status("demo").vitals is not None)
@@ -112,9 +124,10 @@ async def test_a_server_that_was_held_up_blames_nobody() -> None:
 @pytest.mark.asyncio
 async def test_a_memory_hog_is_replaced_before_it_takes_everything() -> None:
     ended: list[ExitRecord] = []
-    limits = WatchLimits(memory_bytes=1024 * 1024)
+    # More than an agent needs to become ready: before that it would not be replaced.
+    limits = HealthLimits(memory_bytes=HOG_BYTES / 2)
     async with supervised(on_exit=ended.append, policy=QUICKLY, limits=limits) as supervisor:
-        await supervisor.start(agent_config())
+        await supervisor.start(agent_config(script="hog"))
         await until(lambda: ended)
         assert ended[0].exit_reason is ExitReason.OUT_OF_MEMORY
         assert ended[0].is_restarted
@@ -143,6 +156,37 @@ async def test_a_provider_that_refuses_the_key_ends_it_at_once() -> None:
         os.kill(first.pid, signal.SIGKILL)
         await until(lambda: supervisor.status("demo").state is AgentState.FATAL)
         assert [one.exit_reason for one in ended] == [ExitReason.CRASHED, ExitReason.START_FAILED]
+
+
+class _States(CallObserver):
+    """State of the agent after each step, and of its call's record."""
+
+    def __init__(self) -> None:
+        self.states: list[AgentState] = []
+        self.stored: list[AgentState] = []
+        self.recorder = Recorder(self._put, on_end=lambda _: None)
+
+    def _put(self, change: Change) -> None:
+        if isinstance(change, PutCall):
+            self.stored.append(change.record.state)
+
+    def handle_state(self, config: AgentConfig, state: AgentState, *, at_ms: int) -> None:
+        self.states.append(state)
+
+
+@pytest.mark.asyncio
+async def test_every_step_over_all_processes_is_published_and_stored_once() -> None:
+    seen = _States()
+    async with supervised(policy=QUICKLY, observers=[seen, seen.recorder]) as supervisor:
+        first = await supervisor.start(agent_config())
+        assert first.pid is not None
+        os.kill(first.pid, signal.SIGKILL)
+        await until(lambda: is_ready_again(supervisor, 1))
+        await supervisor.stop("demo")
+    start = [AgentState.STARTING, AgentState.JOINING, AgentState.CONNECTING, AgentState.READY]
+    end = [AgentState.STOPPING, AgentState.EXITED]
+    assert seen.states == [*start, AgentState.BACKOFF, *start, *end]
+    assert [state for state, _ in itertools.groupby(seen.stored)] == seen.states
 
 
 @pytest.mark.asyncio

@@ -16,18 +16,11 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 import pytest
 
-from config import ConfigError, Settings
+from config.settings import ConfigError, Settings
+from control.run import open_listener, run_server
 from control.server import ServerError
-from control.serving import open_listener, run_server
-from tests.processes.conftest import (
-    DEADLINE_S,
-    HASTY,
-    ROOT,
-    ServerProcess,
-    all_gone,
-    server_process,
-    until,
-)
+from tests.deadlines import DEADLINE_S
+from tests.processes.conftest import HASTY, ROOT, ServerProcess, all_gone, server_process, until
 from tests.processes.faulty_forkserver import allow, refuse
 from tests.processes.test_metrics import scrape
 
@@ -109,7 +102,7 @@ async def test_one_signal_stops_every_agent_gracefully(
 
 @pytest.mark.asyncio
 async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
-    from control.processes.ladder import DEFAULT_DEADLINES
+    from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 
     # With these deadlines a polite end of this agent would take ten seconds.
     with server_process(tmp_path, deadlines=DEFAULT_DEADLINES) as server:
@@ -121,7 +114,7 @@ async def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
         async with asyncio.timeout(9):
             assert await asyncio.to_thread(server.wait) == 0
         await until(lambda: all_gone(family))
-        assert "SIGINT again" in server.log.read_text()
+        assert "SIGINT while stopping" in server.log.read_text()
 
 
 @pytest.mark.asyncio
@@ -232,7 +225,7 @@ def test_the_leash_ends_an_orphan(tmp_path: Path) -> None:
     """A command on the leash of a parent that is not (any more) its own never runs."""
     marker = tmp_path / "ran"
     code = f"open({str(marker)!r}, 'w')"
-    command = [sys.executable, "-m", "control.processes.leash", "1", sys.executable, "-c", code]
+    command = [sys.executable, "-m", "control.machine.prctl", "1", sys.executable, "-c", code]
     assert subprocess.run(command, cwd=ROOT, timeout=DEADLINE_S, check=False).returncode == 1
     assert not marker.exists()
     command[3] = str(os.getpid())
@@ -284,7 +277,7 @@ async def test_an_agent_is_lost_while_there_is_no_forkserver(tmp_path: Path) -> 
 
 
 @pytest.mark.asyncio
-async def test_a_hung_forkserver_is_told_and_holds_up_no_end(tmp_path: Path) -> None:
+async def test_a_hung_forkserver_is_reported_and_delays_no_stop(tmp_path: Path) -> None:
     with server_process(tmp_path) as server:
         (pid,) = await start(server, start_body())
         hung = forkserver_of(server)
@@ -384,7 +377,7 @@ async def restarted_in_the_end(server: ServerProcess, channel_name: str) -> None
 _HANGING = """
 import asyncio, signal, sys
 from types import SimpleNamespace
-from control import serving
+from control import run
 
 async def hang(**_):
     print("stopping", flush=True)
@@ -395,11 +388,11 @@ async def hang(**_):
             pass
 
 async def main():
-    serving.HURRY_S = 1
+    run.FORCED_EXIT_S = 1
     supervisor = SimpleNamespace(kill_all=lambda: None)
     server = SimpleNamespace(stop=hang, supervisor=supervisor, webhooks=None, model=None)
-    with serving._recorded_signals() as signals:
-        await serving._stop(server, signals, is_patient=False)
+    with run._recorded_signals() as signals:
+        await run._stop(server, signals, should_drain=False)
 
 asyncio.run(main())
 """

@@ -1,4 +1,4 @@
-"""What outlives kill -9, of an agent and of the server, and what a full disk does to calls."""
+"""Durability over kill -9 of agent and server, and calls on a full disk."""
 
 from __future__ import annotations
 
@@ -13,26 +13,20 @@ from typing import Any
 
 import pytest
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
-from control.processes.watch import WatchLimits
+from control.child.entry import DEFAULT_ENTRY
+from control.health.rules import HealthLimits
 from control.store.changes import Change, PutBox
 from control.store.recorder import Recorder
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 from conversation.lifecycle import ExitReason
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
 from tests.control.store.conftest import postgres as postgres
 from tests.control.store.postgres import Postgres
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, tone
 from tests.loopback.stage import Person
-from tests.processes.conftest import (
-    DEADLINE_S,
-    ServerProcess,
-    agent_config,
-    server_process,
-    supervised,
-    until,
-)
+from tests.processes.conftest import ServerProcess, agent_config, server_process, supervised, until
 from tests.processes.test_real_agent import START, settings
 from tests.processes.test_recall import items, say_words, words_of
 from tests.processes.test_restart import QUICKLY, is_ready_again
@@ -42,7 +36,7 @@ from tests.processes.test_server import restarted, start_body
 async def wait_for(
     server: ServerProcess, path: str, condition: Callable[[dict[str, Any]], object]
 ) -> dict[str, Any]:
-    """What a route answers once it is as wanted."""
+    """Return a route's answer once it satisfies the condition."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
             _, body = await server.get(path)
@@ -58,9 +52,16 @@ async def started(server: ServerProcess, **more: Any) -> dict[str, Any]:
 
 
 async def told(server: ServerProcess, call_id: str, count: int = 1) -> list[str]:
-    """The words of a call's transcript, once there are so many entries."""
-    path = f"/calls/{call_id}/transcript"
-    body = await wait_for(server, path, lambda body: len(body.get("entries", ())) == count)
+    """The words of a call's transcript, once so many entries are complete.
+
+    A listener knows that a reply has ended before the server does.
+    """
+
+    def are_complete(body: dict[str, Any]) -> bool:
+        entries = body.get("entries", ())
+        return len(entries) == count and not any(entry["is_open"] for entry in entries)
+
+    body = await wait_for(server, f"/calls/{call_id}/transcript", are_complete)
     return [entry["text"] for entry in body["entries"]]
 
 
@@ -239,7 +240,7 @@ async def test_a_reply_is_stored_as_far_as_it_was_heard_when_the_call_ends(tmp_p
     assert (reply["is_cut"], reply["is_open"]) == (True, False)
     heard = reply["text"].removesuffix("…").split()
     assert heard == story[: len(heard)]
-    # Told when the end began, and rounded down to whole words.
+    # As of the begin of the stop, rounded down to whole words.
     assert heard_ms / 100 - 10 <= len(heard) <= heard_ms / 100 + 5
 
 
@@ -248,7 +249,7 @@ async def test_an_agent_that_hung_has_its_signs_and_stacks_in_the_black_box() ->
     changes: list[Change] = []
     ended: list[str] = []
     recorder = Recorder(changes.append, on_end=ended.append)
-    limits = WatchLimits(silent_warning_s=1.0, silent_limit_s=2.5)
+    limits = HealthLimits(silent_warning_s=1.0, silent_limit_s=2.5)
     async with supervised(observers=[recorder], policy=QUICKLY, limits=limits) as supervisor:
         await supervisor.start(agent_config(script="hang_once"))
         await until(lambda: is_ready_again(supervisor, 1))

@@ -11,19 +11,18 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 
 from control.placement import (
-    AgentStartError,
     AgentStatus,
     AlreadyRunningError,
     DrainingError,
     ExitRecord,
     NotRunningError,
 )
-from control.processes.ladder import Rung
-from control.supervision.restart import RestartPolicy
-from control.supervision.supervisor import Supervisor
-from conversation.lifecycle import AgentState, ExitReason
-from conversation.live_commands import CommandRefusedError, Say, Update
-from conversation.server_events import AgentReady
+from control.supervisor.restart import RestartPolicy
+from control.supervisor.stop_sequence import StopStep
+from control.supervisor.supervisor import Supervisor
+from conversation.events.commands import CommandRefusedError, Say, Update
+from conversation.events.server_events import AgentReady
+from conversation.lifecycle import AgentStartError, AgentState, ExitReason
 from tests.processes.conftest import (
     HASTY,
     QUICK,
@@ -48,7 +47,7 @@ async def test_an_agent_starts_is_seen_and_stops_leaving_no_process() -> None:
 
         record = await supervisor.stop("demo")
         assert (record.exit_reason, record.exit_code) == (ExitReason.STOPPED, 0)
-        assert (record.pid, record.stopped_by) == (status.pid, Rung.ASK)
+        assert (record.pid, record.stopped_by) == (status.pid, StopStep.ASK)
         assert is_gone(status.pid)
         assert supervisor.list() == []
         ended = supervisor.status("demo")
@@ -203,21 +202,21 @@ async def test_an_agent_that_leaves_by_itself_says_why() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(
-    ("script", "rung", "exit_code"),
+    ("script", "step", "exit_code"),
     [
-        ("deaf", Rung.ASK, 1),  # its own deadline cancels it, before the next rung
-        ("hang", Rung.KILL, -signal.SIGKILL),
+        ("deaf", StopStep.ASK, 1),  # its own deadline cancels it, before the next step
+        ("hang", StopStep.KILL, -signal.SIGKILL),
     ],
 )
 async def test_the_ladder_ends_what_does_not_listen(
-    script: str, rung: Rung, exit_code: int
+    script: str, step: StopStep, exit_code: int
 ) -> None:
     async with supervised(HASTY) as supervisor:
         status = await supervisor.start(agent_config(script=script))
         if script == "hang":
             await until(lambda: (supervisor.status("demo").heartbeat_age_s or 0) > 0.5)
         record = await supervisor.stop("demo")
-        assert (record.stopped_by, record.exit_code) == (rung, exit_code)
+        assert (record.stopped_by, record.exit_code) == (step, exit_code)
         assert is_gone(status.pid)
         assert record.exit_reason is ExitReason.STOPPED
 
@@ -230,7 +229,7 @@ async def test_a_stopped_process_goes_through_the_whole_ladder() -> None:
         os.kill(status.pid, signal.SIGSTOP)
         stops = await asyncio.gather(*(supervisor.stop("demo") for _ in range(5)))
         assert len({one.model_dump_json() for one in stops}) == 1
-        assert (stops[0].stopped_by, stops[0].exit_code) == (Rung.KILL, -signal.SIGKILL)
+        assert (stops[0].stopped_by, stops[0].exit_code) == (StopStep.KILL, -signal.SIGKILL)
         assert is_gone(status.pid)
 
 
@@ -291,16 +290,16 @@ async def test_a_start_that_need_not_wait_returns_at_once() -> None:
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize("text", ["x" * 1_200_000, "\x01" * 300_000])
-async def test_a_start_too_large_to_be_told_fails_for_that_reason(text: str) -> None:
+@pytest.mark.parametrize("text", ["x" * 2_400_000, "\x01" * 600_000])
+async def test_a_start_message_that_is_too_large_fails_the_start(text: str) -> None:
     async with supervised() as supervisor:
-        with pytest.raises(AgentStartError, match="1048576 are the most") as caught:
+        with pytest.raises(AgentStartError, match="the limit is 2097152") as caught:
             await supervisor.start(agent_config(system_message=text))
         assert (caught.value.phase, caught.value.code) == ("starting", "too_large")
         assert supervisor.list() == []
         # Nor is a live agent harmed by a command of that size.
         live = await supervisor.start(agent_config())
-        with pytest.raises(CommandRefusedError, match="too much"):
+        with pytest.raises(CommandRefusedError, match="cannot be sent"):
             await supervisor.command("demo", Update(instructions=text))
         assert (await supervisor.command("demo", Say(text="hello"))).item_id == "say"
         assert supervisor.status("demo").pid == live.pid

@@ -40,6 +40,13 @@ async def test_a_call_over_a_crash_is_one_trace_without_words(tmp_path: Path) ->
         assert {"turn", "turn.model", "response"} <= set(names)
         (tool,) = [span for span in collector.spans if span.name == "tool"]
         assert tool.status.message == "crashed"
+        operations = {
+            one.value.string_value
+            for span in collector.spans
+            for one in span.attributes
+            if one.key == "gen_ai.operation.name"
+        }
+        assert operations == {"invoke_agent", "chat", "execute_tool"}
         assert all(
             call.start_time_unix_nano <= span.end_time_unix_nano <= call.end_time_unix_nano
             for span in collector.spans

@@ -8,8 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from realtime.events import ModelEvent
 from realtime.model import RealtimeModel
-
-DEADLINE_S = 10.0
+from tests.deadlines import DEADLINE_S
 
 S = TypeVar("S")
 

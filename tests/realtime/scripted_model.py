@@ -73,6 +73,11 @@ class ScriptedModel:
     async def close(self) -> None:
         self._events.put_nowait(SessionEnded("closed by us", "closed"))
 
+    @property
+    def unread(self) -> int:
+        """How much of what it said nobody has read yet."""
+        return self._events.qsize()
+
     def say(self, *events: ModelEvent) -> None:
         """Let the provider say something."""
         for event in events:

@@ -7,6 +7,7 @@ import pytest
 from realtime import events as ours
 from realtime.capabilities import capabilities_of, require_settings, require_supported
 from realtime.model import InvalidSettingsError, ModelSettings, UnsupportedCommandError
+from untrusted.images import ImageType
 
 
 @pytest.mark.parametrize(
@@ -59,12 +60,27 @@ def test_everything_goes_to_a_model_that_can_everything() -> None:
         ours.AddImage(b""),
         ours.AddText(""),
         ours.AddText("", role="system"),
-        ours.TruncateItem("i", 0, 0),
+        ours.TruncateItem("i", 0, 0, ""),
         ours.AddToolOutput("c", ""),
         ours.AnswerToolApproval("r", is_approved=False),
         ours.AppendAudio(b""),
     ):
         require_supported(command, openai)
+
+
+@pytest.mark.parametrize(
+    ("provider", "mime_type", "words"),
+    [
+        ("openai", "image/webp", "in JPEG and PNG only"),
+        ("gemini", "image/png", "in JPEG only"),
+        ("local", "image/jpeg", "cannot see"),
+    ],
+)
+def test_an_image_that_the_model_cannot_see_is_refused(
+    provider: str, mime_type: ImageType, words: str
+) -> None:
+    with pytest.raises(UnsupportedCommandError, match=words):
+        require_supported(ours.AddImage(b"x", mime_type), capabilities_of(provider))
 
 
 def test_nothing_is_added_to_a_conversation_that_cannot_be_told() -> None:

@@ -11,13 +11,12 @@ import pytest
 import pytest_asyncio
 
 from realtime import struct as wire
-from realtime.codec import ServerMessage
 from realtime.connection import RealtimeApiConnection
-from realtime.lasting.retry import Trouble
 from realtime.model import ModelConnectError, ModelDisconnectedError
+from realtime.openai.codec import ServerMessage
+from realtime.resilience.retry_policy import Failure
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, Faults
-
-DEADLINE_S = 10.0
 
 
 @pytest_asyncio.fixture
@@ -56,6 +55,21 @@ async def failure(
         await connection.connect(api_key, timeout_s=timeout_s)
     assert "secret" not in str(caught.value)
     return caught.value
+
+
+@pytest.mark.asyncio
+async def test_a_block_opens_the_socket_with_the_given_key_and_closes_it(
+    server: FakeRealtimeServer,
+) -> None:
+    server.faults.api_key = "secret-key"
+    wanted = RealtimeApiConnection(server.uri, "gpt-realtime-2.1", api_key="secret-key")
+    async with wanted as connection:
+        session = await server.next_session()
+        assert isinstance(await receive(connection), wire.SessionCreated)
+    async with asyncio.timeout(DEADLINE_S):
+        await session.ended.wait()
+    with pytest.raises(ModelDisconnectedError):
+        await connection.send(wire.InputAudioBufferClear())
 
 
 @pytest.mark.asyncio
@@ -191,10 +205,10 @@ async def test_what_we_close_over_is_no_refusal(
     connection, session = await connect(server)
     await session.send_bytes(frame)
     assert words in await ended(connection)
-    ending = connection.ending
-    assert ending is not None
-    assert (ending.code, ending.is_retryable) == ("protocol_violation", True)
-    assert not Trouble(ending.code).is_refusal
+    close_reason = connection.close_reason
+    assert close_reason is not None
+    assert (close_reason.code, close_reason.is_retryable) == ("protocol_violation", True)
+    assert not Failure(close_reason.code).is_refusal
 
 
 @pytest.mark.asyncio
@@ -206,9 +220,9 @@ async def test_the_same_codes_of_the_provider_are_its_refusal(
     async with asyncio.TaskGroup() as group:
         group.create_task(session.close(code))
         await ended(connection)
-    ending = connection.ending
-    assert ending is not None
-    assert (ending.code, ending.is_retryable) == (f"closed_{code}", False)
+    close_reason = connection.close_reason
+    assert close_reason is not None
+    assert (close_reason.code, close_reason.is_retryable) == (f"closed_{code}", False)
 
 
 @pytest.mark.asyncio

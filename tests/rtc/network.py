@@ -6,7 +6,8 @@ import itertools
 import random
 from dataclasses import dataclass, field
 
-from rtc.jitter import RTP_CLOCK_HZ, Conceal, Decode, Instruction, JitterBuffer, Restart
+from line.timing import RTP_CLOCK_HZ
+from rtc.receive.jitter_buffer import Conceal, Decode, Instruction, JitterBuffer, Restart
 
 PTIME_S = 0.02
 PTIME_TICKS = 960

@@ -8,25 +8,27 @@ import logging
 from collections.abc import Callable
 from typing import Any, Self
 
-from boundary import Boundary
-from config import AgentConfig, ProviderConfig
-from conversation.live_commands import CommandRefusedError, LiveCommand
-from conversation.server_events import ServerEvent
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
+from conversation.events.commands import CommandRefusedError, LiveCommand
+from conversation.events.server_events import ServerEvent
 from realtime.events import AddText, CreateResponse, ModelCommand, ModelEvent
-from realtime.model import Capabilities, RealtimeModelConfig
+from realtime.group.model import GroupModel
+from realtime.model import Capabilities, RealtimeModel, RealtimeModelConfig
 from rtc.channel import Channel, ChatMessage, MediaOptions, RemoteUser, RtcOptions
 from session.context import SessionContext
 from session.publisher import Publisher
 from session.session import Session
+from tests.deadlines import DEADLINE_S
 from tests.realtime.scripted_model import Provider
 from tools import ToolContext
+from untrusted.boundary import Boundary
 
 USER, OTHER, STRANGER = 7, 8, 9
-DEADLINE_S = 10.0
 CAPABILITIES = Capabilities(
     input_sample_rate_hz=24_000,
     output_sample_rate_hz=24_000,
-    has_image_input=True,
+    image_types=frozenset({"image/jpeg", "image/png"}),
     has_hosted_tools=True,
     has_truncation=True,
     has_turn_control=True,
@@ -45,15 +47,16 @@ class _Lines(logging.Handler):
 
 
 class RoomlessChannel(Channel):
-    """A channel whose room is this test: it notes what would be sent, and lets anybody say anything."""
+    """A channel whose room is this test: it records what would be sent and takes any message."""
 
     def __init__(self) -> None:
         options = RtcOptions(channel_name="demo", uid=1000, role="agent", sample_rate_hz=24_000)
         super().__init__("http://127.0.0.1:9", options, MediaOptions())
         self.sent: list[tuple[dict[str, Any], int | None]] = []
+        self._has_news = asyncio.Event()
 
     def open(self) -> None:
-        """Play out, though nobody hears it."""
+        """Start playout without a listener."""
         self._outgoing = self._create_outgoing()
         self._outgoing.start()
         for uid in (USER, OTHER):
@@ -65,30 +68,40 @@ class RoomlessChannel(Channel):
 
     def send_event(self, text: str, *, uid: int | None = None) -> bool:
         self.sent.append((json.loads(text), uid))
+        self._has_news.set()
         return True
 
+    async def wait_event(self, event_type: str) -> None:
+        """Until an event of this type was sent."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not any(event["type"] == event_type for event, _ in self.sent):
+                self._has_news.clear()
+                await self._has_news.wait()
+
     def hear_event(self, text: str, uid: int) -> None:
-        """A message came over somebody's data channel."""
+        """Deliver a data channel message of a participant."""
         self._emitter.emit("event", text, uid)
 
     def hear_chat(self, text: str, uid: int) -> None:
-        """Somebody wrote in the room."""
+        """Deliver a chat message of a participant."""
         self._emitter.emit("message", ChatMessage(text), uid)
 
     def lose(self, uid: int) -> None:
-        """Somebody left."""
+        """Remove a participant."""
         if (user := self._mesh.users.pop(uid, None)) is not None:
             self._handle_left(user, "left")
 
     def told(self, uid: int) -> list[dict[str, Any]]:
-        """What this participant was told alone."""
+        """Events that this participant alone got."""
         return [event for event, to in self.sent if to == uid]
 
 
 class RunningSession:
     """Leaves nothing behind."""
 
-    def __init__(self, tools: ToolContext, **config: Any) -> None:
+    def __init__(
+        self, tools: ToolContext, *, model: GroupModel | None = None, **config: Any
+    ) -> None:
         provider = ProviderConfig(name="openai", model="m", base_uri="ws://127.0.0.1:9")
         values: dict[str, Any] = {
             "agent_id": "a1",
@@ -102,6 +115,7 @@ class RunningSession:
         self.channel = RoomlessChannel()
         # Without what outlives a provider's session: this is about what the session itself does.
         self.model = Provider(CAPABILITIES).create()
+        self._shown: RealtimeModel = model or self.model
         self.published: list[ServerEvent] = []
         self._lines = _Lines()
         self.log = logging.getLogger("tests.session")
@@ -120,8 +134,8 @@ class RunningSession:
             on_event=self.published.append,
             boundary=self.boundary,
         )
-        context = SessionContext(
-            self.config, self.channel, self.model, publisher, self.log, self.boundary
+        self.context = context = SessionContext(
+            self.config, self.channel, self._shown, publisher, self.log, self.boundary
         )
         self.session = Session(
             context,
@@ -132,7 +146,7 @@ class RunningSession:
             on_limit=lambda _reason: self._handle_end(),
         )
         config = RealtimeModelConfig(model="m", base_uri="ws://127.0.0.1:9")
-        await self.model.connect(config)
+        await self._shown.connect(config)
         self.running = asyncio.get_running_loop().create_task(self.session.run())
         return self
 
@@ -140,7 +154,7 @@ class RunningSession:
         self.running.cancel()
         await asyncio.wait([self.running])
         await self.session.close()
-        await self.model.close()
+        await self._shown.close()
         await self.channel.disconnect()
 
     @property
@@ -151,11 +165,17 @@ class RunningSession:
     def _handle_end(self) -> None:
         self.is_over = True
 
-    async def obey(self, command: LiveCommand) -> None:
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Until what the session does has this effect."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110 - the state of many parts
+                await asyncio.sleep(0.005)
+
+    async def execute(self, command: LiveCommand) -> None:
         """Have the owner's command carried out; refusals are answers, too."""
         try:
             async with asyncio.timeout(DEADLINE_S):
-                await self.session.clients.obey(command)
+                await self.session.requests.execute(command)
         except CommandRefusedError:
             pass
 

@@ -1,4 +1,4 @@
-"""What the room and the watcher are told."""
+"""Events as the room and the observer get them."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import json
 import logging
 from typing import Any
 
-from boundary import Boundary
-from conversation.event_parts import ToolResult, ToolUse
-from conversation.server_events import (
+from conversation.events.parts import ToolResult, ToolUse
+from conversation.events.server_events import (
     AgentReady,
     AgentResponseToolResult,
     AgentResponseToolUseDone,
     ServerEvent,
 )
-from rtc.peer import MAX_EVENT_BYTES
+from line.line import MAX_EVENT_BYTES
 from session.publisher import Publisher
+from untrusted.boundary import Boundary
 
 
 class Room:

@@ -13,10 +13,11 @@ from statistics import median
 
 import psutil  # type: ignore[import-untyped]
 
-from control.processes.child import DEFAULT_ENTRY
-from control.processes.ladder import DEFAULT_DEADLINES
+from control.child.entry import DEFAULT_ENTRY
+from control.supervisor.stop_sequence import DEFAULT_DEADLINES
 from rtc.engine import RtcEngine
 from rtc.options import RtcOptions
+from tests.deadlines import DEADLINE_S
 from tests.fakes.openai_realtime import FakeRealtimeServer, FakeSession, tone
 from tests.loopback.stage import Person
 from tests.processes.conftest import ServerProcess, server_process, until
@@ -26,7 +27,6 @@ KILL_EVERY = 10
 """Calls of which one loses its agent's process in the middle."""
 
 MIB = 1024 * 1024
-_DEADLINE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Churn:
     async def _settled(self) -> Sample:
         """Once the pool is full again, for it forks in the background."""
         usual = self.samples[0].processes if self.samples else 0
-        await until(lambda: 1 + len(self.server.descendants()) >= usual, _DEADLINE_S)
+        await until(lambda: 1 + len(self.server.descendants()) >= usual, DEADLINE_S)
         return Sample.of(self.server)
 
 

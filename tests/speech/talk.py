@@ -16,16 +16,27 @@ from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 from websockets.exceptions import ConnectionClosed
 
-from speech.engines.voice import PiperVoice
-from speech.resampling import Resampler
+from audio import Resampler
+from speech.engines.piper import PiperVoice
+from tests.deadlines import DEADLINE_S
 from tests.wav_files import read_wav
 
 DATA = Path(__file__).parent.parent / "data" / "speech"
 PIECE_BYTES = 40 * 48
 VALIDATOR: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
-DEADLINE_S = 20.0
 
 Event = dict[str, Any]
+
+WEATHER = {
+    "type": "function",
+    "name": "get_weather",
+    "description": "The weather in a city.",
+    "parameters": {
+        "type": "object",
+        "properties": {"city": {"type": "string"}},
+        "required": ["city"],
+    },
+}
 
 
 def transcripts() -> dict[str, str]:

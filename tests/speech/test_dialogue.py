@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speech.dialogue.brain import respond
 from speech.dialogue.context import Call, Context, Entry, Say, Tool, ToolCall, ToolOutput, Turn
+from speech.dialogue.responder import HINT, respond
 
 NOW = datetime(2026, 11, 21, 15, 45, tzinfo=ZoneInfo("Europe/Zurich"))
 
@@ -84,7 +84,7 @@ def _said(*said: Entry | str, tools: tuple[Tool, ...] = (), **changes: object) -
         ("Stop.", "Okay."),
         ("What is your name?", "I have no name. I'm your voice assistant."),
         ("What is the capital of Australia?",
-         "I heard: What is the capital of Australia? I can't help with that yet."),
+         f"I can't help with that. I heard: What is the capital of Australia? {HINT}"),
     ],
 )  # fmt: skip
 def test_answers_without_tools(question: str, answer: str) -> None:
@@ -239,6 +239,16 @@ def test_tool_choice_is_obeyed() -> None:
     (action,) = respond(_context("lights", tools=TOOLS, must_call_tool=True))
     assert isinstance(action, Call)
     assert action.name == "control_lights"
+
+
+def test_what_would_help_is_said_once() -> None:
+    first = _said("Sing a song.")
+    assert first.endswith(HINT)
+    assert "LLM_BASE_URL" in HINT
+    again = _said("Sing a song.", Turn("assistant", first), "Paint a picture.")
+    assert again == "I can't help with that. I heard: Paint a picture."
+    cut = first.removesuffix("set LLM_BASE_URL.")
+    assert _said("Sing a song.", Turn("assistant", cut), "Paint.").endswith(HINT), "not heard"
 
 
 def test_nothing_heard_is_said_so() -> None:

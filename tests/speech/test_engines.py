@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from audio import Resampler
 from speech.engines import files, mel
-from speech.engines.recogniser import MAX_PIECE_S, split_at_quiet
+from speech.engines.piper import PiperVoice
+from speech.engines.whisper import MAX_PIECE_S, WhisperRecogniser, split_at_quiet
 from speech.errors import SpeechError
-from speech.numbers import figures
-from speech.resampling import Resampler
-from speech.spoken import spoken_form
-from speech.workers import Engines
+from speech.spoken_text.numbers import figures
+from speech.spoken_text.spoken_form import spoken_form
 from tests.speech.talk import DATA, transcripts
 from tests.wav_files import read_wav
 
@@ -28,17 +28,19 @@ def _plain(text: str) -> str:
 
 @pytest.mark.speech
 @pytest.mark.parametrize("name", EXACT)
-def test_recorded_sentences_are_understood_word_by_word(engines: Engines, name: str) -> None:
+def test_recorded_sentences_are_understood_word_by_word(
+    recogniser: WhisperRecogniser, name: str
+) -> None:
     pcm, rate_hz = read_wav(DATA / f"{name}.wav")
     assert rate_hz == 16_000
-    heard = engines.recogniser.transcribe(pcm)
+    heard = recogniser.transcribe(pcm)
     assert _plain(heard.text) == _plain(transcripts()[name])
     assert heard.no_speech_prob < 0.4
 
 
 @pytest.mark.speech
 @pytest.mark.parametrize("kind", ["silence", "noise", "tone", "click"])
-def test_nothing_is_imagined_where_nobody_speaks(engines: Engines, kind: str) -> None:
+def test_nothing_is_imagined_where_nobody_speaks(recogniser: WhisperRecogniser, kind: str) -> None:
     samples = np.zeros(32_000)
     if kind == "noise":
         samples = np.random.default_rng(1).normal(0, 1_500, 32_000)
@@ -46,11 +48,11 @@ def test_nothing_is_imagined_where_nobody_speaks(engines: Engines, kind: str) ->
         samples = 8_000 * np.sin(np.arange(32_000) * 2 * np.pi * 440 / 16_000)
     elif kind == "click":
         samples[16_000:16_010] = 20_000
-    assert engines.recogniser.transcribe(samples.astype(np.int16).tobytes()).text == ""
+    assert recogniser.transcribe(samples.astype(np.int16).tobytes()).text == ""
 
 
 @pytest.mark.speech
-def test_a_long_recording_is_understood_in_pieces(engines: Engines) -> None:
+def test_a_long_recording_is_understood_in_pieces(recogniser: WhisperRecogniser) -> None:
     names = [
         "u07_f",
         "u15_f",
@@ -65,7 +67,7 @@ def test_a_long_recording_is_understood_in_pieces(engines: Engines) -> None:
     ]
     recording = b"".join(read_wav(DATA / f"{name}.wav")[0] for name in names)
     assert len(recording) / 32_000 > MAX_PIECE_S
-    heard = _plain(engines.recogniser.transcribe(recording).text)
+    heard = _plain(recogniser.transcribe(recording).text)
     assert heard == " ".join(_plain(transcripts()[name]) for name in names)
 
 
@@ -80,24 +82,23 @@ def test_a_long_recording_is_understood_in_pieces(engines: Engines) -> None:
         "It is Saturday, November 21, 2026.",
     ],
 )
-def test_what_the_voice_says_is_heard(engines: Engines, text: str) -> None:
-    voice = engines.voice
+def test_what_the_voice_says_is_heard(
+    recogniser: WhisperRecogniser, voice: PiperVoice, text: str
+) -> None:
     resampler = Resampler(voice.sample_rate_hz, 16_000)
     pcm = resampler.push(voice.synthesise(spoken_form(text))) + resampler.flush()
-    heard = _plain(engines.recogniser.transcribe(pcm).text.replace(":", " ").replace(".m", "m"))
+    heard = _plain(recogniser.transcribe(pcm).text.replace(":", " ").replace(".m", "m"))
     wanted = _plain(text.replace(":", " "))
     assert heard.replace("p m", "pm").replace(" ", "") == wanted.replace(" ", "")
 
 
 @pytest.mark.speech
-def test_speed_and_emptiness(engines: Engines) -> None:
-    normal = engines.voice.synthesise("The quick brown fox jumps.")
-    assert len(engines.voice.synthesise("The quick brown fox jumps.", speed=1.5)) < 0.75 * len(
-        normal
-    )
-    assert engines.voice.synthesise("") == b""
-    assert engines.voice.synthesise("... !") == b""
-    assert isinstance(engines.voice.synthesise("\u4f60\u597d, \U0001f600 na\u00efve \u0663"), bytes)
+def test_speed_and_emptiness(voice: PiperVoice) -> None:
+    normal = voice.synthesise("The quick brown fox jumps.")
+    assert len(voice.synthesise("The quick brown fox jumps.", speed=1.5)) < 0.75 * len(normal)
+    assert voice.synthesise("") == b""
+    assert voice.synthesise("... !") == b""
+    assert isinstance(voice.synthesise("\u4f60\u597d, \U0001f600 na\u00efve \u0663"), bytes)
 
 
 def test_a_changed_model_file_is_refused(tmp_path: Path) -> None:

@@ -35,9 +35,9 @@ UNSUPPORTED: list[tuple[dict[str, Any], str, str]] = [
         "truncation",
     ),
     (
-        {"audio": {"input": {"noise_reduction": {"type": "near_field"}}}},
-        "unsupported_setting",
-        "audio.input.noise_reduction",
+        {"audio": {"input": {"transcription": {"model": "whisper-1", "language": "de"}}}},
+        "unsupported_language",
+        "audio.input.transcription.language",
     ),
     ({"audio": {"output": {"voice": "nobody"}}}, "unsupported_voice", "audio.output.voice"),
     (

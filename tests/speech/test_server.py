@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime import struct as wire
+from speech.engine_pool import EnginePool, Engines
 from speech.engines import files
 from speech.errors import SpeechError
 from speech.server import ModelServer, run_model_server
 from speech.session import Session
 from speech.settings import Limits, SpeechSettings
-from speech.workers import Engines, Workers
+from tests.deadlines import DEADLINE_S
 from tests.speech.local_model import model_server
 from tests.speech.talk import VALIDATOR, Caller, client_for
 
@@ -42,7 +43,7 @@ async def test_a_session_waits_for_the_models(engines: Engines) -> None:
             assert (health.status, (await health.json())["status"]) == (503, "loading")
         async with http.ws_connect(f"{url}/v1/realtime?model=m") as ws:
             server.use(engines)
-            assert (await ws.receive_json(timeout=20))["type"] == "session.created"
+            assert (await ws.receive_json(timeout=DEADLINE_S))["type"] == "session.created"
         async with http.get(f"{url}/healthz") as health:
             assert (health.status, (await health.json())["status"]) == (200, "ok")
 
@@ -55,7 +56,7 @@ async def test_what_is_no_session_is_refused_with_a_reason(engines: Engines) -> 
         with pytest.raises(aiohttp.WSServerHandshakeError, match="400"):
             await http.ws_connect(f"{url}/v1/realtime")
         async with http.ws_connect(f"{url}/v1/realtime?model=m") as ws:
-            await ws.receive_json(timeout=20)
+            await ws.receive_json(timeout=DEADLINE_S)
             with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
                 await http.ws_connect(f"{url}/v1/realtime?model=m")
 
@@ -88,9 +89,9 @@ async def test_the_beta_protocol_is_refused(engines: Engines) -> None:
     async with _served(engines) as (_, url), aiohttp.ClientSession() as http:
         headers = {"OpenAI-Beta": "realtime=v1"}
         async with http.ws_connect(f"{url}/v1/realtime?model=m", headers=headers) as beta:
-            error = await beta.receive_json(timeout=20)
+            error = await beta.receive_json(timeout=DEADLINE_S)
             assert error["error"]["code"] == "beta_api_shape_disabled"
-            assert (await beta.receive(timeout=10)).data == 4000
+            assert (await beta.receive(timeout=DEADLINE_S)).data == 4000
 
 
 @pytest.mark.asyncio
@@ -100,9 +101,9 @@ async def test_a_session_ends_when_its_time_is_over(engines: Engines) -> None:
         aiohttp.ClientSession() as http,
         http.ws_connect(f"{url}/v1/realtime?model=m") as ws,
     ):
-        await ws.receive_json(timeout=20)
-        assert (await ws.receive_json(timeout=20))["error"]["code"] == "session_expired"
-        assert (await ws.receive(timeout=20)).data == 1001
+        await ws.receive_json(timeout=DEADLINE_S)
+        assert (await ws.receive_json(timeout=DEADLINE_S))["error"]["code"] == "session_expired"
+        assert (await ws.receive(timeout=DEADLINE_S)).data == 1001
 
 
 @pytest.mark.asyncio
@@ -131,6 +132,8 @@ async def _flood(writer: asyncio.StreamWriter, message: dict[str, Any]) -> None:
         while True:
             writer.write(_masked(message))
             await writer.drain()
+            # Draining a socket that takes everything does not yield, and the server runs on this loop.
+            await asyncio.sleep(0)
 
 
 def _masked(message: dict[str, Any]) -> bytes:
@@ -169,10 +172,10 @@ async def test_the_whole_server_starts_on_a_given_socket_and_stops(engines: Engi
             aiohttp.ClientSession() as http,
             http.ws_connect(f"http://127.0.0.1:{port}/v1/realtime?model=m") as ws,
         ):
-            assert (await ws.receive_json(timeout=30))["type"] == "session.created"
+            assert (await ws.receive_json(timeout=DEADLINE_S))["type"] == "session.created"
             assert ready.is_set()
             stopped.set()
-            assert (await ws.receive(timeout=20)).data == 1001
+            assert (await ws.receive(timeout=DEADLINE_S)).data == 1001
 
 
 @pytest.mark.asyncio
@@ -233,9 +236,9 @@ async def _handle(engines: Engines, frames: list[str]) -> list[dict[str, Any]]:
     async def wait_for_room() -> None:
         await asyncio.sleep(0)
 
-    workers = Workers(engines, threads=1)
+    pool = EnginePool(engines, SpeechSettings())
     session = Session(
-        workers=workers,
+        workers=pool.session(),
         settings=SpeechSettings(),
         emit=emit,
         wait_for_room=wait_for_room,
@@ -247,7 +250,7 @@ async def _handle(engines: Engines, frames: list[str]) -> list[dict[str, Any]]:
     await session.handle_text('{"type":"session.update","session":{"type":"realtime"}}')
     assert len(emitted) > before_close
     await session.close()
-    workers.close()
+    await pool.close()
     return emitted
 
 

@@ -1,4 +1,4 @@
-"""How alembic runs the migrations: over the connection that `control.store.database` gives it."""
+"""Alembic environment: runs the migrations on the connection of `control.store.database`."""
 
 from __future__ import annotations
 

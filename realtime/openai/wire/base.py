@@ -1,4 +1,4 @@
-"""What all wire messages share: tolerance towards the new, and absent told apart from null."""
+"""Base of all wire messages: unknown fields pass, and an absent field differs from null."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from pydantic import (
     WrapValidator,
 )
 
+from realtime.lenient_parsing import Count, Word, clean, note_of, read_tolerantly
 from realtime.openai.wire.base import WireObject
 from realtime.openai.wire.session import (
     AudioFormat,
@@ -27,7 +28,6 @@ from realtime.openai.wire.session import (
     Tool,
     ToolChoice,
 )
-from realtime.tolerance import Count, Word, clean, note_of, read_tolerantly
 
 # -- items -------------------------------------------------------------------------------------
 
@@ -69,7 +69,7 @@ class FunctionCallItem(_Item):
 
 
 class FunctionCallOutputItem(_Item):
-    """What the function answered."""
+    """The result of a function call."""
 
     type: Literal["function_call_output"] = "function_call_output"
     call_id: str
@@ -163,7 +163,7 @@ def _mended(item: Mapping[str, Any]) -> dict[str, Any]:
     if "arguments" in mended:
         mended["arguments"] = arguments_text(mended["arguments"])
     if mended.get("type") == "function_call":
-        # The beginning of the item may have told the name already; no arguments are none.
+        # The start of the item may have brought the name already; absent arguments are empty.
         mended = {"name": "", "arguments": ""} | mended
     if mended.get("type") == "message" and not isinstance(mended.get("content"), list):
         mended["content"] = []
@@ -216,7 +216,7 @@ class ResponseAudio(WireObject):
 
 
 class ResponseParams(WireObject):
-    """What `response.create` may ask differently from the session."""
+    """Parameters of `response.create` that override the session's."""
 
     instructions: str | None = None
     audio: ResponseAudio | None = None
@@ -233,7 +233,7 @@ class ResponseParams(WireObject):
 
 
 class CachedTokenDetails(WireObject):
-    """Where cached input came from."""
+    """Sources of cached input tokens."""
 
     text_tokens: Count | None = None
     audio_tokens: Count | None = None
@@ -255,7 +255,7 @@ class OutputTokenDetails(WireObject):
 
 
 class ResponseUsage(WireObject):
-    """What a response is billed for."""
+    """Billed tokens of a response."""
 
     total_tokens: Count | None = None
     input_tokens: Count | None = None
@@ -272,7 +272,7 @@ def as_details(error: Any) -> Any:
 
 
 class StatusError(WireObject):
-    """Why a response failed."""
+    """The reason for a failed response."""
 
     type: Word | None = None
     code: Word | None = None
@@ -280,7 +280,7 @@ class StatusError(WireObject):
 
 
 class StatusDetails(WireObject):
-    """Why a response ended as it did, such as `turn_detected` or `client_cancelled`."""
+    """The reason for the end of a response, such as `turn_detected` or `client_cancelled`."""
 
     type: str | None = None
     reason: str | None = None

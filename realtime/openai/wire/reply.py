@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from realtime.lenient_parsing import Count, Piece, Word
 from realtime.openai.wire.base import ServerMessage, WireObject
 from realtime.openai.wire.items import Item, Response, arguments_text
-from realtime.tolerance import Count, Piece, Word
 
 Arguments = Annotated[str, BeforeValidator(arguments_text)]
 """JSON text; servers that send the value itself mean the same."""

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
+from realtime.lenient_parsing import Count, Finite, Piece, Word
 from realtime.openai.wire.base import ServerMessage, WireEvent, WireObject
 from realtime.openai.wire.items import Item, as_details
 from realtime.openai.wire.reply import (
@@ -34,13 +35,12 @@ from realtime.openai.wire.reply import (
     ResponseOutputTextDone,
 )
 from realtime.openai.wire.session import ReportedSession, SessionHead
-from realtime.tolerance import Count, Finite, Piece, Word
 
 # -- errors, session, limits -------------------------------------------------------------------
 
 
 class ErrorDetails(WireObject):
-    """What went wrong; `event_id` names the client's message that it answers."""
+    """The error; `event_id` names the client's message that it answers."""
 
     type: Word = "invalid_request_error"
     code: Word | None = None
@@ -84,7 +84,7 @@ class SessionUpdated(ServerMessage):
     session: ReportedSession = Field(default_factory=SessionHead)
 
 
-class RateLimit(WireObject):
+class TokenBucket(WireObject):
     """One limit: `requests` or `tokens`."""
 
     name: str | None = None
@@ -94,10 +94,10 @@ class RateLimit(WireObject):
 
 
 class RateLimitsUpdated(ServerMessage):
-    """What is left of the account's limits."""
+    """The remaining part of the account's limits."""
 
     type: Literal["rate_limits.updated"] = "rate_limits.updated"
-    rate_limits: list[RateLimit] = Field(default_factory=list)
+    rate_limits: list[TokenBucket] = Field(default_factory=list)
 
 
 # -- conversation ------------------------------------------------------------------------------
@@ -155,7 +155,7 @@ class ConversationItemDeleted(ServerMessage):
 
 
 class ConversationItemTruncated(ServerMessage):
-    """What was not heard is forgotten."""
+    """The unheard part of an item was removed."""
 
     type: Literal["conversation.item.truncated"] = "conversation.item.truncated"
     item_id: Word = ""
@@ -197,7 +197,7 @@ class InputAudioBufferSpeechStopped(ServerMessage):
 
 
 class InputAudioBufferTimeoutTriggered(ServerMessage):
-    """Nobody spoke for the idle time; empty audio is committed and a reply starts."""
+    """The idle time passed without speech; empty audio is committed and a reply starts."""
 
     type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
     item_id: Word = ""
@@ -228,7 +228,7 @@ class InputTranscriptionDelta(ServerMessage):
 
 
 class TranscriptionUsage(WireObject):
-    """What a transcription is billed for: `tokens` or `duration`."""
+    """Billed units of a transcription: `tokens` or `duration`."""
 
     type: str
     seconds: float | None = None

@@ -13,8 +13,8 @@ from pydantic import (
     WrapValidator,
 )
 
+from realtime.lenient_parsing import Finite, Word, note_of, read_tolerantly
 from realtime.openai.wire.base import WireObject
-from realtime.tolerance import Finite, Word, note_of, read_tolerantly
 
 PCM_SAMPLE_RATE_HZ: Literal[24_000] = 24_000
 """The only PCM rate of the protocol, in both directions."""
@@ -50,7 +50,7 @@ class NoiseReduction(WireObject):
 
 
 class Transcription(WireObject):
-    """How the user's words are written down; apart from the model's own hearing."""
+    """Transcription of the user's speech; independent of the model's own understanding."""
 
     model: str | None = None
     language: str | None = None
@@ -182,7 +182,7 @@ class PromptReference(WireObject):
 
 
 class RetentionRatio(WireObject):
-    """How much of a full context survives a truncation."""
+    """The share of a full context that survives a truncation."""
 
     type: Literal["retention_ratio"] = "retention_ratio"
     retention_ratio: float = Field(ge=0, le=1)
@@ -190,7 +190,7 @@ class RetentionRatio(WireObject):
 
 
 class Tracing(WireObject):
-    """How the provider labels its trace of the session."""
+    """Labels of the provider's trace of the session."""
 
     workflow_name: str | None = None
     group_id: str | None = None
@@ -198,7 +198,7 @@ class Tracing(WireObject):
 
 
 class SessionHead(WireObject):
-    """What we need of any session the provider tells us about, however new the rest of it is."""
+    """The fields of a session that are needed here; all others are ignored."""
 
     type: str = ""
     id: Word | None = None

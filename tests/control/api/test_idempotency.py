@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from control.api.errors import ApiError
 from control.api.idempotency import MAX_KEYS, TTL_S, Answer, IdempotentAnswers
-from control.placement import AgentStartError
-from tests.control.api.test_routes import KEYED, START, error_of
+from control.http.errors import ApiError
+from conversation.lifecycle import AgentStartError
+from tests.control.api.test_agents import KEYED, START, error_of
 from tests.control.served_api import serve_api
 
 KEY = {"Idempotency-Key": "order 66"}
@@ -30,7 +30,7 @@ async def test_a_start_sent_again_has_one_effect_and_one_answer() -> None:
         fresh = await api.post("/start_agent", json=START, headers={"Idempotency-Key": "2"})
         assert await error_of(fresh) == (400, "already_running")
         # The same request, written in another way.
-        spelled = {"uid": 1000, "channel_name": "demo", "language": "en"}
+        spelled = {"uid": 1000, "channel_name": "demo", "reads_chat": True}
         again = await api.post("/start_agent", json=spelled, headers=KEY)
         assert await again.text() == await first.text()
 

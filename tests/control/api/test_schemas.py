@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from control.api.errors import invalid_request
 from control.api.schemas import MAX_TOOLS, StartAgentRequest, TokenRequest
+from control.http.errors import invalid_request
 
 MINIMAL = {"channel_name": "demo", "uid": 1000}
 TOOL = {"name": "look", "description": "looks", "parameters": {"type": "object", "properties": {}}}
@@ -17,7 +17,7 @@ def test_the_smallest_request_leaves_everything_to_the_server() -> None:
     assert (wanted.channel_name, wanted.uid, wanted.language, wanted.wait) == (
         "demo",
         1000,
-        "en",
+        None,
         True,
     )
     assert wanted.provider is None
@@ -58,8 +58,8 @@ def test_everything_at_once() -> None:
         ({"channel_name": "../etc"}, "channel_name"),
         ({"channel_name": "a" * 65}, "channel_name"),
         ({"channel_name": "line\n"}, "channel_name"),
-        ({"uid": 0}, "uid"),
-        ({"uid": 2**32}, "uid"),
+        ({"uid": -1}, "uid: use 1 to 4294967295, or 0 for the server's choice"),
+        ({"uid": 2**32}, "uid: use 1 to 4294967295, or 0 for the server's choice"),
         ({"uid": "5"}, "uid"),
         ({"uid": True}, "uid"),
         ({"uid": 1.5}, "uid"),
@@ -112,12 +112,12 @@ def test_everything_at_once() -> None:
         ({"thread_id": "../x"}, "thread_id"),
     ],
 )
-def test_what_is_wrong_is_refused_and_named(change: dict[str, Any], field: str) -> None:
+def test_invalid_fields_are_refused_by_name(change: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as caught:
         StartAgentRequest.model_validate(MINIMAL | change)
     error = invalid_request(caught.value)
     assert (error.status, error.code) == (400, "invalid_request")
-    assert any(field in f"{one.field} {one.msg}" for one in error.details)
+    assert any(field in f"{one.field}: {one.msg}" for one in error.details)
     assert field in str(error)
 
 

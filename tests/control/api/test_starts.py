@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from config import AgentConfig, ConfigError, Settings
-from control.api.errors import ApiError
+from config.agent import AgentConfig
+from config.settings import ConfigError, Settings
 from control.api.schemas import StartAgentRequest
 from control.api.starts import AgentConfigurator
+from control.http.errors import ApiError
 from conversation.limits import CallLimits
 
 ENVIRON = {
@@ -38,7 +39,7 @@ def test_no_provider_takes_over_from_itself() -> None:
     assert configured("local", FALLBACK_PROVIDER="openai") == "openai"
 
 
-def test_a_fallback_that_cannot_be_reached_is_told_at_once() -> None:
+def test_an_unconfigured_fallback_refuses_the_start() -> None:
     with pytest.raises(ApiError) as caught:
         configured(FALLBACK_PROVIDER="gemini")
     assert caught.value.code == "missing_api_key"
@@ -103,7 +104,7 @@ def test_a_start_may_ask_for_less_than_the_server_allows_and_not_for_more() -> N
     assert (free.max_duration_s, free.goodbye, free.limits) == (None, None, CallLimits())
 
 
-def test_a_cost_without_a_price_is_told_at_once() -> None:
+def test_a_cost_limit_without_a_price_refuses_the_start() -> None:
     with pytest.raises(ApiError, match=r"no price for gpt-realtime-2.1") as caught:
         limited({}, max_cost=1)
     assert (caught.value.status, caught.value.code) == (400, "no_price")

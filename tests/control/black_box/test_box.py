@@ -1,4 +1,4 @@
-"""A black box tells what happened, never what was said, and is never large."""
+"""A black box records events, never words, and is never large."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from control.black_box.box import MAX_EVENTS, MAX_STATES, Box
 from control.black_box.curve import FIRST_STEP_MS, MAX_SAMPLES, Curve
 from control.black_box.models import ResourceSample
+from control.health.rules import Action, Finding
 from control.placement import AgentStatus
-from control.processes.watch import Action, Finding
-from conversation import server_events as out
-from conversation.event_parts import ToolResult, ToolUse
+from conversation.events import server_events as out
+from conversation.events.parts import ToolResult, ToolUse
+from conversation.events.server_events import ServerEvent
 from conversation.lifecycle import AgentState, ExitReason
-from conversation.server_events import ServerEvent
 from tests.control.store.test_live_call import exit_record
 
 AGENT: Any = {"agent_id": "agent-1", "agent_name": "Parley"}
@@ -119,7 +119,7 @@ def test_tools_are_named() -> None:
     }
 
 
-def test_it_is_bounded_and_says_what_is_missing() -> None:
+def test_it_is_bounded_and_counts_dropped_events() -> None:
     box = Box()
     for n in range(MAX_EVENTS + 30):
         box.handle_event(delta(n, f"item {n}"), at_ms=n)
@@ -132,7 +132,7 @@ def test_it_is_bounded_and_says_what_is_missing() -> None:
     assert len(content.model_dump_json()) < 100_000
 
 
-def test_an_end_that_is_told_again_with_more_meaning_is_one_end() -> None:
+def test_a_second_record_of_an_end_replaces_the_first() -> None:
     box = Box()
     box.handle_exit(exit_record(is_restarted=True))
     box.handle_exit(exit_record(exit_reason=ExitReason.STOPPED))
@@ -176,7 +176,7 @@ def test_a_curve_of_any_length_is_short_and_keeps_its_peak(steps: list[tuple[int
         assert max(sample.private_bytes or 0 for sample in samples) == peak
 
 
-def test_a_day_is_told_in_even_steps() -> None:
+def test_a_day_is_recorded_in_even_steps() -> None:
     curve = Curve()
     for n in range(24 * 720):
         curve.add(ResourceSample(at_ms=n * FIRST_STEP_MS, private_bytes=n))

@@ -53,7 +53,12 @@ def test_a_control_group_above_us_counts_too(proc: Path, tmp_path: Path, where: 
     ("limit", "is_root", "rights", "expected"),
     [
         (40, False, "0", Count("RLIMIT_NPROC", 7, 40)),
-        (300 + counts.FAR + 1, False, "0", Count("RLIMIT_NPROC", 300, 300 + counts.FAR + 1)),
+        (
+            300 + counts.USER_COUNT_MARGIN + 1,
+            False,
+            "0",
+            Count("RLIMIT_NPROC", 300, 300 + counts.USER_COUNT_MARGIN + 1),
+        ),
         (40, True, "0", Count("kernel.threads-max", 300, 10_000)),
         (40, False, f"{1 << 24:016x}", Count("kernel.threads-max", 300, 10_000)),
         (40, False, f"{1 << 21:016x}", Count("kernel.threads-max", 300, 10_000)),
@@ -79,7 +84,7 @@ def test_a_user_has_a_limit_unless_the_kernel_exempts_it(
     assert read_tasks(proc, tmp_path) == expected
 
 
-def test_where_nothing_is_told_nothing_is_known(
+def test_without_readable_counts_nothing_is_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (resource.RLIM_INFINITY,) * 2)

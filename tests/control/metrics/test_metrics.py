@@ -1,4 +1,4 @@
-"""What is counted, who may read it, and what it never tells."""
+"""Metrics: their values, access to them, and labels that never hold content."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from pydantic import SecretStr
 
-from config import AgentConfig, ProviderConfig, Settings
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
+from config.settings import Settings
+from control.ipc.link import Event, Pong, StartFailed
 from control.metrics.calls import CallMetrics
+from control.metrics.current import CurrentCollector, Reading
 from control.metrics.figures import Figures
-from control.metrics.now import NowCollector, Reading
 from control.placement import ExitRecord
-from control.processes.link import Event, Pong, StartFailed
-from control.processes.pool import PoolStatistics
-from conversation import server_events as out
-from conversation.event_parts import ToolResult
+from control.supervisor.pool import PoolStatistics
+from conversation.events import server_events as out
+from conversation.events.parts import ToolResult
+from conversation.events.server_events import ServerEvent
 from conversation.lifecycle import ExitReason
-from conversation.server_events import ServerEvent
 from conversation.turn_timings import TurnTimings
 from conversation.vitals import InputFailures, MediaCounts, Vitals
 from tests.control.served_api import SECRET, serve_api
@@ -191,7 +193,7 @@ def test_figures_of_the_moment() -> None:
     figures = Figures()
     readings = [Reading("waiting", "w", 3.0), Reading("lost", "l", 2.0, is_count=True)]
     pool = PoolStatistics(idle=2, taken=5, missed=1, died=4)
-    now = NowCollector(list, lambda: pool, lambda: False, lambda: readings)
+    now = CurrentCollector(list, lambda: pool, lambda: False, lambda: readings)
     figures.registry.register(now)
     samples = read(generate_latest(figures.registry).decode())
     assert samples["parley_waiting", ()] == 3
@@ -234,7 +236,7 @@ async def test_the_exposition_parses_and_knows_routes_by_template() -> None:
 
 
 @pytest.mark.asyncio
-async def test_openmetrics_for_those_who_ask() -> None:
+async def test_openmetrics_is_served_on_request() -> None:
     async with serve_api(OPEN_SERVER) as api:
         wanted = {"Accept": "application/openmetrics-text; version=1.0.0"}
         answer = await api.get("/metrics", headers=wanted)
@@ -257,7 +259,7 @@ async def test_openmetrics_for_those_who_ask() -> None:
         (WITH_BOTH, TOKEN, 200),
     ],
 )
-async def test_who_may_read(settings: Settings, shown: str | None, status: int) -> None:
+async def test_access_to_the_metrics(settings: Settings, shown: str | None, status: int) -> None:
     headers = {"Authorization": f"Bearer {shown}"} if shown else {}
     async with serve_api(settings) as api:
         assert (await api.get("/metrics", headers=headers)).status == status
@@ -279,7 +281,7 @@ async def test_foreign_pages_cannot_read() -> None:
 def test_every_figure_is_documented() -> None:
     figures = Figures()
     pool = PoolStatistics(idle=0, taken=0, missed=0, died=0)
-    figures.registry.register(NowCollector(list, lambda: pool, bool))
+    figures.registry.register(CurrentCollector(list, lambda: pool, bool))
     known = {
         family.name.removeprefix("parley_") + ("_total" if family.type == "counter" else "")
         for family in figures.registry.collect()
@@ -292,8 +294,11 @@ def test_every_figure_is_documented() -> None:
         "forkserver_restarts_total",
         *("local_model_ready", "log_lines_lost_total"),
         "store_waiting",
+        *("webhooks_waiting", "after_call_waiting"),
         "store_given_up_total",
         "webhooks_dropped_total",
+        *("audit_waiting", "audit_lost_total", "key_requests_total", "key_starts_total"),
+        *("key_refusals_total", "key_agents", "key_minutes_today", "key_cost_today"),
         *("connections", "connections_ended_total"),
         *("connections_refused_total", "connections_malformed_total"),
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from config import AgentConfig, ProviderConfig
+from config.agent import AgentConfig
+from config.providers import ProviderConfig
 from control.store.changes import PutCall, PutEntry
 from control.store.records import CallRecord
 from conversation.lifecycle import AgentState
-from conversation.remembered import RememberedEntry, RememberedText
+from conversation.snapshot import SnapshotEntry, SnapshotText
 
 
 def config(call_id: str = "agent-1", **more: Any) -> AgentConfig:
@@ -37,11 +38,11 @@ def put_call(call_id: str = "agent-1", **more: Any) -> PutCall:
     return PutCall(record(call_id, **more))
 
 
-def text(number: int, words: str = "", role: Any = "user", **more: Any) -> RememberedText:
-    return RememberedText(number=number, role=role, text=words or f"word {number}", **more)
+def text(number: int, words: str = "", role: Any = "user", **more: Any) -> SnapshotText:
+    return SnapshotText(number=number, role=role, text=words or f"word {number}", **more)
 
 
 def put_entry(
-    number: int, entry: RememberedEntry | None, call_id: str = "agent-1", thread_id: str = ""
+    number: int, entry: SnapshotEntry | None, call_id: str = "agent-1", thread_id: str = ""
 ) -> PutEntry:
     return PutEntry(thread_id or call_id, number, call_id, 1_700_000_000_000 + number, entry)

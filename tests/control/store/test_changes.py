@@ -9,7 +9,7 @@ from control.black_box.models import BlackBox, StateStep
 from control.store.changes import Change, DropCall, PendingChanges, PutBox, PutTurn
 from control.store.records import CallTurn
 from conversation.lifecycle import AgentState
-from conversation.remembered import RememberedCall
+from conversation.snapshot import SnapshotToolCall
 from tests.control.store.samples import put_call, put_entry, text
 from tests.control.store.test_live_call import exit_record
 
@@ -33,7 +33,7 @@ def test_the_latest_of_each_thing_is_kept() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), max_size=40), st.integers(1, 8))
-def test_what_could_not_be_written_never_takes_the_place_of_what_is_newer(
+def test_changes_put_back_never_replace_newer_ones(
     steps: list[tuple[int, bool]], limit: int
 ) -> None:
     pending = PendingChanges(limit)
@@ -77,9 +77,9 @@ def test_the_oldest_give_way_when_all_of_them_take_too_much() -> None:
     assert (len(pending), pending.size_bytes, pending.given_up) == (0, 0, 4)
 
 
-def test_what_a_change_takes_grows_with_what_is_in_it() -> None:
+def test_the_size_of_a_change_grows_with_its_texts() -> None:
     long = "x" * 10_000
-    tool = RememberedCall(number=0, call_id="c", name="n", arguments=long)
+    tool = SnapshotToolCall(number=0, call_id="c", name="n", arguments=long)
     step = StateStep(state=AgentState.READY, at_ms=1, process=0)
     small = PutBox("a", BlackBox())
     for change, least_bytes in (

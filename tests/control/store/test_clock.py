@@ -67,7 +67,9 @@ def test_a_jump_while_the_server_runs_is_seen() -> None:
 
 
 @given(st.none() | st.just(NOW_MS), st.integers(-ALLOWED_MS, ALLOWED_MS))
-def test_what_is_allowed_or_was_never_known_is_believed(known_ms: int | None, off_ms: int) -> None:
+def test_a_clock_within_tolerance_or_without_history_is_plausible(
+    known_ms: int | None, off_ms: int
+) -> None:
     check = ClockCheck(ALLOWED_MS, known_ms)
     assert look(check, 0, off_ms)
     assert (check.problem, check.believed_ms) == (None, NOW_MS + off_ms)

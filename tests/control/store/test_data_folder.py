@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from config import ConfigError, Settings
+from config.settings import ConfigError, Settings
 from control.store.data_folder import DataFolder, DataFolderTakenError
 from control.store.opening import create_archive
+from control.store.recordings import Recordings
 
 
 def test_a_folder_keeps_its_servers_id(tmp_path: Path) -> None:
@@ -33,16 +34,16 @@ def test_a_folder_is_of_one_server_at_a_time(tmp_path: Path) -> None:
     first = DataFolder(tmp_path)
     with pytest.raises(DataFolderTakenError, match=str(tmp_path)):
         DataFolder(tmp_path)
-    with pytest.raises(ConfigError, match=r"DATA_DIR: .* is another running server's"):
-        create_archive(Settings(data_dir=tmp_path))
+    with pytest.raises(ConfigError, match=r"DATA_DIR: .* is used by another running server"):
+        create_archive(Settings(data_dir=tmp_path), Recordings(None))
     first.close()
 
 
 def test_what_cannot_be_is_named_with_its_setting(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"DATA_DIR: .*file"):
-        create_archive(Settings(data_dir=tmp_path / "file"))
+        create_archive(Settings(data_dir=tmp_path / "file"), Recordings(None))
     url = SecretStr("mysql://me:secret@host/db")
     with pytest.raises(ConfigError, match="STORE_URL: mysql:// is unknown") as raised:
-        create_archive(Settings(data_dir=tmp_path / "data", store_url=url))
+        create_archive(Settings(data_dir=tmp_path / "data", store_url=url), Recordings(None))
     assert "secret" not in str(raised.value)

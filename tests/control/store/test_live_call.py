@@ -11,9 +11,9 @@ from control.placement import ExitRecord
 from control.store.changes import Change, PutCall, PutEntry, PutTurn
 from control.store.live_call import LiveCall
 from control.store.records import CallTurn, Usage
+from conversation.events.server_events import AgentResponseDone, AgentTurnMeasured
 from conversation.lifecycle import AgentState, ExitReason
-from conversation.remembered import ConversationSeed, RememberedConversation, continued
-from conversation.server_events import AgentResponseDone, AgentTurnMeasured
+from conversation.snapshot import ConversationSnapshot, ResumeState, continued
 from conversation.turn_timings import TurnTimings
 from tests.control.store.samples import config, text
 
@@ -40,7 +40,7 @@ class Thread:
 class Call:
     """One call with its processes, each knowing what a real one would."""
 
-    def __init__(self, thread: Thread, seed: ConversationSeed | None = None) -> None:
+    def __init__(self, thread: Thread, seed: ResumeState | None = None) -> None:
         self._thread = thread
         self._seed = seed
         self.live = LiveCall(config(conversation_seed=seed), at_ms=0)
@@ -49,7 +49,7 @@ class Call:
 
     def _begin(self) -> None:
         self._restarts += 1
-        self._conversation = RememberedConversation(self._seed)
+        self._conversation = ConversationSnapshot(self._seed)
         self._next = len(self._seed.entries) if self._seed else 0
         thread = self._thread
         thread.apply(self.live.begin_process(self._seed, restarts=self._restarts, at_ms=1))
@@ -70,7 +70,7 @@ class Call:
         self._begin()
 
 
-def later_seed(thread: Thread) -> ConversationSeed:
+def later_seed(thread: Thread) -> ResumeState:
     return continued(text(number, words) for number, words in sorted(thread.words.items()))
 
 
@@ -97,7 +97,7 @@ def test_blank_entries_give_way_at_a_restart() -> None:
     assert thread.words == {0: "a", 1: "b", 2: "c"}
 
 
-def test_a_long_conversation_keeps_what_no_process_is_told_any_more() -> None:
+def test_a_long_conversation_keeps_entries_that_no_process_gets() -> None:
     thread = Thread()
     call = Call(thread)
     words = [f"word {number}" for number in range(700)]
@@ -114,7 +114,7 @@ def test_a_long_conversation_keeps_what_no_process_is_told_any_more() -> None:
 
 
 @given(st.lists(st.sampled_from(["say", "blank", "take_back", "restart", "call"]), max_size=60))
-def test_whatever_happens_no_word_is_lost_or_told_twice(steps: list[str]) -> None:
+def test_no_sequence_of_events_loses_or_repeats_a_word(steps: list[str]) -> None:
     thread = Thread()
     call = Call(thread)
     told: list[str] = []
@@ -155,9 +155,10 @@ def exit_record(**more: object) -> ExitRecord:
     return ExitRecord.model_validate(values | more)
 
 
-def test_the_record_tells_the_whole_call() -> None:
+def test_the_record_describes_the_whole_call() -> None:
     live = LiveCall(config(thread_id="t"), at_ms=10)
     list(live.begin_process(None, restarts=0, at_ms=10))
+    live.handle_state(AgentState.STARTING, at_ms=10)
     live.handle_state(AgentState.READY, at_ms=20)
     live.handle_ready({"total": 9.0})
     reply = AgentResponseDone(
@@ -165,6 +166,8 @@ def test_the_record_tells_the_whole_call() -> None:
     )
     assert [*live.handle_event(reply, at_ms=30), *live.handle_event(reply, at_ms=31)] == []
     live.handle_exit(exit_record(is_restarted=True))
+    assert live.record.state is AgentState.READY, "only the supervisor sets the state"
+    live.handle_state(AgentState.BACKOFF, at_ms=50)
     assert (live.record.state, live.record.ended_at_ms) == (AgentState.BACKOFF, None)
     list(live.begin_process(None, restarts=1, at_ms=60))
     timings = TurnTimings(turn=1, endpoint_to_first_byte_ms=5.0)
@@ -172,6 +175,7 @@ def test_the_record_tells_the_whole_call() -> None:
     (turn,) = live.handle_event(measured, at_ms=70)
     expected = CallTurn(turn=1, endpoint_to_first_byte_ms=5.0, process=1, at_ms=70)
     assert turn == PutTurn("agent-1", expected)
+    live.handle_state(AgentState.FATAL, at_ms=80)
     live.handle_exit(exit_record(ended_at_ms=80, is_given_up=True, error="why"))
     put, box = live.changes(at_ms=90)
     assert isinstance(put, PutCall)

@@ -1,4 +1,4 @@
-"""What is written is read again, on both databases alike."""
+"""Written changes are read again, on both databases alike."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
 from control.black_box.models import BlackBox, SeenEvent
-from control.store.changes import DropCall, PutBox, PutTurn
+from control.store.call_filter import CallFilter
+from control.store.changes import DropCall, PutBox, PutMark, PutState, PutTurn
 from control.store.database import StoreUrlError, create_engine, database_url
-from control.store.records import CallTurn
+from control.store.records import CallMark, CallTurn
 from control.store.store import Cursor, Store
 from conversation.lifecycle import AgentState, ExitReason
-from conversation.remembered import RememberedCall
+from conversation.snapshot import SnapshotToolCall
 from tests.control.store.samples import put_call, put_entry, record, text
 
 NASTY = "Grüße \N{WAVING HAND SIGN} \\u0000 \x00 'quoted'; -- %s {x}"
@@ -51,7 +52,7 @@ async def test_a_call_is_read_as_it_was_written(store: Store) -> None:
 
 @pytest.mark.asyncio
 async def test_entries_are_kept_by_their_place_with_any_text(store: Store) -> None:
-    tool = RememberedCall(number=1, call_id="c", name="look_up", arguments="{}", output=NASTY)
+    tool = SnapshotToolCall(number=1, call_id="c", name="look_up", arguments="{}", output=NASTY)
     await store.write([put_entry(1, tool), put_entry(0, text(0, NASTY)), put_entry(2, text(2))])
     await store.write([put_entry(2, None), put_entry(0, text(0, "changed"))])
     told = await store.transcript("agent-1")
@@ -93,8 +94,8 @@ async def test_calls_are_listed_latest_first_in_pages(store: Store) -> None:
             break
         after = Cursor.parse(page.next)
     assert seen == ["agent-4", "agent-3", "agent-2", "agent-1", "agent-0"]
-    of_channel = await store.calls(limit=9, channel_name="c1")
-    of_thread = await store.calls(limit=9, thread_id="t1")
+    of_channel = await store.calls(limit=9, wanted=CallFilter(channel_name="c1"))
+    of_thread = await store.calls(limit=9, wanted=CallFilter(thread_id="t1"))
     for page in (of_channel, of_thread):
         assert [one.call_id for one in page.calls] == ["agent-3", "agent-1"]
 
@@ -107,10 +108,12 @@ async def test_a_deleted_call_leaves_nothing_and_others_alone(store: Store) -> N
             [
                 *(put_call(call_id), PutTurn(call_id, turn), PutBox(call_id, BlackBox())),
                 put_entry(0, text(0), call_id),
+                PutState(call_id, call_id, 5, "{}"),
+                PutMark(call_id, 0, CallMark(at_ms=5, kind="interrupted")),
             ]
         )
     await store.delete(["agent-1"])
-    for table in ("calls", "entries", "turns", "black_boxes"):
+    for table in ("calls", "entries", "thread_states", "turns", "marks", "black_boxes"):
         async with store._engine.connect() as connection:
             rows = list(await connection.execute(sql(f"SELECT call_id FROM {table}")))
         assert rows == [("agent-2",)], table
@@ -210,7 +213,7 @@ async def test_a_newer_database_is_refused_and_left_alone(url: URL) -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_on_disk_is_private_and_synchronous(tmp_path: Path) -> None:
+async def test_files_on_disk_are_private_and_synchronous(tmp_path: Path) -> None:
     url = database_url(tmp_path / "data", None)
     store = Store(url, "this")
     await store.open()

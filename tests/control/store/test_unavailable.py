@@ -1,4 +1,4 @@
-"""A store that is down or slow: nobody waits for it who need not, and it is found again."""
+"""A store that is down or slow: calls do not wait for it, and it recovers."""
 
 from __future__ import annotations
 

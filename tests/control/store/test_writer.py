@@ -1,4 +1,4 @@
-"""What is put is written: soon, at once when asked, later when it cannot be, each thing once."""
+"""Changes are written: soon, at once on request, later after a failure, each key once."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ import pytest
 from sqlalchemy import text as sql
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from control.store.changes import Change, PutCall
+from control.store.changes import MAX_PENDING, Change, PutCall
 from control.store.database import database_url
 from control.store.store import Store
 from control.store.writer import Writer
 from tests.control.store.postgres import running_postgres
 from tests.control.store.samples import put_call, put_entry, text
-
-DEADLINE_S = 20.0
+from tests.deadlines import DEADLINE_S
 
 
 class Disk:
@@ -55,6 +54,19 @@ async def writing(store: Disk | Store) -> AsyncIterator[Writer]:
         yield writer
     finally:
         await writer.close()
+
+
+@pytest.mark.asyncio
+async def test_changes_that_pile_up_are_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    disk = Disk()
+    disk.free.clear()
+    async with writing(disk) as writer:
+        for number in range(MAX_PENDING // 10):
+            writer.put(put_call(f"call-{number}"))
+        disk.free.set()
+        assert await writer.flush(DEADLINE_S)
+    told = [one.getMessage() for one in caplog.records if "grows" in one.getMessage()]
+    assert told == [f"queue of changes to store grows: {MAX_PENDING // 20} entries wait"]
 
 
 @pytest.mark.asyncio
@@ -150,7 +162,7 @@ async def test_one_change_that_can_never_be_written_holds_up_no_other() -> None:
 
 
 @pytest.mark.asyncio
-async def test_closing_writes_what_is_left_and_says_what_cannot_be(
+async def test_closing_writes_pending_changes_and_logs_lost_ones(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     disk = Disk()
@@ -161,7 +173,7 @@ async def test_closing_writes_what_is_left_and_says_what_cannot_be(
         await writer.flush(DEADLINE_S)
         disk.is_full = True
         writer.put(put_call("b"))
-    assert "the last changes could not be stored: [Errno 28]" in caplog.text
+    assert "the last changes were not stored: [Errno 28]" in caplog.text
     await writer.close()
 
 

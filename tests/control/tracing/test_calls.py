@@ -1,7 +1,8 @@
-"""Which spans a call has, how they belong together, and what they tell."""
+"""Spans of a call: their tree and attributes."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -9,14 +10,16 @@ from typing import Any
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from config import AgentConfig
+from config.agent import AgentConfig
+from control.ipc.link import Event, StartFailed
 from control.placement import ExitRecord
-from control.processes.link import Event, StartFailed
+from control.tracing import genai
 from control.tracing.call import MAX_OPEN
 from control.tracing.calls import CallTraces
-from conversation import server_events as out
-from conversation.event_parts import ToolResult, ToolUse
+from conversation.events import server_events as out
+from conversation.events.parts import ToolResult, ToolUse
 from conversation.lifecycle import ExitReason
 from conversation.turn_timings import TurnTimings
 from tests.control.metrics.test_metrics import agent, event
@@ -25,11 +28,11 @@ from tests.control.metrics.test_metrics import agent, event
 class Traced:
     """Calls as their observer sees them, and the spans that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, has_content: bool = False) -> None:
         self._memory = InMemorySpanExporter()
         provider = TracerProvider(shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(self._memory))
-        self.calls = CallTraces(provider.get_tracer("test"))
+        self.calls = CallTraces(provider.get_tracer("test"), has_content=has_content)
         self.config: AgentConfig = agent()
 
     @property
@@ -100,6 +103,12 @@ def test_a_whole_call() -> None:
         "provider": "openai",
         "model": "m",
         "exit_reason": "stopped",
+        "gen_ai.operation.name": "invoke_agent",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "m",
+        "gen_ai.conversation.id": "a1",
+        "gen_ai.agent.id": "a1",
+        "gen_ai.agent.name": "Parley",
     }
     for name in ("start", "response", "turn", "model outage"):
         assert is_child(traced.one(name), call), name
@@ -109,7 +118,15 @@ def test_a_whole_call() -> None:
         assert length_ms(phase) == length
     response, tool = traced.one("response"), traced.one("tool")
     assert is_child(tool, response)
-    assert dict(tool.attributes or {}) == {"tool": "look_up"}
+    assert dict(tool.attributes or {}) == {
+        "tool": "look_up",
+        "error.type": "error",
+        "gen_ai.operation.name": "execute_tool",
+        "gen_ai.conversation.id": "a1",
+        "gen_ai.tool.name": "look_up",
+        "gen_ai.tool.call.id": "c1",
+        "gen_ai.tool.type": "function",
+    }
     assert not tool.status.is_ok
     assert (response.attributes or {})["input_tokens"] == 7
     assert length_ms(traced.one("turn")) == 750
@@ -150,7 +167,7 @@ def test_what_never_ends_is_bounded() -> None:
     assert len([span for span in traced.spans if span.name == "response"]) == 3 * MAX_OPEN
 
 
-def test_a_call_that_nobody_saw_begin_is_no_error() -> None:
+def test_a_call_without_a_begin_is_no_error() -> None:
     traced = Traced()
     traced.say(out.AgentResponseCreated, response_id="r1")
     traced.end(ExitReason.STOPPED)
@@ -159,7 +176,84 @@ def test_a_call_that_nobody_saw_begin_is_no_error() -> None:
 
 def test_without_an_endpoint_nothing_of_it_is_imported() -> None:
     code = (
-        "import sys, control.server, control.processes.child, agent\n"
+        "import sys, control.server, control.child.main, agent\n"
         "sys.exit(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=50, check=False).returncode == 0
+
+
+def test_the_names_are_those_of_the_conventions() -> None:
+    traced = Traced(has_content=True)
+    traced.calls.handle_start(traced.config, restarts=0)
+    talk(traced)
+    traced.end(ExitReason.STOPPED)
+    known = {
+        value
+        for name, value in vars(gen_ai_attributes).items()
+        if name.startswith("GEN_AI_") and isinstance(value, str)
+    }
+    used = {name for span in traced.spans for name in span.attributes or {} if "gen_ai" in name}
+    assert len(used) > 15
+    assert used <= known
+    providers = {one.value for one in gen_ai_attributes.GenAiProviderNameValues}
+    assert {genai._PROVIDERS.get(name, name) for name in ("openai", "azure", "xai")} <= providers
+
+
+def talk(traced: Traced) -> None:
+    """A turn with a tool, whose answer is a second reply."""
+    traced.say(out.AgentInputTranscriptionDone, transcript="where is it", item_id="u1")
+    traced.say(out.AgentResponseCreated, response_id="r1")
+    use = ToolUse(id="c1", name="look_up", input={"what": "order"})
+    traced.say(out.AgentResponseToolUseDone, response_id="r1", item_id="i1", tool_use=use)
+    traced.say(out.AgentResponseDone, response_id="r1", input_tokens=7, output_tokens=2)
+    result = ToolResult(id="c1", name="look_up", output="Rome")
+    traced.say(out.AgentResponseToolResult, tool_result=result)
+    traced.say(out.AgentResponseCreated, response_id="r2")
+    words: dict[str, str] = {"item_id": "i2", "transcript": "It is in Rome."}
+    traced.say(out.AgentResponseAudioTranscriptDone, response_id="r2", **words)
+    traced.say(out.AgentResponseDone, response_id="r2", input_tokens=9, output_tokens=4)
+
+
+def test_content_is_in_spans_where_it_is_asked_for() -> None:
+    traced = Traced(has_content=True)
+    traced.config = traced.config.model_copy(update={"system_message": "Be brief."})
+    traced.calls.handle_start(traced.config, restarts=0)
+    talk(traced)
+    traced.end(ExitReason.STOPPED)
+    first, second = [
+        dict(span.attributes or {}) for span in traced.spans if span.name == "response"
+    ]
+    user = {"role": "user", "parts": [{"type": "text", "content": "where is it"}]}
+    part = {"type": "tool_call", "id": "c1", "name": "look_up", "arguments": '{"what": "order"}'}
+    said = {"type": "text", "content": "It is in Rome."}
+    assert read(first, "gen_ai.input.messages") == [user]
+    assert read(first, "gen_ai.output.messages") == [
+        {"role": "assistant", "parts": [part], "finish_reason": "tool_call"}
+    ]
+    assert first["gen_ai.response.finish_reasons"] == ("tool_call",)
+    answered = {"type": "tool_call_response", "id": "c1", "response": "Rome"}
+    assert read(second, "gen_ai.input.messages") == [{"role": "tool", "parts": [answered]}]
+    assert second["gen_ai.usage.output_tokens"] == 4
+    tool = dict(traced.one("tool").attributes or {})
+    assert tool["gen_ai.tool.call.arguments"] == '{"what": "order"}'
+    assert tool["gen_ai.tool.call.result"] == "Rome"
+    call = dict(traced.one("call").attributes or {})
+    assert read(call, "gen_ai.input.messages") == [user]
+    assert read(call, "gen_ai.output.messages")[-1]["parts"] == [said]
+    assert read(call, "gen_ai.system_instructions") == [{"type": "text", "content": "Be brief."}]
+
+
+def read(attributes: dict[str, Any], name: str) -> Any:
+    return json.loads(attributes[name])
+
+
+def test_content_is_bounded() -> None:
+    traced = Traced(has_content=True)
+    traced.calls.handle_start(traced.config, restarts=0)
+    for number in range(3 * genai.MAX_MESSAGES):
+        long = "w" * (2 * genai.MAX_TEXT_CHARACTERS)
+        traced.say(out.AgentInputTranscriptionDone, transcript=long, item_id=f"u{number}")
+    traced.end(ExitReason.STOPPED)
+    heard = read(dict(traced.one("call").attributes or {}), "gen_ai.input.messages")
+    assert len(heard) == genai.MAX_MESSAGES
+    assert {len(one["parts"][0]["content"]) for one in heard} == {genai.MAX_TEXT_CHARACTERS}

@@ -1,12 +1,19 @@
-"""How spans get to their collector: by the owner's proxy, and to nobody else."""
+"""Export of spans: through the configured proxy, and only to the collector."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from aiohttp import web
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from control.tracing.calls import CallTraces
 from control.tracing.export import SpanExport, _session_to
+from conversation.lifecycle import ExitReason
 from proxies import VARIABLES, InvalidProxyError
+from tests.control.tracing.test_calls import Traced, talk
 from tests.fakes.http_server import serving
 from tests.fakes.otlp_collector import OtlpCollector
 
@@ -85,3 +92,42 @@ def test_a_proxy_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(InvalidProxyError, match="HTTPS_PROXY") as caught:
         SpanExport("https://collector.example", {}, "parley")
     assert "word" not in str(caught.value)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("has_content", [False, True])
+async def test_a_collector_gets_a_call_as_tools_for_language_models_read_it(
+    *, has_content: bool
+) -> None:
+    async with OtlpCollector() as collector:
+        export = SpanExport(collector.uri, KEY, "parley")
+        traced = Traced(has_content=has_content)
+        traced.calls = CallTraces(export.tracer, has_content=has_content)
+        traced.calls.handle_start(traced.config, restarts=0)
+        talk(traced)
+        traced.end(ExitReason.STOPPED)
+        await export.close()
+        assert ("where is it" in str(collector.spans)) is has_content
+        found = {span.name: attributes_of(span) for span in collector.spans}
+        assert {name: found[name]["gen_ai.operation.name"] for name in OPERATIONS} == OPERATIONS
+        assert {found[name]["gen_ai.conversation.id"] for name in OPERATIONS} == {"a1"}
+        assert found["response"]["gen_ai.usage.input_tokens"] == 9
+        assert found["response"]["gen_ai.response.finish_reasons"] == ["stop"]
+        assert found["call"]["gen_ai.provider.name"] == "openai"
+        assert found["tool"]["gen_ai.tool.name"] == "look_up"
+        assert ("gen_ai.output.messages" in found["response"]) is has_content
+
+
+OPERATIONS = {"call": "invoke_agent", "response": "chat", "tool": "execute_tool"}
+
+
+def attributes_of(span: Span) -> dict[str, Any]:
+    """As a backend reads them: the last span of a name counts."""
+    return {one.key: value_of(one.value) for one in span.attributes}
+
+
+def value_of(value: AnyValue) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [value_of(one) for one in value.array_value.values]
+    return getattr(value, str(kind))

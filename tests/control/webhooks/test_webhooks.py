@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -20,13 +21,15 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from control.processes.link import StateChanged
+from config.secrets import webhook_keys
+from control.ipc.link import Event, StateChanged
 from control.webhooks.retries import RetryPolicy
 from control.webhooks.schedule import Schedule
 from control.webhooks.sender import MAX_WAITING, Webhooks
+from conversation.events.server_events import AgentTransferred, AgentTransferRequested
 from conversation.lifecycle import AgentState, ExitReason
-from secret_rules import webhook_keys
-from tests.control.live.test_streams import end
+from rtc.room_server.tokens import RoomTokens
+from tests.control.event_stream.test_streams import end
 from tests.fakes.http_server import serving
 from tests.processes.conftest import agent_config, until
 
@@ -132,7 +135,31 @@ def live(webhooks: Webhooks) -> None:
 
 
 @pytest.mark.asyncio
-async def test_a_life_is_told_and_signed_before_the_server_ends() -> None:
+async def test_a_person_who_shall_take_over_gets_a_token_for_the_room() -> None:
+    tokens = RoomTokens(["s" * 32])
+    async with receiving() as receiver:
+        webhooks = Webhooks(SecretStr(receiver.url), SECRET, room_tokens=tokens)
+        webhooks.start()
+        about: dict[str, Any] = {
+            "agent_id": "id-demo",
+            "agent_name": "Ada",
+            "target": "billing",
+            "uid": 3_000_000_001,
+        }
+        asked = AgentTransferRequested(**about, summary="A bill of 20 euros.")
+        webhooks.handle_message(agent_config(), Event(event=asked))
+        webhooks.handle_message(agent_config(), Event(event=AgentTransferred(**about)))
+        await webhooks.close()
+        told = {one.kind: json.loads(one.body)["data"] for one in receiver.received}
+        data = told["agent.transfer_requested"]
+        assert (data["target"], data["summary"]) == ("billing", "A bill of 20 euros.")
+        permit = tokens.verify(data["room_token"], channel="demo", uid=None, role="user")
+        assert permit.uid == data["person_uid"] == 3_000_000_001
+        assert told["agent.transferred"]["person_uid"] == 3_000_000_001
+
+
+@pytest.mark.asyncio
+async def test_notices_of_a_call_are_signed_and_delivered_before_the_end() -> None:
     async with receiving() as receiver, sending(receiver.url) as webhooks:
         live(webhooks)
         await webhooks.close()
@@ -160,7 +187,7 @@ async def test_a_life_is_told_and_signed_before_the_server_ends() -> None:
 
 
 @pytest.mark.asyncio
-async def test_what_is_not_taken_comes_again_under_the_same_id() -> None:
+async def test_a_refused_delivery_is_retried_under_the_same_id() -> None:
     statuses = [500, 302, 429, 200]
     async with receiving() as receiver, sending(receiver.url) as webhooks:
         receiver.status = lambda: statuses[len(receiver.received) - 1]
@@ -174,7 +201,7 @@ async def test_what_is_not_taken_comes_again_under_the_same_id() -> None:
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize(("status", "attempts"), [(500, 4), (410, 1)])
-async def test_what_is_never_taken_is_given_up_without_a_secret_in_the_log(
+async def test_a_delivery_refused_for_good_is_given_up_without_a_secret_in_the_log(
     status: int, attempts: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with receiving() as receiver, sending(receiver.url) as webhooks:
@@ -194,14 +221,15 @@ async def test_a_receiver_that_hangs_costs_the_oldest_and_delays_no_end(
         receiver.gate.clear()
         for _ in range(MAX_WAITING + 20):
             webhooks.handle_start(agent_config(), restarts=0)
-        assert webhooks.dropped == 20
+        assert (webhooks.dropped, webhooks.waiting) == (20, MAX_WAITING)
+        assert caplog.text.count("queue of webhooks grows: 100 entries wait") == 1
         with caplog.at_level(logging.WARNING):
             await webhooks.close(deadline_s=0.05)
-        assert "before all was delivered" in caplog.text
+        assert "before all notices were delivered" in caplog.text
 
 
 @pytest.mark.asyncio
-async def test_nobody_there_is_tried_again_too(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_unreachable_receiver_is_retried_too(caplog: pytest.LogCaptureFixture) -> None:
     async with sending("http://127.0.0.1:9/hook") as webhooks:
         webhooks.handle_start(agent_config(), restarts=0)
         await webhooks.close()
@@ -230,7 +258,7 @@ def test_pauses_grow_within_bounds(attempt: int, chance: float) -> None:
         "whsec_" + base64.b64encode(b"0" * 25).decode().rstrip("="),
     ],
 )
-async def test_what_is_signed_with_any_secret_is_verified_by_the_official_library(
+async def test_signatures_of_any_secret_pass_the_official_library(
     secret: str,
 ) -> None:
     async with (
@@ -252,11 +280,12 @@ async def test_what_is_signed_with_any_secret_is_verified_by_the_official_librar
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("kind", ["refused", "hung"])
-async def test_what_is_not_taken_holds_up_nothing_else(kind: str) -> None:
+async def test_a_refused_delivery_blocks_no_other(kind: str) -> None:
     patient = RetryPolicy(attempts=8, first_s=60.0, cap_s=60.0)
     async with receiving() as receiver, sending(receiver.url, patient) as webhooks:
         getattr(receiver, kind).update({"bad"})
-        number = {"refused": 20, "hung": 4}[kind]
+        # Of one call, the next one follows when the one before was answered.
+        number = {"refused": 20, "hung": 1}[kind]
         for _ in range(number):
             webhooks.handle_start(agent_config("bad"), restarts=0)
         await until(lambda: len(receiver.of("bad")) == number)
@@ -281,6 +310,22 @@ async def test_a_refused_one_comes_again_when_it_is_due_and_the_end_waits_for_no
         receiver.refused = set()
         await webhooks.close()
         assert len(receiver.of("worse")) == 2
+
+
+@pytest.mark.asyncio
+async def test_an_attempt_that_is_refused_during_the_end_is_repeated_without_its_pause() -> None:
+    late = RetryPolicy(attempts=3, first_s=60.0, cap_s=60.0)
+    async with receiving() as receiver, sending(receiver.url, late) as webhooks:
+        receiver.refused = {"bad"}
+        receiver.gate.clear()
+        webhooks.handle_start(agent_config("bad"), restarts=0)
+        await until(lambda: len(receiver.of("bad")) == 1)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(webhooks.close(deadline_s=10))
+            await until(lambda: bool(webhooks._hurried))
+            receiver.gate.set()
+            await until(lambda: len(receiver.of("bad")) == 2)
+            webhooks.give_up()
 
 
 @pytest.mark.asyncio

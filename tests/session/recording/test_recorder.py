@@ -15,12 +15,12 @@ import pytest
 
 from session.recording.recorder import Recorder, RecordingState
 from session.recording.wav import HEAD_BYTES, WavHead
+from tests.deadlines import DEADLINE_S
 from tests.recordings import Recording, tiny_disk
 
 RATE_HZ = 24_000
 LOUD_FRAME = np.full(RATE_HZ // 50, 9_000, np.int16).tobytes()
-DEADLINE_S = 10.0
-# Whoever opens a file under a lease waits until its holder lets go.
+# Opening a file under a lease blocks until its holder releases it.
 HOLD = """
 import fcntl, os, signal, sys
 signal.signal(signal.SIGIO, signal.SIG_IGN)

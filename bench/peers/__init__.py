@@ -1,0 +1,1 @@
+"""The same calls against FastRTC and Pipecat, beside Parley, in one run."""

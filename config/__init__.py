@@ -1,0 +1,1 @@
+"""Settings from environment variables and `.env`, and the configuration of an agent."""

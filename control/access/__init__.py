@@ -1,1 +1,0 @@
-"""How much anybody may ask of the server, and whose pages may ask at all."""

@@ -1,0 +1,1 @@
+"""The agent process: everything that runs between its fork and its exit."""

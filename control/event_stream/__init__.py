@@ -1,0 +1,1 @@
+"""Event streams of calls, buffered for readers that join late or resume."""

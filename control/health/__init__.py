@@ -1,0 +1,1 @@
+"""Health checks of agent processes: statistics, rules, and the monitor that applies them."""

@@ -1,0 +1,1 @@
+"""HTTP below the routes: bodies, errors, keys, limits and origins of requests."""

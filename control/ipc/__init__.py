@@ -1,0 +1,1 @@
+"""Link between the supervisor and an agent process."""

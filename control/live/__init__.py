@@ -1,1 +1,0 @@
-"""Agents in their calls, as programs see and steer them: commands, and streams of events."""

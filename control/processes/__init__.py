@@ -1,1 +1,0 @@
-"""One agent's OS process: how it is forked, tied to us, watched and ended."""

@@ -1,1 +1,0 @@
-"""Agents kept alive over however many processes they take; the local model too."""

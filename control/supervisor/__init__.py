@@ -1,0 +1,1 @@
+"""Supervision of agent processes and of the local model server."""

@@ -1,0 +1,1 @@
+"""Events and commands that cross the room and the API."""

@@ -1,0 +1,1 @@
+"""Turn taking: turns, interruptions, backchannels, echo and speakers."""

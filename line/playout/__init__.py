@@ -1,0 +1,1 @@
+"""Playout: the agent's audio, paced and sent, and how much of it was heard."""

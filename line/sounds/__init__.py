@@ -1,0 +1,1 @@
+"""Sounds besides the agent's voice, and the loudness of that voice. Pure."""

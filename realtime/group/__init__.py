@@ -1,0 +1,1 @@
+"""The models of several agents that share one conversation."""

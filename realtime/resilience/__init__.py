@@ -1,0 +1,1 @@
+"""A conversation that outlives provider sessions: retry, rotation, replay."""

@@ -1,0 +1,1 @@
+"""Everything that reaches into aiortc and aioice, and nothing else."""

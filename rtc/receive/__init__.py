@@ -1,0 +1,1 @@
+"""Received audio: jitter buffer, decoder, concealment, one stream a participant."""

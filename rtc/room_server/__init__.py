@@ -1,0 +1,1 @@
+"""The embedded room server: signaling for the members of all rooms."""

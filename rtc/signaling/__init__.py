@@ -1,0 +1,1 @@
+"""The room protocol: its frames, session descriptions and client."""

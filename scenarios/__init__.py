@@ -1,0 +1,1 @@
+"""Scenario tests: simulated people call an agent over real WebRTC, and what happened is checked."""

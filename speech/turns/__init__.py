@@ -1,0 +1,1 @@
+"""Turn detection: who has the floor, and if what was said is over."""

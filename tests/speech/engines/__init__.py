@@ -1,0 +1,1 @@
+"""Recognisers and voices, their queues and their loading."""

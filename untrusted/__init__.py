@@ -1,0 +1,1 @@
+"""Untrusted input: parsing, validation, and containment of failures."""
