@@ -9,6 +9,7 @@ import re
 import signal
 import sys
 import tempfile
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from utils import OwnedTasks
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 60.0
 STOP_S = 20.0
+_SHOWN_LINES = 200
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 
 
@@ -63,30 +65,34 @@ async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
 async def _running(process: asyncio.subprocess.Process) -> AsyncIterator[RealServer]:
     assert process.stdout is not None
     tasks = OwnedTasks(logging.getLogger("real server"))
+    said: deque[str] = deque(maxlen=_SHOWN_LINES)
     try:
-        url = await _read_url(process.stdout)
-        tasks.start(_drain(process.stdout), name="server output")
+        url = await _read_url(process.stdout, said)
+        tasks.start(_read_lines(process.stdout, said), name="server output")
         server = RealServer(url, process)
         await _wait_until_ready(server)
         yield server
+    except Exception as error:
+        # What failed may be seen in no other place: its data directory is gone by then.
+        error.add_note("the server said:\n" + "".join(said))
+        raise
     finally:
         await _stop(process)
         await tasks.close()
 
 
-async def _read_url(output: asyncio.StreamReader) -> str:
-    said: list[str] = []
+async def _read_url(output: asyncio.StreamReader, said: deque[str]) -> str:
     async with asyncio.timeout(READY_S):
         while line := (await output.readline()).decode():
             said.append(line)
             if (found := re.search(r"http://127\.0\.0\.1:\d+", line)) is not None:
                 return found.group() + "/"
-    raise AssertionError("the server said no address:\n" + "".join(said))
+    raise AssertionError("the server said no address")
 
 
-async def _drain(output: asyncio.StreamReader) -> None:
-    while await output.read(65_536):
-        pass
+async def _read_lines(output: asyncio.StreamReader, said: deque[str]) -> None:
+    async for line in output:
+        said.append(line.decode())
 
 
 async def _wait_until_ready(server: RealServer) -> None:

@@ -43,6 +43,7 @@ _SCRIPT = """
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     },
+    isConnected: () => connections.at(-1)?.connectionState === "connected",
     candidateTypes: async () => {
       const found = { local: new Set(), remote: new Set() };
       for (const { type, candidateType } of (await connections.at(-1).getStats()).values()) {

@@ -20,6 +20,22 @@ pytestmark = pytest.mark.browser
 
 API_KEY = "the-one-key-of-this-test"
 EVIL = "<img src=x onerror=alert(1)>"
+# Sound may be there long before words can be sent: they need a handshake of their own.
+WITHOUT_EVENTS = """
+const channels = new Set();
+const { get } = Object.getOwnPropertyDescriptor(RTCDataChannel.prototype, 'readyState');
+let isHeldBack = true;
+Object.defineProperty(RTCDataChannel.prototype, 'readyState', {
+  get() {
+    channels.add(this);
+    return isHeldBack ? 'connecting' : get.call(this);
+  },
+});
+window.openEvents = () => {
+  isHeldBack = false;
+  for (const channel of channels) channel.dispatchEvent(new Event('open'));
+};
+"""
 
 
 @asynccontextmanager
@@ -221,6 +237,27 @@ async def test_the_keyboard_alone_is_enough() -> None:
         await expect(console.get("#lobby")).to_be_visible()
         await expect(console.get("#join")).to_be_focused()
         await expect(console.get("#join-label")).to_have_text("Join the call")
+
+
+@pytest.mark.asyncio
+async def test_connected_is_said_when_words_can_be_sent() -> None:
+    async with (
+        open_site() as site,
+        open_chromium() as browser,
+        open_console(browser, site.url) as console,
+    ):
+        await console.page.add_init_script(WITHOUT_EVENTS)
+        await console.page.reload()
+        await console.join("parlour")
+        agent = site.agents["parlour"]
+        await agent.wait_for_user()
+        await console.page.wait_for_function("parleyTest.isConnected()")
+        await expect(console.get("#status")).to_have_text("Connecting audio")
+        await console.page.evaluate("openEvents()")
+        await expect(console.get("#status")).to_have_text("Connected")
+        await console.get("#message").fill("Are you there?")
+        await console.get("#message").press("Enter")
+        assert (await agent.next_client_event())["text"] == "Are you there?"
 
 
 @pytest.mark.asyncio

@@ -43,10 +43,13 @@ export class Link extends EventTarget {
     this.#timers.set("watch", setInterval(() => this.#look(), WATCH_MS));
   }
 
-  /** W3C word for the connection, "disconnected" too while nothing comes over it, or "none". */
+  /**
+   * W3C word for the connection, or "none". "connected" says that voices and events flow: while nothing comes over
+   * it is "disconnected", and before events can be sent, for which there is a handshake of their own, "connecting".
+   */
   get state() {
-    if (this.#peer?.state === "connected" && this.#watch.isDead) return "disconnected";
-    return (this.#peer ?? this.#next)?.state ?? "none";
+    if (this.#peer === null) return this.#next?.state === "connected" ? "connecting" : this.#next?.state ?? "none";
+    return this.#peer.state === "connected" && this.#watch.isDead ? "disconnected" : this.#peer.state;
   }
 
   /** Give a ClientEvent to the member; false when it cannot take it now. */
