@@ -234,17 +234,13 @@ class Call:
     async def _wait_for_reply(self) -> None:
         """Wait until the agent has replied and then been silent for a moment."""
         transcript = self._transcript
-        while not await self._is_over():
+        while True:
             transcript.changed.clear()
-            problem = f"no reply within {self._max_wait_s:.0f} s"
-            await _wait(transcript.changed, self._max_wait_s, problem)
-
-    async def _is_over(self) -> bool:
-        transcript = self._transcript
-        if transcript.is_waiting or not transcript.has_reply:
-            return False
-        transcript.changed.clear()
-        return not await _happens(transcript.changed, _QUIET_AFTER_REPLY_S)
+            if transcript.is_waiting or not transcript.has_reply:
+                problem = f"no reply within {self._max_wait_s:.0f} s"
+                await _wait(transcript.changed, self._max_wait_s, problem)
+            elif not await _happens(transcript.changed, _QUIET_AFTER_REPLY_S):
+                return
 
 
 async def _happens(event: asyncio.Event, within_s: float) -> bool:

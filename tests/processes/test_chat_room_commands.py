@@ -72,7 +72,7 @@ async def test_a_call_from_the_terminal_shows_which_agent_speaks(tmp_path: Path)
             await ada.say(tone(300), "So am I.")
             async with asyncio.timeout(DEADLINE_S):
                 output, errors = await process.communicate()
-            assert process.returncode == 0, errors.decode()
+            assert process.returncode == 0, (output + errors).decode()
             lines = output.decode().splitlines()
             wanted = ["you:   Ben, are you there?", "Ben: Yes, ask Ada.", "Ada: So am I."]
             assert [line for line in lines if line in wanted] == wanted, lines

@@ -132,7 +132,8 @@ async def test_a_finished_turn_ends_before_plain_detection_would_end_it(engines:
 async def test_a_judgement_of_a_pause_that_was_none_ends_nothing(engines: Engines) -> None:
     model = _GatedModel()
     async with _callers(_with_model(engines, model), {"type": "semantic_vad"}) as (caller,):
-        await caller.play(spoken("Set a timer for five minutes,"), silence_ms=250)
+        # Far less than the 400 ms that would end it by its words, should these be known in time.
+        await caller.play(spoken("Set a timer for five minutes,"), silence_ms=100)
         await model.wait_called()
         await caller.play(spoken("and turn on the lights."), silence_ms=0)
         await caller.update()  # all of it has been heard by then
