@@ -71,7 +71,11 @@ class LlamaServer:
         path = model_path()
         import xllamacpp
 
-        return xllamacpp.Server(self._parameters(xllamacpp.CommonParams(), str(path)))
+        server = xllamacpp.Server(self._parameters(xllamacpp.CommonParams(), str(path)))
+        # Figures are asked of the loop that generates. Freed before that runs, the server would tell it to
+        # end, the loop would begin all the same, and the destructor would wait for it for ever, with the GIL.
+        server.handle_metrics()
+        return server
 
     def _parameters(self, parameters: Any, path: str) -> Any:
         settings = self._settings
@@ -93,6 +97,7 @@ class LlamaServer:
         parameters.port = 0
         parameters.api_keys = [self.key]
         parameters.ui = False
+        parameters.endpoint_metrics = True
         # A last message of the assistant is a turn of its own, as with OpenAI, and not to be gone on with.
         parameters.prefill_assistant = False
         parameters.verbosity = _ERRORS_ONLY

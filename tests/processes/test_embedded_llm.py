@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -115,9 +115,10 @@ def _alone(command: str, **environ: str) -> Iterator[psutil.Process]:
     ) as process:
         try:
             yield psutil.Process(process.pid)
-        finally:
             process.terminate()
             assert process.wait(DEADLINE_S) == 0
+        finally:
+            process.kill()
 
 
 @pytest.mark.asyncio
@@ -141,6 +142,18 @@ async def test_alone_it_asks_for_the_key() -> None:
             headers = {"Authorization": "Bearer 0123456789abcdef"}
             async with http.get("/v1/models", headers=headers) as response:
                 assert response.status == 200
+
+
+@pytest.mark.asyncio
+async def test_it_ends_though_it_is_stopped_while_it_loads() -> None:
+    """Then it is freed as soon as it is loaded, before llama.cpp's own threads have begun."""
+    with ExitStack() as stack:
+        models = [stack.enter_context(_alone("llm")) for _ in range(4)]
+        for each in models:
+            # On one core they hold each other up.
+            each.cpu_affinity([min(os.sched_getaffinity(0))])
+        for each in models:
+            await until(lambda model=each: _port_of(model), DEADLINE_S * 3)
 
 
 def _port_of(process: psutil.Process) -> int:
