@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ async def test_it_ends_though_it_is_stopped_while_it_loads() -> None:
             # On one core they hold each other up.
             each.cpu_affinity([min(os.sched_getaffinity(0))])
         for each in models:
-            await until(lambda model=each: _port_of(model), DEADLINE_S * 3)
+            await until(partial(_port_of, each), DEADLINE_S * 3)
 
 
 def _port_of(process: psutil.Process) -> int:
