@@ -72,8 +72,8 @@ class LlamaServer:
         import xllamacpp
 
         server = xllamacpp.Server(self._parameters(xllamacpp.CommonParams(), str(path)))
-        # Figures are asked of the loop that generates. Freed before that runs, the server would tell it to
-        # end, the loop would begin all the same, and the destructor would wait for it for ever, with the GIL.
+        # The loop that generates answers this. A server that is freed before its loop runs waits in its
+        # destructor for ever, with the GIL: the loop begins after the signal to end, and does not see it.
         server.handle_metrics()
         return server
 
