@@ -52,7 +52,7 @@ class ServiceManager:
     async def feed_watchdog(self) -> None:
         """Tell, at half the watchdog's time, that the event loop turns; return at once without one.
 
-        An event loop that hangs tells nothing, so that the service manager starts the server again.
+        An event loop that hangs sends nothing, so that the service manager starts the server again.
         """
         if self._watchdog_s is None or not self._address:
             return

@@ -118,7 +118,7 @@ class RealtimePlaybackTracker:
 
 
 class PlaybackTruncation:
-    """What a model is told to forget when an application's playback is interrupted."""
+    """Truncation of a model's items where an application's playback was interrupted."""
 
     def __init__(self, tracker: PlaybackTracker) -> None:
         self._tracker = tracker

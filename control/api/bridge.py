@@ -81,7 +81,7 @@ class BridgeApi:
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """GET /ws/{channel}, GET /ws/{user_id}/{session_id}, GET /v1/graph/live"""
-        # A page is not told why its socket was refused: it asks again with a plain request.
+        # A page cannot read why its socket was refused: it asks again with a plain request.
         origin = request.headers.get(hdrs.ORIGIN, request.headers.get("X-Page-Origin"))
         refusal = self._origins.refusal(origin, request.host)
         if refusal is not None:

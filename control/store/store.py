@@ -397,7 +397,7 @@ class Store:
 
 
 def page_query(limit: int, wanted: CallFilter, after: Cursor | None) -> Select[Any]:
-    """Return the query for a page of records and for one more, which tells whether others follow."""
+    """Return the query for a page of records and for one more, which shows if others follow."""
     started = (CALLS.c.started_at_ms, CALLS.c.call_id)
     query = select(CALLS.c.record).order_by(*(column.desc() for column in started))
     query = query.where(*wanted.conditions(wall_clock_ms()))

@@ -123,7 +123,7 @@ class CreateResponse:
         return self == _PLAIN
 
     def with_note(self, note: str) -> CreateResponse:
-        """The same request, for a model that is told `note` for this reply."""
+        """The same request with `note` for the model, for this reply alone."""
         if self.input_items is not None:
             return replace(self, input_items=(*self.input_items, AddText(note, "system")))
         told = note if self.instructions is None else f"{self.instructions}\n{note}"

@@ -174,7 +174,7 @@ class GroupModel:
             member.model.renew(reason)
 
     def restore(self, entries: Iterable[Entry]) -> None:
-        """Begin with what was said in an earlier process, told to each member from its side."""
+        """Begin with what was said in an earlier process, given to each member from its side."""
         known = list(entries)
         for name, member in self._members.items():
             member.model.transcript.restore(_seen_by(name, known, self._members))

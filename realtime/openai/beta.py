@@ -80,7 +80,7 @@ def session_to_beta(session: Mapping[str, Any]) -> JsonObject:
     for name in sorted(session.keys() & _NOT_IN_BETA - {"type"}):
         raise InvalidSettingsError(f"{name}: not in the beta dialect")
     flat = flatten(session, _BETA_VALUES)
-    # The default, which some servers refuse to be told.
+    # The default, which some servers refuse to be given.
     return {name: value for name, value in flat.items() if (name, value) not in _DEFAULT_FORMATS}
 
 

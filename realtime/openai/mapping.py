@@ -148,7 +148,7 @@ class OpenAIMapper:
         name, begun_id = self._calls.name_and_id(message.item_id)
         call_id = message.call_id or begun_id
         if not call_id:
-            return []  # nothing could be told apart by it
+            return []  # nothing could be distinguished by it
         text = self._streams.join_text(
             (message.response_id, message.item_id, call_id), message.delta
         )

@@ -65,7 +65,7 @@ async def test_all_of_them_pass(tmp_path: Path, temporary: Path) -> None:
         *("--json", tmp_path / "all.json", "--junit", tmp_path / "all.xml"),
         *("--report", tmp_path / "report"),
     ]
-    async with _command(*files, "--parallel", "3", *reports, temporary=temporary) as process:
+    async with _command(*files, "--parallel", "2", *reports, temporary=temporary) as process:
         code, said = await _output(process)
     assert code == 0, said
     results = json.loads((tmp_path / "all.json").read_text())
