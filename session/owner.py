@@ -220,7 +220,10 @@ class Owner:
     def handle_event(self, event: ServerEvent) -> None:
         """React to an event that the agent published."""
         self.hooks.handle_event(event)
-        if isinstance(event, out.AgentHandedOver):
+        if isinstance(event, out.AgentResponseToolResult):
+            # What the tool has changed inside a value is kept with what it has returned.
+            self._remember()
+        elif isinstance(event, out.AgentHandedOver):
             handed = hooks.AgentHandedOver(event.previous, event.current)
             for agent in self._had_floor:
                 if agent.name in (event.previous, event.current):

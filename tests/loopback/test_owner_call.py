@@ -210,3 +210,25 @@ async def test_a_question_beside_the_conversation_is_answered_and_not_kept() -> 
         await session.answer_beside(asked, "Angry.")
         async with asyncio.timeout(10):
             assert [await answers.get() for _ in range(3)] == ["Angry.", "timeout", "[]"]
+
+
+@pytest.mark.asyncio
+async def test_what_a_tool_changes_inside_the_state_is_kept_with_its_result(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("session.owner.STATE_INTERVAL_S", 600.0)
+
+    def add(call: Call, item: str) -> list[str]:
+        """Add an item to the cart."""
+        cart: list[str] = call.state.setdefault("cart", [])
+        cart.append(item)
+        return cart
+
+    async with Stage() as stage:
+        session = await stage.start(definition=Agent("shop", tools=[add]))
+        person = await stage.join(7)
+        for count, item in enumerate(("tea", "milk"), 1):
+            await session.call_tool("add", {"item": item})
+            await session.wait_for("conversation.item.create", count)
+            await person.wait_event("agent_response_tool_result")
+        assert stage.call_states[-1] == ({"cart": ["tea", "milk"]}, "shop")
