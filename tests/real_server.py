@@ -23,7 +23,7 @@ from utils import OwnedTasks
 ROOT = Path(__file__).resolve().parents[1]
 READY_S = 60.0
 STOP_S = 20.0
-_SHOWN_LINES = 200
+_SHOWN_PIECES = 200
 _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "VIRTUAL_ENV")
 
 
@@ -65,10 +65,10 @@ async def open_real_server(**environment: str) -> AsyncIterator[RealServer]:
 async def _running(process: asyncio.subprocess.Process) -> AsyncIterator[RealServer]:
     assert process.stdout is not None
     tasks = OwnedTasks(logging.getLogger("real server"))
-    said: deque[str] = deque(maxlen=_SHOWN_LINES)
+    said: deque[str] = deque(maxlen=_SHOWN_PIECES)
     try:
         url = await _read_url(process.stdout, said)
-        tasks.start(_read_lines(process.stdout, said), name="server output")
+        tasks.start(_drain(process.stdout, said), name="server output")
         server = RealServer(url, process)
         await _wait_until_ready(server)
         yield server
@@ -90,9 +90,10 @@ async def _read_url(output: asyncio.StreamReader, said: deque[str]) -> str:
     raise AssertionError("the server said no address")
 
 
-async def _read_lines(output: asyncio.StreamReader, said: deque[str]) -> None:
-    async for line in output:
-        said.append(line.decode())
+async def _drain(output: asyncio.StreamReader, said: deque[str]) -> None:
+    # Not by lines: one that is too long would end this, and a full pipe stops the server.
+    while piece := await output.read(65_536):
+        said.append(piece.decode(errors="replace"))
 
 
 async def _wait_until_ready(server: RealServer) -> None:

@@ -79,7 +79,6 @@ async def test_state_survives_a_lost_process_and_goes_on_in_a_later_call(tmp_pat
             assert (failure["source"], failure["name"]) == ("tool", "add")
             assert failure["message"] == "LookupError: no such item"
             assert "shop.py:12" in failure["place"]
-            # A change inside a value is looked for a few times a second.
             kept = {"cart": ["tea"]}
             await shown(server, f"/calls/{call_id}", lambda one: one["call_state"] == kept)
             # The last call of a tool outlives the process only once the server has it.
